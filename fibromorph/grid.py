@@ -1,0 +1,64 @@
+"""Where the voxels of an image lie in space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shape3 = tuple[int, int, int]
+Affine = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A lattice of voxels: shape (i, j, k) and the affine from voxel indices to RAS millimetres.
+
+    Attributes:
+        shape: number of voxels along i, j, k.
+        affine_ijk_to_ras: (4, 4) float64; maps homogeneous voxel indices (voxel centres) to mm,
+            x to the right, y to the front (anterior), z up (superior).
+    """
+
+    shape: Shape3
+    affine_ijk_to_ras: Affine
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbouring voxel centres along i, j, k, in mm."""
+        norms = np.linalg.norm(self.affine_ijk_to_ras[:3, :3], axis=0)
+        return float(norms[0]), float(norms[1]), float(norms[2])
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres, sheared grids included."""
+        return float(abs(np.linalg.det(self.affine_ijk_to_ras[:3, :3]))) / 1000.0
+
+    @property
+    def affine_ras_to_ijk(self) -> Affine:
+        """(4, 4) float64, the inverse of `affine_ijk_to_ras`."""
+        return np.asarray(np.linalg.inv(self.affine_ijk_to_ras))
+
+    @property
+    def centre_ras(self) -> NDArray[np.float64]:
+        """(3,) RAS mm of the middle of the lattice."""
+        middle = (np.asarray(self.shape) - 1) / 2.0
+        return self.affine_ijk_to_ras[:3, :3] @ middle + self.affine_ijk_to_ras[:3, 3]
+
+    def box(self, start: Shape3, shape: Shape3) -> Grid:
+        """The part of this lattice that begins at voxel `start`; it may reach outside."""
+        affine = self.affine_ijk_to_ras.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.asarray(start, dtype=float)
+        return Grid(shape, affine)
+
+    def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
+        """True if both lattices have the same shape and place every corner within tolerance."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array(
+            [[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float
+        )
+        corners[:, :3] *= np.asarray(self.shape) - 1
+        moved = corners @ (self.affine_ijk_to_ras - other.affine_ijk_to_ras).T
+        return bool(np.abs(moved).max() <= tolerance_mm)

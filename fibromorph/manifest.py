@@ -1,0 +1,202 @@
+"""What a model bundle promises: a folder with `manifest.json`, its ONNX files and a card.
+
+Bundles are data: nothing in them is executed but the ONNX graphs, whose hashes the manifest pins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fibromorph.errors import BundleError
+from fibromorph.labels import Colour, Hemisphere, Label, LabelTable, Structure, Tissue
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+CARD_NAME = "card.md"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LabelEntry(_Frozen):
+    """One output label, with what is known about its measurement.
+
+    Attributes:
+        relative_sd: standard deviation of repeated measurements of the soft volume, over the soft
+            volume; None until it was measured.
+        reference_confidence: median of the label's mean confidence over good scans.
+        dice: mean Dice on the evaluation scans; None if not evaluated.
+        volume_error: mean signed relative error of the soft volume there.
+    """
+
+    id: int = Field(ge=1, le=255)
+    name: str
+    hemisphere: Hemisphere
+    tissue: Tissue
+    colour: Colour
+    relative_sd: float | None = None
+    reference_confidence: float | None = None
+    dice: float | None = None
+    volume_error: float | None = None
+
+    @property
+    def label(self) -> Label:
+        return Label(self.id, self.name, self.hemisphere, self.tissue, self.colour)
+
+
+class GraphFile(_Frozen):
+    """An ONNX file of the bundle, named relative to the manifest.
+
+    Attributes:
+        spacing_mm: of the input's voxels.
+        shape_multiple: what the input's lengths must be multiples of.
+        smallest_length: what they must be at least, because the network was trained with no less
+            around the brain.
+    """
+
+    file: str = Field(pattern=r"^[A-Za-z0-9._-]+\.onnx$")
+    sha256: str = Field(default="0" * 64, pattern=r"^[0-9a-f]{64}$")
+    spacing_mm: float = Field(gt=0)
+    shape_multiple: int = Field(ge=1)
+    smallest_length: int = Field(ge=1)
+
+
+class Training(_Frozen):
+    """Where the weights come from."""
+
+    data: tuple[str, ...]
+    data_sha256: dict[str, str] = {}
+    steps: int
+    config: dict[str, object] = {}
+
+
+class Parity(_Frozen):
+    """How far ONNX Runtime and torch agree on one image."""
+
+    image: str
+    voxels: int
+    differing_share: float
+    largest_soft_volume_difference: float
+
+
+class Manifest(_Frozen):
+    """The contract of a bundle."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str
+    version: str
+    description: str
+    licence: str
+    protocol: str
+    orientation: Literal["RAS"] = "RAS"
+    normalisation: Literal["zscore-clip6"] = "zscore-clip6"
+    network: GraphFile
+    locator: GraphFile
+    labels: tuple[LabelEntry, ...]
+    training: Training
+    parity: Parity | None = None
+    scores: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> LabelTable:
+        """The labels as structures, left and right twins joined by their names."""
+        right = {
+            e.name.removeprefix("Right-"): e.id for e in self.labels if e.hemisphere == "right"
+        }
+        structures = []
+        for entry in self.labels:
+            name = entry.name.removeprefix("Left-")
+            if entry.hemisphere != "right":
+                twin = right.get(name, entry.id)
+                structures.append(Structure(name, entry.tissue, entry.colour, entry.id, twin))
+        return LabelTable(self.protocol, tuple(structures))
+
+
+class Bundle(_Frozen):
+    """A manifest together with the folder it was read from and verified in."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def network_path(self) -> Path:
+        return self.folder / self.manifest.network.file
+
+    @property
+    def locator_path(self) -> Path:
+        return self.folder / self.manifest.locator.file
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json` into the bundle's folder."""
+    temporary = folder / f".{MANIFEST_NAME}.part"
+    temporary.write_text(json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n")
+    temporary.replace(folder / MANIFEST_NAME)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and validate `manifest.json` without touching the graphs.
+
+    Raises:
+        BundleError: no manifest, an unknown format version, or a field that breaks its rule.
+    """
+    path = folder / MANIFEST_NAME
+    if not path.is_file():
+        raise BundleError(f"a bundle is a folder with {MANIFEST_NAME}", subject=folder)
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise BundleError("the manifest must be JSON", value=error, subject=path) from error
+    version = content.get("format_version") if isinstance(content, dict) else None
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"the manifest's format_version must be {FORMAT_VERSION}", value=version, subject=path
+        )
+    try:
+        manifest = Manifest.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{where}: {first['msg']}", value=first["input"], subject=path) from error
+    _check_labels(manifest, path)
+    return manifest
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """Read a bundle and check the hash of every graph.
+
+    Raises:
+        BundleError: see `read_manifest`; or a graph is missing or has another hash.
+    """
+    manifest = read_manifest(folder)
+    for graph in (manifest.network, manifest.locator):
+        path = folder / graph.file
+        if not path.is_file():
+            raise BundleError("a graph that the manifest names must exist", subject=path)
+        found = file_sha256(path)
+        if found != graph.sha256:
+            raise BundleError(
+                f"the file's sha256 must be the manifest's, {graph.sha256}",
+                value=found,
+                subject=path,
+            )
+    return Bundle(folder=folder, manifest=manifest)
+
+
+def _check_labels(manifest: Manifest, path: Path) -> None:
+    ids = [entry.id for entry in manifest.labels]
+    if not ids or len(set(ids)) != len(ids):
+        raise BundleError("labels must be given once each", value=ids, subject=path)

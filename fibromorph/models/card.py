@@ -1,0 +1,83 @@
+"""The model card: what a bundle is, where it comes from, how well it does, what it is not for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fibromorph.manifest import CARD_NAME, LabelEntry, Manifest
+
+USE = """\
+For research on T1-weighted scans of adult heads, with or without the skull, at about 1 mm (0.7 to
+1.5 mm is where it was looked at). It is not a medical device. It has not been tested on children,
+tumours, large lesions, contrast agents, or fields above 3 T. Compare groups, not single people, and
+look at the outlines of every scan before using its numbers."""
+
+
+def write_card(folder: Path, manifest: Manifest) -> None:
+    """Write the card beside the manifest; everything in it is read from the manifest."""
+    temporary = folder / f".{CARD_NAME}.part"
+    temporary.write_text(render_card(manifest))
+    temporary.replace(folder / CARD_NAME)
+
+
+def render_card(manifest: Manifest) -> str:
+    """The card as Markdown."""
+    sections = [
+        f"# {manifest.name} {manifest.version}",
+        manifest.description,
+        f"Licence of the weights: {manifest.licence}. Protocol: {manifest.protocol}.",
+        "## Use",
+        USE,
+        "## Training",
+        _training(manifest),
+        "## Scores",
+        _scores(manifest),
+        *(["## Notes", *manifest.notes] if manifest.notes else []),
+        "## Export",
+        _export(manifest),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _training(manifest: Manifest) -> str:
+    training = manifest.training
+    data = "\n".join(f"- {item}" for item in training.data)
+    return f"{data}\n- {training.steps} steps"
+
+
+def _scores(manifest: Manifest) -> str:
+    summary = "\n".join(f"- {name}: {value:.3g}" for name, value in manifest.scores.items())
+    if all(entry.dice is None for entry in manifest.labels):
+        return summary or "Not scored yet."
+    rows = [_score_row(entry) for entry in manifest.labels]
+    header = ["structure", "Dice", "volume error", "repeat sd", "confidence"]
+    return "\n\n".join(part for part in (summary, _table(header, rows)) if part)
+
+
+def _score_row(entry: LabelEntry) -> list[str]:
+    return [
+        entry.name,
+        "" if entry.dice is None else f"{entry.dice:.3f}",
+        "" if entry.volume_error is None else f"{entry.volume_error:+.1%}",
+        "" if entry.relative_sd is None else f"{entry.relative_sd:.2%}",
+        "" if entry.reference_confidence is None else f"{entry.reference_confidence:.2f}",
+    ]
+
+
+def _export(manifest: Manifest) -> str:
+    parity = manifest.parity
+    compared = (
+        "Not compared with torch."
+        if parity is None
+        else f"ONNX Runtime against torch on {parity.image}: {parity.differing_share:.4%} of "
+        f"{parity.voxels} voxels differ; soft volumes differ by at most "
+        f"{parity.largest_soft_volume_difference:.3%}."
+    )
+    files = [[g.file, g.sha256] for g in (manifest.network, manifest.locator)]
+    return f"{compared}\n\n{_table(['file', 'sha256'], files)}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

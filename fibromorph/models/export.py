@@ -1,0 +1,287 @@
+"""From trained weights to a bundle: two ONNX graphs, a manifest and a card, compared with torch."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+import yaml
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
+
+from fibromorph.errors import BundleError, ConfigError
+from fibromorph.labels import FREESURFER, LabelTable
+from fibromorph.manifest import (
+    GraphFile,
+    LabelEntry,
+    Manifest,
+    Parity,
+    Training,
+    file_sha256,
+    write_manifest,
+)
+from fibromorph.models.card import write_card
+from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
+from fibromorph.models.weights import load_weights, network_of, read_weights
+from fibromorph.preprocess import SHAPE_MULTIPLE, Conformed, conform
+from fibromorph.scans import read_scan
+
+NETWORK = GraphFile(
+    file="network.onnx", spacing_mm=1.0, shape_multiple=SHAPE_MULTIPLE, smallest_length=64
+)
+LOCATOR = GraphFile(file="locator.onnx", spacing_mm=4.0, shape_multiple=8, smallest_length=64)
+OPSET = 20
+LARGEST_DIFFERING_SHARE = 1e-3
+HALVED_FROM = 1024
+"""Tensors of at least this many numbers are stored as float16."""
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class BundleFacts:
+    """What a manifest says that the weights do not know.
+
+    Attributes:
+        name: of the bundle, also its folder's.
+        version: of the weights, 'major.minor'.
+        description: one sentence.
+        licence: SPDX expression of the weights.
+        training: data, hashes, steps and configuration.
+    """
+
+    name: str
+    version: str
+    description: str
+    licence: str
+    training: Training
+
+
+def read_facts(path: Path) -> BundleFacts:
+    """Read `BundleFacts` from YAML.
+
+    Raises:
+        ConfigError: not YAML, or a field is missing, unknown or of another type.
+    """
+    try:
+        return TypeAdapter(BundleFacts).validate_python(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError("must be a readable YAML file", value=error, subject=path) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{where}: {first['msg']}", subject=path) from error
+
+
+def export_bundle(
+    weights: Path,
+    locator_weights: Path,
+    check_scan: Path,
+    folder: Path,
+    facts: BundleFacts,
+    note: Note = lambda _: None,
+) -> Manifest:
+    """Write a bundle, and only if ONNX Runtime and torch agree on a real scan.
+
+    Args:
+        weights: checkpoint of the segmentation network, or a bundle.
+        locator_weights: checkpoint of the locator, or a bundle.
+        check_scan: the scan that both are compared on.
+        folder: of the bundle; replaced as a whole when it exists.
+        facts: see `BundleFacts`.
+        note: told what is being done.
+
+    Raises:
+        BundleError: no weights, or the two differ on more than 0.1 % of the voxels.
+    """
+    net = network_of(read_weights(weights))
+    locator = LocatorNet()
+    load_weights(locator, read_weights(locator_weights, "locator"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        part = Path(name)
+        note("writing the graphs")
+        graph = SegmentationGraph(net, FREESURFER).eval()
+        export_segmentation(graph, part / NETWORK.file)
+        export_locator(LocatorGraph(locator).eval(), part / LOCATOR.file)
+        manifest = _manifest(part, facts, FREESURFER)
+        note(f"comparing ONNX Runtime with torch on {check_scan.name}")
+        parity = measure_parity(graph, part, manifest, check_scan)
+        manifest = manifest.model_copy(update={"parity": parity})
+        write_manifest(part, manifest)
+        write_card(part, manifest)
+        _replace_folder(part, folder)
+    return manifest
+
+
+def export_segmentation(graph: SegmentationGraph, path: Path) -> None:
+    """Write the network as one self-contained ONNX file for any box of allowed lengths."""
+    along = [SHAPE_MULTIPLE * torch.export.Dim(axis, min=2, max=12) for axis in "ijk"]
+    _export(
+        graph,
+        torch.zeros(64, 96, 64),
+        {"image": dict(enumerate(along))},
+        ["labels", "soft_voxels", "confidence"],
+        path,
+    )
+
+
+def export_locator(graph: LocatorGraph, path: Path) -> None:
+    """Write the locator as one self-contained ONNX file."""
+    along = [LOCATOR.shape_multiple * torch.export.Dim(axis, min=2, max=32) for axis in "ijk"]
+    shape = (64, 72, 48)
+    _export(graph, torch.zeros(shape), {"image": dict(enumerate(along))}, ["probability"], path)
+
+
+def measure_parity(
+    graph: SegmentationGraph, folder: Path, manifest: Manifest, check_scan: Path
+) -> Parity:
+    """Compare the exported graph with the torch one, on the box of a scan.
+
+    Raises:
+        BundleError: they differ on more than 0.1 % of the voxels.
+    """
+    conformed = _conform(folder, manifest, check_scan)
+    image = conformed.network_input
+    with torch.inference_mode():
+        labels, soft, _ = (t.numpy() for t in graph(torch.from_numpy(image)))
+    found_labels, found_soft, _ = _run(folder / NETWORK.file, image)
+    share = float(np.mean(labels != found_labels))
+    largest = float(np.max(np.abs(soft - found_soft) / np.maximum(soft, 100.0)))
+    if share > LARGEST_DIFFERING_SHARE:
+        raise BundleError(
+            f"ONNX Runtime and torch may differ on {LARGEST_DIFFERING_SHARE:.1%} of the voxels",
+            value=f"{share:.3%}",
+            subject=check_scan,
+        )
+    return Parity(
+        image=check_scan.name,
+        voxels=image.size,
+        differing_share=share,
+        largest_soft_volume_difference=largest,
+    )
+
+
+def halve(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store large float32 weights as float16, cast back when the graph is loaded.
+
+    The arithmetic stays float32; the file shrinks to half. Names of weights are kept, so that
+    training can go on from a bundle.
+
+    Raises:
+        BundleError: a weight is too large for float16.
+    """
+    graph = model.graph
+    casts = []
+    for index, tensor in enumerate(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < HALVED_FROM:
+            continue
+        half = values.astype(np.float16)
+        if not np.isfinite(half).all():
+            raise BundleError("weights must fit float16", value=float(np.abs(values).max()))
+        full = f"{tensor.name}.float32"
+        _rename_input(graph, tensor.name, full)
+        graph.initializer[index].CopyFrom(numpy_helper.from_array(half, tensor.name))
+        casts.append(helper.make_node("Cast", [tensor.name], [full], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    # Stale types of the renamed weights would contradict the graph.
+    del graph.value_info[:]
+    return model
+
+
+def _export(
+    graph: nn.Module,
+    example: torch.Tensor,
+    shapes: dict[str, Any],
+    outputs: list[str],
+    path: Path,
+) -> None:
+    program = torch.onnx.export(
+        graph,
+        (example,),
+        dynamo=True,
+        input_names=["image"],
+        output_names=outputs,
+        dynamic_shapes=shapes,
+        opset_version=OPSET,
+        verbose=False,
+    )
+    if program is None:
+        raise BundleError("the graph must be exportable to ONNX", subject=path)
+    model = halve(_without_traces(program.model_proto))
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's notes: they hold source paths and stack traces of this machine."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    del model.graph.metadata_props[:]
+    del model.metadata_props[:]
+    for function in model.functions:
+        del function.metadata_props[:]
+    return model
+
+
+def _rename_input(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if name == old:
+                node.input[position] = new
+
+
+def _manifest(folder: Path, facts: BundleFacts, table: LabelTable) -> Manifest:
+    def hashed(geometry: GraphFile) -> GraphFile:
+        return geometry.model_copy(update={"sha256": file_sha256(folder / geometry.file)})
+
+    return Manifest(
+        name=facts.name,
+        version=facts.version,
+        description=facts.description,
+        licence=facts.licence,
+        protocol=table.protocol,
+        network=hashed(NETWORK),
+        locator=hashed(LOCATOR),
+        labels=tuple(LabelEntry(**vars(label)) for label in table),
+        training=facts.training,
+    )
+
+
+def _conform(folder: Path, manifest: Manifest, check_scan: Path) -> Conformed:
+    def locate(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        (probability,) = _run(folder / manifest.locator.file, image)
+        return probability.astype(np.float32) / 255.0
+
+    return conform(read_scan(check_scan), manifest.network, manifest.locator, locate)
+
+
+def _run(path: Path, image: NDArray[np.float32]) -> list[NDArray[Any]]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return list(session.run(None, {"image": image}))
+
+
+def _replace_folder(part: Path, folder: Path) -> None:
+    finished = part / "bundle"
+    finished.mkdir()
+    for item in part.iterdir():
+        if item != finished:
+            item.rename(finished / item.name)
+    if folder.exists():
+        folder.rename(part / "old")
+    shutil.move(finished, folder)

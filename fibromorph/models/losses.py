@@ -1,0 +1,96 @@
+"""What the network is trained to lower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from monai.losses import DiceLoss
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class LossParts:
+    """The two terms of the loss, scalars."""
+
+    structure: Tensor
+    side: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        return self.structure + self.side
+
+
+class StructureSideLoss(nn.Module):
+    """Dice + cross-entropy over structures, binary cross-entropy over the side.
+
+    Dice after Milletari et al. 2016 (V-Net), soft, over all classes and the whole batch. The side
+    counts only where the reference has one.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dice = DiceLoss(to_onehot_y=True, softmax=True, batch=True)
+
+    def forward(
+        self, logits: Tensor, classes: Tensor, sides: Tensor, rarity: float = 0.0
+    ) -> LossParts:
+        """Compare logits with the reference.
+
+        Args:
+            logits: (batch, classes + 1, ...) float, the last channel is the side's.
+            classes: (batch, ...) int64.
+            sides: (batch, ...) int64, 1 = left, 2 = right, 0 = neither.
+            rarity: how much more a voxel of a rare class counts in the cross-entropy, 0 to 1; see
+                `rarity_weights`.
+        """
+        logits = logits.float()
+        count = logits.shape[1] - 1
+        weights = rarity_weights(classes, count, rarity) if rarity > 0 else None
+        structure = self.dice(logits[:, :-1], classes[:, None]) + F.cross_entropy(
+            logits[:, :-1], classes, weight=weights
+        )
+        sided = sides > 0
+        left = (sides == 1).float()
+        side = F.binary_cross_entropy_with_logits(logits[:, -1], left, weight=sided.float())
+        return LossParts(structure, side / sided.float().mean().clip(min=1e-3))
+
+
+def rarity_weights(classes: Tensor, count: int, exponent: float) -> Tensor:
+    """Weight of each class: (its share of the voxels) ** -exponent.
+
+    With weights a network finds small structures hundreds of steps earlier, but it also draws them
+    too large: for unbiased volumes training has to end without (exponent 0).
+
+    Args:
+        classes: int64 class image.
+        count: number of classes.
+        exponent: 0 = all alike, 1 = every class counts the same however small.
+
+    Returns:
+        (count,) float, largest 1 where a class is absent too.
+    """
+    share = torch.bincount(classes.flatten(), minlength=count).float() / classes.numel()
+    weights = share.clip(min=1e-5) ** -exponent
+    return weights / weights.max()
+
+
+@torch.no_grad()
+def class_dice(predicted: Tensor, reference: Tensor, classes: int) -> Tensor:
+    """Dice of each class over a whole batch.
+
+    Args:
+        predicted, reference: int64 class images of the same shape.
+        classes: how many classes there are, background included.
+
+    Returns:
+        (classes,) float; NaN where the reference does not have the class.
+    """
+    joint = torch.bincount(
+        reference.flatten() * classes + predicted.flatten(), minlength=classes**2
+    )
+    joint = joint.reshape(classes, classes).double()
+    overlap, in_reference, in_predicted = joint.diagonal(), joint.sum(1), joint.sum(0)
+    dice = 2 * overlap / (in_reference + in_predicted)
+    return torch.where(in_reference > 0, dice, torch.nan)

@@ -1,0 +1,99 @@
+"""Weights of the networks, from wherever training left them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from fibromorph.errors import BundleError
+from fibromorph.manifest import open_bundle
+from fibromorph.models.network import SUBVOXELS, SegmentationNet
+
+Part = Literal["network", "locator"]
+
+
+def read_weights(source: Path, part: Part = "network") -> dict[str, Tensor]:
+    """State of a network to export or to go on from.
+
+    Args:
+        source: a checkpoint that training wrote (its averaged weights are taken), or the folder of
+            a bundle, whose graphs keep the networks' own parameter names.
+        part: which of a bundle's two networks; a checkpoint holds only one.
+
+    Raises:
+        BundleError: the file does not exist or holds no weights.
+    """
+    state = _from_bundle(source, part) if source.is_dir() else _from_checkpoint(source)
+    # Checkpoints and graphs name the network `net`.
+    found = {name[4:]: value for name, value in state.items() if name.startswith("net.")}
+    if not found:
+        raise BundleError("must hold the weights of a network", subject=source)
+    return found
+
+
+def load_weights(net: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy a state into a network; a weight that has several names needs only one of them.
+
+    Raises:
+        BundleError: a weight is missing or has another shape.
+    """
+    names: dict[int, list[str]] = {}
+    own = net.state_dict(keep_vars=True)
+    for name, weight in own.items():
+        names.setdefault(id(weight), []).append(name)
+    for aliases in names.values():
+        weight = own[aliases[0]]
+        value = next((state[name] for name in aliases if name in state), None)
+        if value is None or value.shape != weight.shape:
+            found = None if value is None else tuple(value.shape)
+            raise BundleError(
+                f"weights must fit the network, {tuple(weight.shape)}",
+                value=found,
+                subject=aliases[0],
+            )
+        with torch.no_grad():
+            weight.copy_(value)
+
+
+def network_of(state: Mapping[str, Tensor]) -> SegmentationNet:
+    """The segmentation network that a state belongs to, its size read from the weights.
+
+    Raises:
+        BundleError: they are not a `SegmentationNet`'s.
+    """
+    head = state.get("head.1.weight")
+    encoder = {
+        int(weight.shape[0])
+        for name, weight in state.items()
+        if name.startswith("trunk.") and name.endswith("conv1.conv.weight")
+        if "conv_block" not in name
+    }
+    if head is None or not encoder:
+        raise BundleError("must be the weights of a segmentation network", value=list(state)[:3])
+    net = SegmentationNet(head.shape[0] // SUBVOXELS - 1, sorted(encoder), head.shape[1])
+    load_weights(net, state)
+    return net.eval()
+
+
+def _from_checkpoint(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise BundleError("a checkpoint or the folder of a bundle must exist", subject=path)
+    checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+    state: dict[str, Tensor] = checkpoint.get("state_dict", {})
+    return state
+
+
+def _from_bundle(folder: Path, part: Part) -> dict[str, Tensor]:
+    import onnx
+    from onnx import numpy_helper
+
+    bundle = open_bundle(folder)
+    graph = onnx.load(bundle.network_path if part == "network" else bundle.locator_path).graph
+    return {
+        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
+        for tensor in graph.initializer
+    }

@@ -1,0 +1,237 @@
+"""Slices with label outlines in three planes, as one PNG: what to judge a segmentation by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from fibromorph.grid import Grid
+from fibromorph.labels import Colour, LabelTable
+from fibromorph.postprocessing.components import grow
+
+Picture = NDArray[np.uint8]
+Voxel = TypeVar("Voxel", bound=np.generic)
+
+# Where two structures meet, the line takes the colour of the one later in this order, and of any
+# other before these: the fluid's line would hide the cortex's.
+LINE_YIELDS = (
+    "CSF",
+    "Cerebral-White-Matter",
+    "Cerebellum-White-Matter",
+    "Cerebral-Cortex",
+    "Cerebellum-Cortex",
+)
+# The PNG is indexed: greys first, then one entry a label. A third of the size of true colour.
+GREYS = 192
+PIXELS_PER_MM = 2.0
+MARGIN_MM = 14.0
+CAPTION_PIXELS = 40
+GAP_PIXELS = 8
+FRACTIONS = (0.20, 0.36, 0.50, 0.64, 0.80)
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A viewing plane of a RAS volume: the axis looked along, and what its picture's sides are."""
+
+    axis: int
+    letter: str
+    left: str
+    right: str
+
+
+AXIAL = Plane(2, "z", "L", "R")
+CORONAL = Plane(1, "y", "L", "R")
+SAGITTAL = Plane(0, "x", "P", "A")
+
+
+@dataclass(frozen=True, eq=False)
+class _Head:
+    """The cropped images, and the intensities shown black and white."""
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    grid: Grid
+    black: float
+    white: float
+
+
+def mosaic_png(
+    image: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    grid: Grid,
+    table: LabelTable,
+    fractions: Sequence[float] = FRACTIONS,
+) -> bytes:
+    """A row of slices per plane, axial, coronal, sagittal, outlined in the table's colours.
+
+    Neurological convention: the left of the head is on the left, and marked; on sagittal slices
+    the face looks to the right. Every slice says its RAS coordinate in mm.
+
+    Args:
+        image: (i, j, k) intensities on a RAS lattice (axes to the right, front and top).
+        labels: (i, j, k) ids of `table` on the same voxels.
+        grid: where they lie.
+        table: gives the colours.
+        fractions: where the slices lie, as shares of the brain's extent along each axis.
+    """
+    head = _crop(image, labels, grid)
+    rows = [_row(head, table, plane, fractions) for plane in (AXIAL, CORONAL, SAGITTAL)]
+    width = max(tile.shape[1] for row in rows for tile in row)
+    mosaic = [
+        np.concatenate([_widened(t, width + GAP_PIXELS) for t in row], axis=1) for row in rows
+    ]
+    return _encode(np.concatenate(mosaic), table)
+
+
+def _crop(image: NDArray[np.float32], labels: NDArray[np.uint8], grid: Grid) -> _Head:
+    """The labelled part and a margin; everything if nothing is labelled."""
+    found = ndimage.find_objects((labels > 0).view(np.uint8))
+    extent = found[0] if found else tuple(slice(0, n) for n in labels.shape)
+    margins = [round(MARGIN_MM / spacing) for spacing in grid.spacing_mm]
+    start = [max(s.start - m, 0) for s, m in zip(extent, margins, strict=True)]
+    box = tuple(slice(a, s.stop + m) for a, s, m in zip(start, extent, margins, strict=True))
+    inner = labels[box]
+    black, white = _window(image, labels)
+    return _Head(
+        image[box], inner, grid.box((start[0], start[1], start[2]), inner.shape), black, white
+    )
+
+
+def _window(image: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[float, float]:
+    """The image's floor, and just above the brain's brightest."""
+    seen = image[labels > 0] if labels.any() else image.ravel()
+    low, high = (
+        float(np.percentile(image[::3, ::3, ::3], 10)),
+        float(np.percentile(seen[::7], 99.5)),
+    )
+    return (low, high + 0.08 * (high - low)) if high > low else (low, low + 1.0)
+
+
+def _row(head: _Head, table: LabelTable, plane: Plane, fractions: Sequence[float]) -> list[Picture]:
+    found = ndimage.find_objects((head.labels > 0).view(np.uint8))
+    extent = found[0][plane.axis] if found else slice(0, head.labels.shape[plane.axis])
+    length = extent.stop - 1 - extent.start
+    return [_tile(head, table, plane, round(extent.start + f * length)) for f in fractions]
+
+
+def _tile(head: _Head, table: LabelTable, plane: Plane, index: int) -> Picture:
+    image, labels = _upright(head.image, plane, index), _upright(head.labels, plane, index)
+    size = _size(head.grid, plane)
+    scaled = (image - head.black) / (head.white - head.black)
+    grey = np.clip(_resized(scaled, size, Image.Resampling.BICUBIC), 0, 1) * (GREYS - 1)
+    picture = _captioned(grey.astype(np.uint8), plane, _coordinate_mm(head.grid, plane, index))
+    winner = _enlarged_labels(labels, size)
+    rim = _rim(_line_rank(table, plane)[winner])
+    rim |= grow(rim, 1) & np.isin(winner, _deep_ids(table))
+    entry = np.zeros(256, dtype=np.uint8)
+    entry[list(table.ids)] = np.arange(GREYS, GREYS + len(table.ids))
+    picture[: size[1]][rim] = entry[winner[rim]]
+    return picture
+
+
+def _upright(array: NDArray[Voxel], plane: Plane, index: int) -> NDArray[Voxel]:
+    """One slice as a picture: rows run downwards from the top or front of the head."""
+    upright: NDArray[Voxel] = np.moveaxis(array, plane.axis, 0)[index].T[::-1]
+    return upright
+
+
+def _size(grid: Grid, plane: Plane) -> tuple[int, int]:
+    """Width and height of a slice in pixels."""
+    mm = [n * s for n, s in zip(grid.shape, grid.spacing_mm, strict=True)]
+    del mm[plane.axis]
+    return round(mm[0] * PIXELS_PER_MM), round(mm[1] * PIXELS_PER_MM)
+
+
+def _coordinate_mm(grid: Grid, plane: Plane, index: int) -> float:
+    voxel = np.array([0.0, 0.0, 0.0, 1.0])
+    voxel[plane.axis] = index
+    return float((grid.affine_ijk_to_ras @ voxel)[plane.axis])
+
+
+def _resized(
+    values: NDArray[np.floating], size: tuple[int, int], how: Image.Resampling
+) -> NDArray[np.float32]:
+    picture = Image.fromarray(np.ascontiguousarray(values, dtype=np.float32))
+    return np.asarray(picture.resize(size, how), dtype=np.float32)
+
+
+def _enlarged_labels(labels: Picture, size: tuple[int, int]) -> Picture:
+    """A label slice at picture size, with smooth borders instead of stairs."""
+    best = _resized(labels == 0, size, Image.Resampling.BICUBIC)
+    winner = np.zeros(best.shape, dtype=np.uint8)
+    for label_id in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)[1:]) + 1:
+        share = _resized(labels == label_id, size, Image.Resampling.BICUBIC)
+        winner[share > best] = label_id
+        best = np.maximum(best, share)
+    return winner
+
+
+def _deep_ids(table: LabelTable) -> list[int]:
+    """Ids of small structures, which get a line of double width."""
+    return [label.id for s in table.structures if s.name not in LINE_YIELDS for label in s.labels]
+
+
+def _line_rank(table: LabelTable, plane: Plane) -> NDArray[np.int16]:
+    """Lookup id -> rank; the higher of two neighbours gets the line, equals get none.
+
+    Sagittal slices near the middle graze both hemispheres: there, twins are equals.
+    """
+    rank = np.zeros(256, dtype=np.int16)
+    for number, structure in enumerate(table.structures):
+        yields = structure.name in LINE_YIELDS
+        order = LINE_YIELDS.index(structure.name) + 1 if yields else number + 10
+        rank[[structure.left_id, structure.right_id]] = 2 * order
+        if structure.lateralised and plane is not SAGITTAL:
+            rank[structure.right_id] += 1
+    return rank
+
+
+def _rim(rank: NDArray[np.int16]) -> NDArray[np.bool_]:
+    """Pixels that outrank a neighbour to the left, right, above or below."""
+    rim = np.zeros(rank.shape, dtype=bool)
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        rim[here] |= rank[here] > rank[there]
+        rim[there] |= rank[there] > rank[here]
+    return rim
+
+
+def _captioned(grey: Picture, plane: Plane, coordinate_mm: float) -> Picture:
+    """A tile with a strip below that names its sides and its coordinate."""
+    picture = Image.fromarray(np.pad(grey, ((0, CAPTION_PIXELS), (0, 0))))
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(22)
+    width, middle = picture.width, picture.height - CAPTION_PIXELS / 2
+    draw.text((width * 0.2, middle), plane.left, GREYS - 1, font, anchor="mm")
+    draw.text((width * 0.8, middle), plane.right, GREYS - 1, font, anchor="mm")
+    text = f"{plane.letter} {coordinate_mm:+.0f} mm"
+    draw.text((width / 2, middle), text, GREYS - 50, font, anchor="mm")
+    return np.array(picture)
+
+
+def _widened(tile: Picture, width: int) -> Picture:
+    spare = width - tile.shape[1]
+    return np.pad(tile, ((0, 0), (spare // 2, spare - spare // 2)))
+
+
+def _bright(colour: Colour) -> Colour:
+    """The same hue, light enough to be seen on a dark picture."""
+    gain = max(1.0, 225.0 / max(*colour, 1))
+    red, green, blue = (min(255, round(channel * gain)) for channel in colour)
+    return red, green, blue
+
+
+def _encode(indexed: Picture, table: LabelTable) -> bytes:
+    greys = [(round(255 * i / (GREYS - 1)),) * 3 for i in range(GREYS)]
+    colours = [_bright(label.colour) for label in table]
+    picture = Image.fromarray(indexed, mode="P")
+    picture.putpalette([channel for entry in (*greys, *colours) for channel in entry])
+    out = BytesIO()
+    picture.save(out, format="PNG", compress_level=6)
+    return out.getvalue()

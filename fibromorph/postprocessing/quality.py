@@ -1,0 +1,311 @@
+"""Can this segmentation be trusted: scores, image measures, and flags that say why not.
+
+The overall score is the product of six factors between 0 and 1, each of which a reader can check:
+confidence, size, contrast, completeness, symmetry, field of view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fibromorph.labels import LabelTable, Structure
+from fibromorph.postprocessing.volumes import Calibration, VolumeRow
+
+Severity = Literal["note", "check", "bad"]
+Verdict = Literal["good", "check", "bad"]
+
+BRAIN_ML = (700.0, 2100.0)
+NOT_A_BRAIN_ML = (300.0, 3000.0)
+# Of the confidence on the bundle's reference scans: score 0, bad below, score 1 (check below).
+CONFIDENCE_RAMP = (0.55, 0.92)
+LOW_CONFIDENCE = 0.75
+MISSING_ML = 0.02
+CUT_VOXELS = (25, 2500)
+CJV_RAMP = (1.0, 2.5)
+# Largest plausible |left - right| / mean of left and right. Large structures differ little;
+# ventricles, and structures of under a millilitre, differ a lot in healthy people.
+ASYMMETRY_LIMIT: Mapping[str, float] = {
+    "Cerebral-White-Matter": 0.10,
+    "Cerebral-Cortex": 0.10,
+    "Cerebellum-Cortex": 0.12,
+    "Cerebellum-White-Matter": 0.20,
+    "Lateral-Ventricle": 1.0,
+    "Inf-Lat-Vent": 1.4,
+    "Amygdala": 0.40,
+    "Accumbens-area": 0.60,
+}
+ASYMMETRY_LIMIT_OTHERS = 0.25
+# Many protocols end their field of view in these.
+MAY_BE_CUT = ("Brain-Stem", "CSF")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """One reason to look: a stable code, how grave it is, a sentence, and the number behind it."""
+
+    code: str
+    severity: Severity
+    message: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What `score` found.
+
+    Attributes:
+        overall: 0 to 1, the product of `factors`.
+        verdict: 'bad' below 0.3 or with a bad flag; 'check' below 0.7 or with a check flag.
+        factors: name -> 0 to 1.
+        structures: label id -> 0 to 1; 0 = missing.
+        measures: image measures (snr_white, snr_grey, cnr, cjv, median_white, ...); one that the
+            image does not allow is left out.
+        flags: gravest first.
+    """
+
+    overall: float
+    verdict: Verdict
+    factors: Mapping[str, float]
+    structures: Mapping[int, float]
+    measures: Mapping[str, float]
+    flags: tuple[Flag, ...]
+
+
+def score(
+    image: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    confidence: NDArray[np.float32],
+    rows: Sequence[VolumeRow],
+    table: LabelTable,
+    *,
+    calibration: Calibration,
+    labels_on_scan_grid: NDArray[np.integer] | None = None,
+) -> Quality:
+    """Score a segmentation.
+
+    Args:
+        image: (i, j, k) conformed intensities.
+        labels: (i, j, k) ids on the same voxels.
+        confidence: (i, j, k) winning posterior, 0 to 1.
+        rows: what `volumes.measure` returned.
+        table: the structures.
+        calibration: the bundle's; confidence is judged against its reference.
+        labels_on_scan_grid: ids on the scan's own voxels, whose border is the true field of view;
+            `labels` serves where it is left out.
+    """
+    relative = _relative_confidence(labels, confidence, calibration)
+    measures = image_measures(image, labels, table)
+    outermost = labels if labels_on_scan_grid is None else labels_on_scan_grid
+    cut = cut_voxels(outermost, table)
+    missing, crooked = missing_structures(rows), asymmetric_structures(rows, table)
+    brain_ml = next((r.volume_ml or 0.0 for r in rows if r.name == "Total-Brain"), 0.0)
+    factors = {
+        "confidence": _ramp(relative, *CONFIDENCE_RAMP),
+        "size": min(_ramp(brain_ml, 300.0, BRAIN_ML[0]), _ramp(brain_ml, 3000.0, BRAIN_ML[1])),
+        "contrast": _contrast_factor(measures),
+        "completeness": max(0.0, 1.0 - 0.1 * len(missing)),
+        "symmetry": max(0.0, 1.0 - 0.1 * len(crooked)),
+        "field_of_view": _ramp(cut, CUT_VOXELS[1], CUT_VOXELS[0]),
+    }
+    flags = (
+        *_scan_flags(relative, brain_ml, cut, measures),
+        *_structure_flags(missing, crooked),
+        *_unsure_flags(rows, calibration),
+    )
+    ordered = tuple(sorted(flags, key=lambda f: ("bad", "check", "note").index(f.severity)))
+    overall = prod(factors.values())
+    structures = _structure_scores(rows, missing, crooked, calibration)
+    return Quality(overall, _verdict(overall, ordered), factors, structures, measures, ordered)
+
+
+def image_measures(
+    image: NDArray[np.float32], labels: NDArray[np.uint8], table: LabelTable
+) -> dict[str, float]:
+    """Signal and contrast as MRIQC defines them, without its bias-field correction.
+
+    White and grey are cerebral white matter and cortex, mu a median, sigma a standard deviation
+    (in the CJV a median absolute deviation x 1.4826), n voxels; air is what is not labelled and
+    darker than 15 % of white matter. SNR = mu / (sigma sqrt(n / (n - 1))); CNR = |mu_white -
+    mu_grey| / sqrt(sigma_air^2 + sigma_white^2 + sigma_grey^2); CJV = (sigma_white + sigma_grey)
+    / |mu_white - mu_grey|. Source: MRIQC, `mriqc.qc.anatomical`.
+    """
+    white = image[np.isin(labels, _ids(table, "Cerebral-White-Matter"))]
+    grey = image[np.isin(labels, _ids(table, "Cerebral-Cortex"))]
+    fluid = image[np.isin(labels, [label.id for label in table if label.tissue == "csf"])]
+    if min(white.size, grey.size) < 100:
+        return {}
+    middle = {"white": float(np.median(white)), "grey": float(np.median(grey))}
+    out = {f"median_{tissue}": value for tissue, value in middle.items()}
+    if fluid.size >= 100:
+        out["median_csf"] = float(np.median(fluid))
+    step = max(abs(middle["white"] - middle["grey"]), 1e-6 * abs(middle["white"]), 1e-12)
+    air = image[(labels == 0) & (image < 0.15 * middle["white"])]
+    noise = np.sqrt(white.var() + grey.var() + (air.var() if air.size else 0.0))
+    spread = _mad(white, middle["white"]) + _mad(grey, middle["grey"])
+    return out | {
+        "snr_white": _snr(white, middle["white"]),
+        "snr_grey": _snr(grey, middle["grey"]),
+        "cnr": float(step / max(noise, 1e-12)),
+        "cjv": min(float(spread / step), 99.0),
+    }
+
+
+def cut_voxels(labels: NDArray[np.integer], table: LabelTable) -> int:
+    """Labelled voxels on the border of the image, brain stem and outer CSF not counted."""
+    exempt = [i for name in MAY_BE_CUT for i in _ids(table, name)]
+    total = 0
+    for axis in range(3):
+        ends = np.take(labels, [0, -1], axis=axis)
+        total += int(np.count_nonzero(ends)) - int(np.isin(ends, exempt).sum())
+    return total
+
+
+def missing_structures(rows: Iterable[VolumeRow]) -> tuple[VolumeRow, ...]:
+    """The regions that came out empty."""
+    return tuple(
+        r for r in rows if not r.is_total and r.volume_ml is not None and r.volume_ml < MISSING_ML
+    )
+
+
+def asymmetric_structures(
+    rows: Iterable[VolumeRow], table: LabelTable
+) -> tuple[tuple[Structure, float], ...]:
+    """Structures with both sides present and (left - right) / mean beyond `ASYMMETRY_LIMIT`."""
+    volume = {r.region_id: r.volume_ml or 0.0 for r in rows if not r.is_total}
+    found = []
+    for structure in table.structures:
+        left, right = volume.get(structure.left_id, 0.0), volume.get(structure.right_id, 0.0)
+        index = 2.0 * (left - right) / max(left + right, 1e-9)
+        limit = ASYMMETRY_LIMIT.get(structure.name, ASYMMETRY_LIMIT_OTHERS)
+        if structure.lateralised and min(left, right) >= MISSING_ML and abs(index) > limit:
+            found.append((structure, index))
+    return tuple(found)
+
+
+def is_t1_weighted(measures: Mapping[str, float]) -> bool | None:
+    """True if white matter is brighter than grey, and grey than CSF; None if not measurable."""
+    if "median_csf" not in measures:
+        return None
+    return measures["median_white"] > measures["median_grey"] > measures["median_csf"]
+
+
+def _ids(table: LabelTable, name: str) -> list[int]:
+    return [label.id for s in table.structures if s.name == name for label in s.labels]
+
+
+def _ramp(value: float, zero_at: float, one_at: float) -> float:
+    """Linear from 0 at `zero_at` to 1 at `one_at`, in either direction, clipped."""
+    return min(max((value - zero_at) / (one_at - zero_at), 0.0), 1.0)
+
+
+def _mad(values: NDArray[np.float32], middle: float) -> float:
+    return 1.4826 * float(np.median(np.abs(values - middle)))
+
+
+def _snr(values: NDArray[np.float32], middle: float) -> float:
+    scatter = float(values.std()) * np.sqrt(values.size / (values.size - 1))
+    return min(float(middle / max(scatter, 1e-12)), 999.0)
+
+
+def _contrast_factor(measures: Mapping[str, float]) -> float:
+    if not measures:
+        return 0.0
+    order = 0.5 if is_t1_weighted(measures) is False else 1.0
+    return order * _ramp(measures["cjv"], CJV_RAMP[1], CJV_RAMP[0])
+
+
+def _scan_flags(
+    relative: float, brain_ml: float, cut: int, measures: Mapping[str, float]
+) -> Iterable[Flag]:
+    if not NOT_A_BRAIN_ML[0] <= brain_ml <= NOT_A_BRAIN_ML[1]:
+        yield Flag("not_a_brain", "bad", f"{brain_ml:.0f} ml is not a human brain", brain_ml)
+    elif not BRAIN_ML[0] <= brain_ml <= BRAIN_ML[1]:
+        low, high = BRAIN_ML
+        text = f"brain volume {brain_ml:.0f} ml is outside {low:.0f} to {high:.0f} ml"
+        yield Flag("brain_volume", "check", text, brain_ml)
+    if relative < CONFIDENCE_RAMP[1]:
+        severity: Severity = "bad" if relative < LOW_CONFIDENCE else "check"
+        text = f"the model is less sure than it should be ({relative:.0%} of its usual confidence)"
+        yield Flag("low_confidence", severity, text, relative)
+    if cut > CUT_VOXELS[0]:
+        text = f"the field of view cuts the brain ({cut} labelled voxels on its border)"
+        yield Flag("field_of_view", "check", text, float(cut))
+    yield from _contrast_flags(measures)
+
+
+def _contrast_flags(measures: Mapping[str, float]) -> Iterable[Flag]:
+    if not measures:
+        yield Flag("no_tissue", "bad", "no cortex or no white matter was found", 0.0)
+        return
+    ratio = measures["median_grey"] / (measures["median_white"] or 1e-12)
+    if is_t1_weighted(measures) is False:
+        text = "not T1-weighted contrast: white matter > grey matter > CSF does not hold"
+        yield Flag("not_t1w", "check", text, ratio)
+    cjv = measures["cjv"]
+    if cjv >= CJV_RAMP[1]:
+        text = f"grey and white matter cannot be told apart (CJV {cjv:.1f})"
+        yield Flag("no_contrast", "bad", text, cjv)
+    elif cjv > CJV_RAMP[0]:
+        yield Flag("low_contrast", "check", f"noisy or uneven image (CJV {cjv:.2f})", cjv)
+
+
+def _structure_flags(
+    missing: Iterable[VolumeRow], crooked: Iterable[tuple[Structure, float]]
+) -> Iterable[Flag]:
+    for row in missing:
+        yield Flag("missing", "check", f"{row.name} was not found", row.volume_ml or 0.0)
+    for structure, index in crooked:
+        side = "left" if index > 0 else "right"
+        text = f"{structure.name}: {side} larger by {abs(index):.0%} of the mean of both sides"
+        yield Flag("asymmetry", "check", text, index)
+
+
+def _unsure_flags(rows: Iterable[VolumeRow], calibration: Calibration) -> Iterable[Flag]:
+    for row in rows:
+        if row.region_id is None or row.confidence is None:
+            continue
+        if row.confidence < LOW_CONFIDENCE * calibration.expected_confidence(row.region_id):
+            text = f"{row.name}: mean confidence is only {row.confidence:.2f}"
+            yield Flag("low_confidence_structure", "note", text, row.confidence)
+
+
+def _relative_confidence(
+    labels: NDArray[np.uint8], confidence: NDArray[np.float32], calibration: Calibration
+) -> float:
+    """Mean confidence in all labels over what the reference would have in the same labels."""
+    counts = np.bincount(labels.ravel(), minlength=1)
+    ids = np.flatnonzero(counts[1:]) + 1
+    if ids.size == 0:
+        return 0.0
+    expected = sum(counts[i] * calibration.expected_confidence(int(i)) for i in ids)
+    return float(confidence[labels > 0].sum(dtype=np.float64) / expected)
+
+
+def _structure_scores(
+    rows: Iterable[VolumeRow],
+    missing: Sequence[VolumeRow],
+    crooked: Iterable[tuple[Structure, float]],
+    calibration: Calibration,
+) -> dict[int, float]:
+    """Relative confidence on the scan's ramp; halved by implausible asymmetry; 0 if missing."""
+    halved = {i for structure, _ in crooked for i in (structure.left_id, structure.right_id)}
+    scores = {}
+    for row in rows:
+        if row.region_id is not None:
+            relative = (row.confidence or 0.0) / calibration.expected_confidence(row.region_id)
+            known = 0.0 if row in missing else _ramp(relative, *CONFIDENCE_RAMP)
+            scores[row.region_id] = known * (0.5 if row.region_id in halved else 1.0)
+    return scores
+
+
+def _verdict(overall: float, flags: Iterable[Flag]) -> Verdict:
+    found = {flag.severity for flag in flags}
+    if overall < 0.3 or "bad" in found:
+        return "bad"
+    return "check" if overall < 0.7 or "check" in found else "good"

@@ -1,0 +1,236 @@
+"""The report of one scan: a single HTML page that opens offline and prints on A4."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from fibromorph.labels import FREESURFER, LabelTable, Structure
+from fibromorph.postprocessing.quality import Quality
+from fibromorph.postprocessing.volumes import VolumeRow, write_whole
+
+Fact = tuple[str, str]
+
+LIMITS = (
+    "For research only. Not a medical device: no diagnosis and no treatment may rest on it.",
+    "One scan says nothing about a disease; compare groups, with age, sex and eTIV accounted for.",
+    "Look at the outlines before you use the numbers; no score replaces that.",
+)
+CITATION = ("fibromorph, version {version}, model {model}.",)
+PLAIN_NAMES: Mapping[str, str] = {
+    "Inf-Lat-Vent": "Inferior lateral ventricle",
+    "Accumbens-area": "Accumbens",
+    "VentralDC": "Ventral diencephalon",
+    "CSF": "CSF outside the ventricles",
+}
+PLOT_LIMITS_PERCENT = (5, 10, 20, 30, 50)
+PLOT_WIDTH, PLOT_HEIGHT = 200, 16
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was done to the scan, and how long it took (None = not timed)."""
+
+    name: str
+    detail: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """All that the page shows; every text is plain and is escaped.
+
+    Attributes:
+        name: the scan's, as the user knows it.
+        created: date and time, as it should read.
+        version: fibromorph's.
+        model: name and version of the bundle, as it should be cited.
+        scan_facts: what the scan is: (what, value), in order.
+        findings: what the header doctor found: (severity, sentence).
+        mosaic_png: from `pictures.mosaic_png`.
+        rows: from `volumes.measure`.
+        quality: from `quality.score`.
+        steps: what was done, in order.
+        model_facts: bundle, sha256, licence, engine, ...: (what, value).
+        notes: sentences that belong beside the totals ("skull-stripped: no eTIV").
+        table: names and colours of the structures.
+        limits: what the result must not be used for.
+        citations: what to cite, `{version}` and `{model}` filled in.
+    """
+
+    name: str
+    created: str
+    version: str
+    model: str
+    scan_facts: tuple[Fact, ...]
+    findings: tuple[Fact, ...]
+    mosaic_png: bytes
+    rows: tuple[VolumeRow, ...]
+    quality: Quality
+    steps: tuple[Step, ...]
+    model_facts: tuple[Fact, ...]
+    notes: tuple[str, ...] = ()
+    table: LabelTable = FREESURFER
+    limits: tuple[str, ...] = LIMITS
+    citations: tuple[str, ...] = CITATION
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A structure's line in the table of volumes; `right` is None on the midline."""
+
+    name: str
+    colour: str
+    left: VolumeRow
+    right: VolumeRow | None
+    asymmetry: float | None
+    plot: Markup
+
+
+def write_report(path: Path, content: ReportContent) -> None:
+    """Write the page, moved into place when complete."""
+    write_whole(path, render(content))
+
+
+def render(content: ReportContent) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("fibromorph.postprocessing"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(ml=_ml, percent=_percent, plain=_plain)
+    limit = _plot_limit(content.rows, content.table)
+    return environment.get_template("report.html").render(
+        c=content,
+        picture=b64encode(content.mosaic_png).decode("ascii"),
+        totals=[row for row in content.rows if row.is_total],
+        lines=_lines(content.rows, content.table, limit),
+        axis=_axis(limit),
+        seconds=sum(step.seconds or 0.0 for step in content.steps),
+        citations=[
+            text.format(version=content.version, model=content.model) for text in content.citations
+        ],
+    )
+
+
+def asymmetry(left_ml: float | None, right_ml: float | None) -> float | None:
+    """(left - right) / mean of left and right; None if either is unknown or both are empty."""
+    if left_ml is None or right_ml is None or left_ml + right_ml <= 0:
+        return None
+    return 2.0 * (left_ml - right_ml) / (left_ml + right_ml)
+
+
+def _lines(rows: Sequence[VolumeRow], table: LabelTable, limit: int) -> list[_Line]:
+    lines = []
+    for structure, left, right in _pairs(rows, table):
+        index = None if right is None else asymmetry(left.volume_ml, right.volume_ml)
+        colour = "#{:02x}{:02x}{:02x}".format(*structure.colour)
+        plot = _plot(left, right, limit)
+        lines.append(_Line(_plain(structure.name), colour, left, right, index, plot))
+    return lines
+
+
+def _pairs(
+    rows: Sequence[VolumeRow], table: LabelTable
+) -> list[tuple[Structure, VolumeRow, VolumeRow | None]]:
+    by_id = {row.region_id: row for row in rows}
+    return [
+        (s, by_id[s.left_id], by_id[s.right_id] if s.lateralised else None)
+        for s in table.structures
+        if s.left_id in by_id and s.right_id in by_id
+    ]
+
+
+def _plot_limit(rows: Sequence[VolumeRow], table: LabelTable) -> int:
+    """Half-width of the plot in %: nine in ten solid structures fit; ventricles may point out."""
+    found = [
+        50 * abs(asymmetry(left.soft_volume_ml, right.soft_volume_ml) or 0.0)
+        for _, left, right in _pairs(rows, table)
+        if right is not None and left.tissue != "csf"
+    ]
+    needed = sorted(found)[int(0.9 * (len(found) - 1))] if found else 0.0
+    return next((n for n in PLOT_LIMITS_PERCENT if n >= needed), PLOT_LIMITS_PERCENT[-1])
+
+
+def _plot(left: VolumeRow, right: VolumeRow | None, limit: int) -> Markup:
+    """Soft volumes with one sd, in % of the mean of both sides, as inline SVG."""
+    sides = [row for row in (left, right) if row is not None and row.soft_volume_ml is not None]
+    mean = sum(row.soft_volume_ml or 0.0 for row in sides) / max(len(sides), 1)
+    marks = [_frame()]
+    if mean > 0:
+        for row in sides:
+            offset = 0 if len(sides) == 1 else (-2.6 if row is left else 2.6)
+            share = 100.0 * ((row.soft_volume_ml or 0.0) / mean - 1.0)
+            marks.append(_mark(row, share, 100.0 * (row.sd_ml or 0.0) / mean, limit, offset))
+    return _svg(Markup("").join(marks), "volume against the mean of both sides")
+
+
+def _mark(row: VolumeRow, share: float, sd: float, limit: int, offset: float) -> Markup:
+    low, high, x = (_x(share - sd, limit), _x(share + sd, limit), _x(share, limit))
+    y = PLOT_HEIGHT / 2 + offset
+    bar = Markup('<path class="bar" d="M{:.1f} {:.1f}H{:.1f}"/>').format(low, y, high)
+    if abs(share) > limit:
+        tip = 3 if share > 0 else -3
+        arrow = Markup('<path class="dot" d="M{:.1f} {:.1f}l{} 3l{} 3z"/>')
+        shape = arrow.format(x - tip, y - 3, 2 * tip, -2 * tip)
+    else:
+        shape = Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="2.7"/>').format(x, y)
+    return Markup('<g class="{}">{}{}</g>').format(row.hemisphere, bar, shape)
+
+
+def _frame() -> Markup:
+    lines = "".join(f"M{_x(p, 1):.1f} 0v{PLOT_HEIGHT}" for p in (-1, 1))
+    middle = f"M{PLOT_WIDTH / 2} 0v{PLOT_HEIGHT}"
+    return Markup('<path class="grid" d="{}"/><path class="zero" d="{}"/>').format(lines, middle)
+
+
+def _axis(limit: int) -> Markup:
+    texts = [
+        Markup('<text x="{:.1f}" y="11" text-anchor="middle">{}</text>').format(_x(p, limit), text)
+        for p, text in ((-limit, f"\N{MINUS SIGN}{limit} %"), (0, "mean"), (limit, f"+{limit} %"))
+    ]
+    return _svg(Markup("").join(texts), "scale")
+
+
+def _svg(inner: Markup, label: str) -> Markup:
+    head = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>')
+    return head.format(PLOT_WIDTH, PLOT_HEIGHT, label, inner)
+
+
+def _x(percent: float, limit: int) -> float:
+    """Pixel of a percentage, held inside the plot."""
+    return PLOT_WIDTH / 2 + (PLOT_WIDTH / 2 - 22) * min(max(percent / limit, -1.15), 1.15)
+
+
+def _ml(value: float | None) -> str:
+    """Three significant digits or so; never more than a hundredth of a millilitre."""
+    if value is None:
+        return "n/a"
+    return (
+        f"{value:.2f}"
+        if abs(value) < 10
+        else f"{value:.1f}"
+        if abs(value) < 100
+        else f"{value:.0f}"
+    )
+
+
+def _percent(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _plain(name: str) -> str:
+    if name in PLAIN_NAMES:
+        return PLAIN_NAMES[name]
+    words = name.removeprefix("Total-").replace("-", " ")
+    return words if words.isupper() or words == "eTIV" else words.capitalize()

@@ -1,0 +1,234 @@
+"""Regional volumes with their uncertainty, and the table they are written to."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fibromorph.errors import TableError
+from fibromorph.grid import Grid
+from fibromorph.labels import LabelTable
+
+# Errors of structures in one scan are taken to be correlated by this much: contrast, motion and
+# field inhomogeneity push them the same way.
+ERROR_CORRELATION = 0.5
+MAX_INFLATION = 5.0
+TYPICAL_CONFIDENCE = 0.88
+SULCAL_CSF = 24
+TOTALS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Total-Grey-Matter", ("grey",)),
+    ("Total-White-Matter", ("white",)),
+    ("Total-CSF", ("csf",)),
+    ("Total-Brain", ("grey", "white")),
+    ("eTIV", ("grey", "white", "csf")),
+)
+
+
+@dataclass(frozen=True)
+class VolumeRow:
+    """One line of a volumes table; None is written `n/a`: not estimable or not known.
+
+    Attributes:
+        region_id: label id; None for totals.
+        name: as in the label table, or one of `TOTALS`.
+        hemisphere: 'left', 'right', 'midline', or 'both' for totals.
+        tissue: 'grey', 'white', 'csf', or 'n/a' for totals over several tissues.
+        volume_ml: voxels counted.
+        soft_volume_ml: posteriors summed.
+        sd_ml: standard deviation of the soft volume's error.
+        confidence: mean winning posterior inside the region, 0 to 1.
+    """
+
+    region_id: int | None
+    name: str
+    hemisphere: str
+    tissue: str
+    volume_ml: float | None
+    soft_volume_ml: float | None
+    sd_ml: float | None
+    confidence: float | None
+
+    @property
+    def is_total(self) -> bool:
+        return self.region_id is None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What a bundle knows of its own error, by label id.
+
+    Attributes:
+        relative_sd: standard deviation of the relative error of the soft volume; an id that is
+            missing gets no `sd_ml`.
+        reference_confidence: mean confidence on the scans that `relative_sd` was measured on.
+    """
+
+    relative_sd: Mapping[int, float] = field(default_factory=dict)
+    reference_confidence: Mapping[int, float] = field(default_factory=dict)
+
+    def expected_confidence(self, label_id: int) -> float:
+        """The reference confidence, or what networks of this kind typically reach."""
+        return self.reference_confidence.get(label_id, TYPICAL_CONFIDENCE)
+
+    def sd_ml(self, label_id: int, soft_volume_ml: float, confidence: float | None) -> float | None:
+        """relative sd x soft volume x how much likelier an error is here than in the reference.
+
+        That factor is (1 - confidence) / (1 - reference confidence), between 1 and 5.
+        """
+        relative = self.relative_sd.get(label_id)
+        if relative is None:
+            return None
+        reference = self.reference_confidence.get(label_id)
+        return relative * soft_volume_ml * _inflation(confidence, reference)
+
+
+def confidence_by_id(
+    labels: NDArray[np.uint8], confidence: NDArray[np.float32], table: LabelTable
+) -> dict[int, float]:
+    """Mean confidence inside every label that is present; both images on the same grid."""
+    flat = labels.ravel()
+    counts = np.bincount(flat, minlength=256)
+    sums = np.bincount(flat, weights=confidence.ravel(), minlength=256)
+    return {i: float(sums[i] / counts[i]) for i in table.ids if counts[i]}
+
+
+def measure(
+    labels_on_scan_grid: NDArray[np.integer],
+    grid: Grid,
+    soft_ml: Mapping[int, float],
+    confidence_by_id: Mapping[int, float],
+    calibration: Calibration,
+    table: LabelTable,
+    *,
+    etiv_ml: float | None,
+) -> tuple[VolumeRow, ...]:
+    """One row a label in the table's order, then the totals.
+
+    The sd of a total assumes a correlation r = 0.5 between the errors of its parts:
+    var = (1 - r) sum(sd^2) + r (sum(sd))^2. Borders between two parts cancel in their sum, so
+    this is an upper bound. The soft eTIV is the sum of all posteriors.
+
+    Args:
+        labels_on_scan_grid: (i, j, k) ids on the scan's own voxels.
+        grid: the scan's own.
+        soft_ml: label id -> posterior sum in ml.
+        confidence_by_id: label id -> mean confidence, from `confidence_by_id`.
+        calibration: the bundle's.
+        table: the structures.
+        etiv_ml: intracranial volume; None where it cannot be estimated (skull-stripped scans):
+            then the CSF outside the ventricles and total CSF are not estimable either.
+    """
+    counts = np.bincount(labels_on_scan_grid.ravel(), minlength=max(table.ids) + 1)
+    rows = []
+    for label in table:
+        soft, sure = float(soft_ml.get(label.id, 0.0)), confidence_by_id.get(label.id)
+        row = VolumeRow(
+            label.id,
+            label.name,
+            label.hemisphere,
+            label.tissue,
+            volume_ml=float(counts[label.id]) * grid.voxel_ml,
+            soft_volume_ml=soft,
+            sd_ml=calibration.sd_ml(label.id, soft, sure),
+            confidence=sure,
+        )
+        known = etiv_ml is not None or label.id != SULCAL_CSF
+        rows.append(row if known else _not_estimable(row))
+    return (*rows, *_totals(rows, etiv_ml))
+
+
+def write_volumes(path: Path, rows: Sequence[VolumeRow]) -> None:
+    """Write `rows` as a tab-separated table, `n/a` for None, moved into place when complete."""
+    header = "\t".join(f.name for f in fields(VolumeRow))
+    lines = ("\t".join(_cell(getattr(r, f.name)) for f in fields(VolumeRow)) for r in rows)
+    write_whole(path, "\n".join((header, *lines)) + "\n")
+
+
+def read_volumes(path: Path) -> tuple[VolumeRow, ...]:
+    """Read a table of `write_volumes`.
+
+    Raises:
+        TableError: missing file, other columns, or a cell that is neither a number nor n/a.
+    """
+    try:
+        header, *lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError, ValueError) as reason:
+        raise TableError("a volumes table must be readable", value=reason, subject=path) from None
+    columns = [f.name for f in fields(VolumeRow)]
+    if header.split("\t") != columns:
+        raise TableError(f"columns must be {' '.join(columns)}", value=header, subject=path)
+    return tuple(_parse(line, path, number) for number, line in enumerate(lines, start=2))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file under a temporary name beside `path`, then move it into place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _inflation(confidence: float | None, reference: float | None) -> float:
+    if confidence is None or reference is None:
+        return 1.0
+    ratio = (1.0 - confidence) / max(1.0 - reference, 1e-3)
+    return min(max(ratio, 1.0), MAX_INFLATION)
+
+
+def _not_estimable(row: VolumeRow) -> VolumeRow:
+    return replace(row, volume_ml=None, soft_volume_ml=None, sd_ml=None)
+
+
+def _totals(rows: Sequence[VolumeRow], etiv_ml: float | None) -> Iterable[VolumeRow]:
+    for name, tissues in TOTALS:
+        parts = [row for row in rows if row.tissue in tissues]
+        tissue = tissues[0] if len(tissues) == 1 else "n/a"
+        if "csf" in tissues and etiv_ml is None:
+            yield VolumeRow(None, name, "both", tissue, None, None, None, None)
+            continue
+        hard = etiv_ml if name == "eTIV" else sum(row.volume_ml or 0.0 for row in parts)
+        soft = sum(row.soft_volume_ml or 0.0 for row in parts)
+        sd, sure = _combined_sd([row.sd_ml for row in parts]), _mean_confidence(parts)
+        yield VolumeRow(None, name, "both", tissue, hard, soft, sd, sure)
+
+
+def _combined_sd(sds: Sequence[float | None]) -> float | None:
+    known = [sd for sd in sds if sd is not None]
+    if len(known) < len(sds) or not known:
+        return None
+    squares, total = sum(sd * sd for sd in known), sum(known)
+    return math.sqrt((1 - ERROR_CORRELATION) * squares + ERROR_CORRELATION * total**2)
+
+
+def _mean_confidence(rows: Sequence[VolumeRow]) -> float | None:
+    """Mean confidence by volume."""
+    known = [(r.confidence, r.volume_ml or 0.0) for r in rows if r.confidence is not None]
+    total = sum(weight for _, weight in known)
+    return sum(value * weight for value, weight in known) / total if total > 0 else None
+
+
+def _cell(value: str | float | None) -> str:
+    if value is None:
+        return "n/a"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def _parse(line: str, path: Path, number: int) -> VolumeRow:
+    cells = line.split("\t")
+    subject = f"{path}, line {number}"
+    if len(cells) != len(fields(VolumeRow)):
+        raise TableError("a row must have 8 cells", value=len(cells), subject=subject)
+    try:
+        region = None if cells[0] == "n/a" else int(cells[0])
+        numbers = [None if cell == "n/a" else float(cell) for cell in cells[4:]]
+    except ValueError as reason:
+        raise TableError("cells must be numbers or n/a", value=reason, subject=subject) from None
+    return VolumeRow(region, cells[1], cells[2], cells[3], *numbers)

@@ -1,0 +1,157 @@
+"""Scan to network input: the single copy of it, for training and for serving.
+
+`normalise` uses only what numpy arrays and torch tensors both offer, so that the same lines run in
+synthesis on a GPU and in the service, which has no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fibromorph.errors import ScanError
+from fibromorph.grid import Grid, Shape3
+from fibromorph.manifest import GraphFile
+from fibromorph.scans import Scan, resample, working_grid
+
+SHAPE_MULTIPLE = 32
+"""Input lengths are multiples of this: four halvings inside the network, after its stem's."""
+
+CLIP_SD = 6.0
+"""Voxels further than this from the mean, in standard deviations, are pulled in."""
+
+MARGIN_MM = 8.0
+"""Kept around the located brain, for the locator's error and the fluid inside the skull."""
+
+SMALLEST_BRAIN_ML = 250.0
+"""What is smaller than this is not taken for a brain."""
+
+Image = NDArray[np.float32]
+Locate = Callable[[Image], Image]
+
+
+class _ArrayLike(Protocol):
+    def mean(self) -> Self: ...
+    def clip(self, low: float, high: float) -> Self: ...
+    def __sub__(self, other: Self) -> Self: ...
+    def __mul__(self, other: Self) -> Self: ...
+    def __truediv__(self, other: Self) -> Self: ...
+    def __add__(self, other: float) -> Self: ...
+    def __pow__(self, power: float) -> Self: ...
+
+
+A = TypeVar("A", bound=_ArrayLike)
+
+
+def normalise(image: A) -> A:
+    """Zero mean, unit variance, outliers clipped at `CLIP_SD` standard deviations.
+
+    Args:
+        image: intensities in any unit, any shape, numpy array or torch tensor of floats.
+
+    Returns:
+        The same type and shape; a constant image becomes all zero.
+    """
+    centred = image - image.mean()
+    sd = (centred * centred).mean() ** 0.5
+    return (centred / (sd + 1e-8)).clip(-CLIP_SD, CLIP_SD)
+
+
+def padded_length(length: int, multiple: int = SHAPE_MULTIPLE) -> int:
+    """The smallest multiple of `multiple` that holds `length` voxels."""
+    return -(-length // multiple) * multiple
+
+
+@dataclass(frozen=True, eq=False)
+class Conformed:
+    """The part of a scan that the network sees.
+
+    Attributes:
+        intensities: (i, j, k) float32 in the scan's own unit, lengths multiples of the network's.
+        grid: where its voxels lie: RAS+, at the network's spacing, around the brain.
+        field_of_view: the scan's whole field of view on the same lattice.
+    """
+
+    intensities: Image
+    grid: Grid
+    field_of_view: Grid
+
+    @property
+    def network_input(self) -> Image:
+        """(i, j, k) float32, normalised."""
+        return normalise(self.intensities)
+
+
+def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) -> Conformed:
+    """Find the brain on coarse voxels, then sample the scan around it on the network's.
+
+    Args:
+        scan: as it was read.
+        network: spacing and length multiple of the network's input.
+        locator: of the locator's.
+        locate: runs the locator on a normalised (i, j, k) image; probability of brain, 0 to 1.
+
+    Raises:
+        ScanError: no brain was found.
+    """
+    field = working_grid(scan.grid, network.spacing_mm)
+    brain = locate_brain(scan, locator, locate)
+    grid = _box_around(brain, field, network.shape_multiple)
+    return Conformed(resample(scan.data, scan.grid, grid), grid, field)
+
+
+def locate_brain(scan: Scan, locator: GraphFile, locate: Locate) -> Grid:
+    """The lattice of the locator's voxels that encloses the brain tightly.
+
+    Raises:
+        ScanError: nothing in the field of view is both brain and of a brain's size.
+    """
+    coarse = working_grid(scan.grid, locator.spacing_mm)
+    padded = _padded(coarse, locator.shape_multiple, locator.smallest_length)
+    brain = _largest_part(locate(normalise(resample(scan.data, scan.grid, padded))) > 0.5)
+    found_ml = float(np.count_nonzero(brain)) * padded.voxel_ml
+    if found_ml < SMALLEST_BRAIN_ML:
+        raise ScanError(
+            f"a head scan must show a brain of at least {SMALLEST_BRAIN_ML:.0f} ml",
+            value=f"{found_ml:.0f} ml",
+            subject=scan.source,
+        )
+    start, stop = _extent(brain)
+    return padded.box(_shape3(start), _shape3(stop - start))
+
+
+def _padded(grid: Grid, multiple: int, smallest: int) -> Grid:
+    shape = np.array([padded_length(max(n, smallest), multiple) for n in grid.shape])
+    return grid.box(_shape3(-((shape - grid.shape) // 2)), _shape3(shape))
+
+
+def _box_around(brain: Grid, field: Grid, multiple: int) -> Grid:
+    """The box of `field`'s lattice, centred on the brain, with the margin and allowed lengths."""
+    spacing = np.asarray(field.spacing_mm)
+    extent_mm = np.asarray(brain.shape) * brain.spacing_mm + 2 * MARGIN_MM
+    shape = np.array([padded_length(int(n), multiple) for n in np.ceil(extent_mm / spacing)])
+    centre = (field.affine_ras_to_ijk @ [*brain.centre_ras, 1.0])[:3]
+    return field.box(_shape3(np.rint(centre - (shape - 1) / 2)), _shape3(shape))
+
+
+def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    parts, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    return np.asarray(parts == sizes.argmax())
+
+
+def _extent(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    voxels = np.argwhere(mask)
+    return voxels.min(axis=0), voxels.max(axis=0) + 1
+
+
+def _shape3(values: NDArray[np.generic]) -> Shape3:
+    return int(values[0]), int(values[1]), int(values[2])

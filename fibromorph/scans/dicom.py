@@ -1,0 +1,28 @@
+"""A DICOM series out of a folder, a zip, or one multi-frame file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from fibromorph.errors import ScanError
+from fibromorph.scans.dicom_choice import choose_t1
+from fibromorph.scans.dicom_slices import read_slices, series_of
+from fibromorph.scans.dicom_stack import read_stack
+from fibromorph.scans.members import Member
+from fibromorph.scans.scan import ReadLimits, Volume
+
+
+def read_dicom(members: Iterable[Member], limits: ReadLimits, subject: Path) -> Volume:
+    """The T1 series among `members`; arguments and errors as `read_stack`'s and `choose_t1`'s."""
+    slices = read_slices(members)
+    if not slices:
+        rule = (
+            "a folder or zip must hold the slices of a DICOM series "
+            "(give a NIfTI file itself, and a single slice by its folder)"
+        )
+        raise ScanError(rule, value="no DICOM slice with a position", subject=subject)
+    chosen, finding = choose_t1(series_of(slices), limits, subject)
+    volume = read_stack(chosen.slices, limits, subject)
+    return replace(volume, findings=(finding, *volume.findings))

@@ -1,0 +1,138 @@
+"""Rules on the voxels themselves, and on what part of the head they cover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fibromorph.errors import ScanError
+from fibromorph.grid import Grid
+from fibromorph.scans.geometry import canonical_grid
+from fibromorph.scans.scan import Finding, ReadLimits
+
+FEW_GREY_VALUES = 24
+SHORTEST_EXTENT_MM = 100.0
+# Tissue is brighter than this share of the scan's 98th percentile; air and noise are not.
+TISSUE_SHARE = 0.25
+# A cut 5 mm below the vertex opens an area like this; a tight crop touches with much less. The
+# sides may be cut through the scalp and the ears without touching the brain, and the neck always
+# is cut.
+OPEN_AREA_MM2 = {"upper": 2500.0, "front": 4000.0, "back": 4000.0, "left": 7000.0, "right": 7000.0}
+FACES = {"left": (0, 0), "right": (0, -1), "back": (1, 0), "front": (1, -1), "upper": (2, -1)}
+
+
+def check_voxels(
+    data: NDArray[np.float32], limits: ReadLimits, subject: Path
+) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
+    """The voxels with NaN and infinity set to 0, and findings on what they hold.
+
+    Up to `max_nonfinite_fraction` may be NaN or infinite; more only where NaN marks the outside
+    of a mask (every NaN region reaches the border of the image).
+
+    Args:
+        data: (i, j, k).
+        limits: the share of non-finite voxels.
+        subject: the file named in errors.
+
+    Raises:
+        ScanError: too many non-finite voxels, empty, or constant.
+    """
+    findings: tuple[Finding, ...] = ()
+    # A sum is finite unless a voxel is not (or, in float32, when it overflows: then look closer).
+    if not np.isfinite(data.sum(dtype=np.float64)):
+        data, findings = _mend_nonfinite(data, limits, subject)
+    lowest, highest = float(data.min()), float(data.max())
+    if lowest == highest:
+        kind = "empty" if highest == 0 else "constant"
+        rule = f"a scan must show something: this one is {kind}"
+        raise ScanError(rule, value=f"all voxels {highest:g}", subject=subject)
+    return data, (*findings, *_check_grey_values(data))
+
+
+def _mend_nonfinite(
+    data: NDArray[np.float32], limits: ReadLimits, subject: Path
+) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
+    broken = ~np.isfinite(data)
+    count = int(broken.sum())
+    share = count / data.size
+    outside = share > limits.max_nonfinite_fraction and _is_outside(broken)
+    if share > limits.max_nonfinite_fraction and not outside:
+        rule = f"at most {limits.max_nonfinite_fraction:.0%} of the voxels may be NaN or infinite"
+        raise ScanError(rule, value=f"{share:.1%}", subject=subject)
+    where = " outside the head" if outside else ""
+    message = f"{count} NaN or infinite voxels{where} were set to 0."
+    mended = np.where(broken, np.float32(0), data)
+    return mended, (Finding("nonfinite_voxels", "mended", message, count),)
+
+
+def _is_outside(broken: NDArray[np.bool_]) -> bool:
+    """True if nearly all broken voxels form one region with the border, and a tenth is left."""
+    from scipy.ndimage import label
+
+    regions, _ = label(broken)
+    border = np.zeros(int(regions.max()) + 1, dtype=bool)
+    for axis in range(3):
+        for side in (0, -1):
+            border[np.moveaxis(regions, axis, 0)[side]] = True
+    border[0] = False
+    enclosed = broken & ~border[regions]
+    return bool(broken.mean() < 0.9 and enclosed.mean() < 1e-4)
+
+
+def _check_grey_values(data: NDArray[np.float32]) -> tuple[Finding, ...]:
+    sample = data[::3, ::3, ::3]
+    levels = np.unique(sample).size
+    if levels >= FEW_GREY_VALUES:
+        return ()
+    message = f"Only {levels} different grey values: this may be a mask or a segmentation."
+    return (Finding("few_grey_values", "warning", message, levels),)
+
+
+def check_field_of_view(data: NDArray[np.float32], grid: Grid) -> tuple[Finding, ...]:
+    """Warnings where the field of view is too short for a brain or opens it at a face.
+
+    Args:
+        data: (i, j, k), finite.
+        grid: of the scan.
+    """
+    canonical = canonical_grid(grid)
+    extents = np.asarray(canonical.shape) * canonical.spacing_mm
+    findings = []
+    if extents.min() < SHORTEST_EXTENT_MM:
+        message = f"The field of view is only {extents.min():.0f} mm long along one axis."
+        value = [round(float(e), 1) for e in extents]
+        findings.append(Finding("short_field_of_view", "warning", message, value))
+    opened = _opened_faces(data, grid)
+    for face, area_mm2 in opened.items():
+        message = f"Tissue touches the {face} face of the image ({area_mm2 / 100:.0f} cm2)"
+        message += ": the brain may be cut."
+        findings.append(Finding("cut_" + face, "warning", message, round(area_mm2)))
+    return tuple(findings)
+
+
+def _opened_faces(data: NDArray[np.float32], grid: Grid) -> dict[str, float]:
+    threshold = TISSUE_SHARE * float(np.percentile(data[::3, ::3, ::3], 98))
+    opened = {}
+    for face, (world_axis, side) in FACES.items():
+        plane, area_mm2 = _face(data, grid, world_axis, side)
+        touching_mm2 = float((plane > threshold).sum()) * area_mm2
+        if threshold > 0 and touching_mm2 > OPEN_AREA_MM2[face]:
+            opened[face] = touching_mm2
+    return opened
+
+
+def _face(
+    data: NDArray[np.float32], grid: Grid, world_axis: int, side: int
+) -> tuple[NDArray[np.float32], float]:
+    """The outermost plane towards one side of the head, and the area of its pixels in mm2."""
+    from nibabel.orientations import io_orientation
+
+    orientation = io_orientation(grid.affine_ijk_to_ras)
+    axis = int(np.flatnonzero(orientation[:, 0] == world_axis)[0])
+    if orientation[axis, 1] < 0:
+        side = -1 - side
+    others = [grid.spacing_mm[a] for a in range(3) if a != axis]
+    plane: NDArray[np.float32] = np.moveaxis(data, axis, 0)[side]
+    return plane, others[0] * others[1]

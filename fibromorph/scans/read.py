@@ -1,0 +1,77 @@
+"""Any supported scan, read and diagnosed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from fibromorph.errors import ScanError
+from fibromorph.grid import Grid
+from fibromorph.scans.bounded import Stream, first_bytes, read_file
+from fibromorph.scans.doctor import check_field_of_view, check_voxels
+from fibromorph.scans.members import ZIP_MAGIC, Member, folder_members, zip_members
+from fibromorph.scans.mgh import is_mgh, read_mgh
+from fibromorph.scans.nifti import is_nifti, read_nifti
+from fibromorph.scans.scan import ReadLimits, Scan, Volume
+
+SUFFIXES = (".nii.gz", ".mgh.gz", ".nii", ".mgz", ".mgh", ".zip", ".dcm", ".gz")
+ACCEPTED = "a scan must be NIfTI (.nii, .nii.gz), MGH/MGZ, or a DICOM series as a folder or zip"
+
+
+def read_scan(path: Path, *, limits: ReadLimits = ReadLimits()) -> Scan:  # noqa: B008
+    """Read a scan of any supported format and let the header doctor look at it.
+
+    What the file is, is told from its content, not from its name. Names, dates, descriptions and
+    identifiers in headers are neither kept nor reported.
+
+    Args:
+        path: NIfTI-1 or -2, MGH or MGZ, DICOM folder or zip.
+        limits: sizes beyond which a scan is refused before memory is taken.
+
+    Returns:
+        The scan on its own lattice with the findings of the header doctor.
+
+    Raises:
+        ScanError: the scan breaks a rule; the message names rule, value and file.
+    """
+    path = Path(path)
+    volume = _read_volume(path, limits)
+    data, voxel_findings = check_voxels(volume.data, limits, path)
+    i, j, k = data.shape
+    grid = Grid((i, j, k), volume.affine_ijk_to_ras)
+    findings = (*volume.findings, *voxel_findings, *check_field_of_view(data, grid))
+    return Scan(data, grid, scan_stem(path), path, volume.format, volume.sha256, findings)
+
+
+def scan_stem(path: Path) -> str:
+    """The file's or folder's name without its scan suffix: NAME of the outputs."""
+    name = path.name or path.resolve().name
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def _read_volume(path: Path, limits: ReadLimits) -> Volume:
+    if path.is_dir():
+        return _read_dicom(folder_members(path, limits), limits, path)
+    if first_bytes(path, limits, len(ZIP_MAGIC)) == ZIP_MAGIC:
+        with zip_members(path, limits) as members:
+            return _read_dicom(members, limits, path)
+    content = read_file(path, limits)
+    if content[128:132] == b"DICM":
+        return _read_dicom([Member(path.name, lambda: content)], limits, path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    stream = Stream(content, limits, path)
+    head = stream.take(4)
+    if is_nifti(head):
+        return read_nifti(head, stream, limits, path, sha256)
+    if is_mgh(head):
+        return read_mgh(head, stream, limits, path, sha256)
+    raise ScanError(ACCEPTED, value=f"first bytes {head!r}", subject=path)
+
+
+def _read_dicom(members: list[Member], limits: ReadLimits, path: Path) -> Volume:
+    from fibromorph.scans.dicom import read_dicom
+
+    return read_dicom(members, limits, path)

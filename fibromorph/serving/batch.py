@@ -1,0 +1,99 @@
+"""Several scans in one call: what fails is listed, the rest is written."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from fibromorph.errors import ConfigError, FibromorphError, ScanError
+from fibromorph.postprocessing.volumes import VolumeRow
+from fibromorph.scans import read_scan
+from fibromorph.scans.read import scan_stem
+from fibromorph.serving.bundles import find_bundle
+from fibromorph.serving.engine import Engine
+from fibromorph.serving.outputs import write_outputs
+from fibromorph.serving.pipeline import Segmented, segment_scan
+
+SHOWN_TOTALS = ("Total-Grey-Matter", "Total-White-Matter", "Total-Brain", "eTIV")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A scan that could not be segmented, and why."""
+
+    path: Path
+    reason: str
+
+
+def segment_files(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    model: str = "t1-open",
+    device: str = "auto",
+    threads: int = 0,
+    conformed: bool = False,
+) -> list[Failure]:
+    """Segment scans one after the other and write their files into `out`.
+
+    Args:
+        paths: scans; no two may have the same name without suffix.
+        out: made when it does not exist.
+        model: bundle, by name or folder.
+        device: see `Engine`.
+        threads: CPU threads, 0 = all.
+        conformed: also write the labels on the working grid.
+
+    Returns:
+        The scans that failed; each is also named on stderr.
+
+    Raises:
+        ConfigError: two scans would overwrite each other's files, or an option is out of range.
+        BundleError: see `find_bundle`.
+    """
+    _require_distinct(paths)
+    if threads < 0:
+        raise ConfigError("must be 0 (all) or more", value=threads, subject="--threads")
+    for path in paths:
+        if not path.exists():
+            raise ScanError("a scan must exist", subject=path)
+    engine = Engine(find_bundle(model), device, threads)
+    failures = []
+    with tqdm(paths, unit="scan", disable=not sys.stderr.isatty()) as bar:
+        for path in bar:
+            try:
+                result = segment_scan(read_scan(path), engine, bar.set_postfix_str)
+                report = write_outputs(result, out, conformed=conformed)["report"]
+            except (FibromorphError, OSError) as error:
+                failures.append(Failure(path, str(error)))
+                tqdm.write(f"fibromorph: {error}", file=sys.stderr)
+            else:
+                tqdm.write(summary(result, report))
+    return failures
+
+
+def summary(result: Segmented, report: Path) -> str:
+    """One line about a scan: totals, verdict, and where its report lies."""
+    rows = {row.name: row for row in result.rows}
+    totals = ", ".join(f"{name} {_ml(rows[name])}" for name in SHOWN_TOTALS if name in rows)
+    return f"{result.scan.stem}: {totals}; quality {result.quality.verdict}; {report}"
+
+
+def _ml(row: VolumeRow) -> str:
+    return "n/a" if row.volume_ml is None else f"{row.volume_ml:.0f} ml"
+
+
+def _require_distinct(paths: Sequence[Path]) -> None:
+    stems: dict[str, Path] = {}
+    for path in paths:
+        other = stems.setdefault(scan_stem(path), path)
+        if other is not path:
+            raise ConfigError(
+                f"scans need different names without suffix, this one and {other} share it",
+                value=scan_stem(path),
+                subject=path,
+            )

@@ -1,0 +1,83 @@
+"""Which bundles there are: those that ship, and folders a user names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fibromorph
+from fibromorph.errors import BundleError
+from fibromorph.manifest import CARD_NAME, MANIFEST_NAME, Bundle, open_bundle, read_manifest
+
+DEFAULT_BUNDLE = "t1-open"
+
+
+def shipped_folder() -> Path:
+    """Where the package keeps its bundles."""
+    return Path(fibromorph.__file__).parent / "models" / "bundles"
+
+
+def shipped_names() -> list[str]:
+    """Names of the bundles that ship, sorted."""
+    return sorted(p.parent.name for p in shipped_folder().glob(f"*/{MANIFEST_NAME}"))
+
+
+def find_bundle(model: str) -> Bundle:
+    """Open a bundle by name or by folder.
+
+    Args:
+        model: name of a bundle that ships, or path of a folder with a manifest.
+
+    Raises:
+        BundleError: neither; or the bundle is damaged.
+    """
+    if model in shipped_names():
+        return open_bundle(shipped_folder() / model)
+    folder = Path(model)
+    if not folder.is_dir():
+        known = ", ".join(shipped_names()) or "none"
+        raise BundleError(
+            f"must be the folder of a bundle or the name of one that ships ({known})",
+            value=model,
+            subject="--model",
+        )
+    return open_bundle(folder)
+
+
+def list_bundles() -> str:
+    """The bundles that ship, a line each: name, version, licence, scores, hash."""
+    lines = []
+    for name in shipped_names():
+        manifest = read_manifest(shipped_folder() / name)
+        scores = ", ".join(f"{key} {value:.3g}" for key, value in manifest.scores.items())
+        digest = manifest.network.sha256[:12]
+        lines.append(f"{name} {manifest.version}  {manifest.licence}  {digest}  {scores}")
+    return "\n".join(lines) or "no bundle ships with this installation"
+
+
+def show_bundle(model: str) -> str:
+    """The card of a bundle."""
+    path = find_bundle(model).folder / CARD_NAME
+    if not path.is_file():
+        raise BundleError(f"a bundle has a {CARD_NAME}", subject=path)
+    return path.read_text()
+
+
+def verify_bundle(model: str) -> str:
+    """Check hashes, load both graphs and run the locator once.
+
+    Raises:
+        BundleError: a file is missing or is not what the manifest says, or a graph does not load.
+    """
+    import numpy as np
+
+    from fibromorph.serving.engine import Engine
+
+    bundle = find_bundle(model)
+    length = bundle.manifest.locator.smallest_length
+    try:
+        Engine(bundle, "cpu").locate(np.zeros((length, length, length), np.float32))
+    except Exception as error:
+        raise BundleError("graphs must load and run", value=error, subject=bundle.folder) from error
+    return (
+        f"{bundle.manifest.name} {bundle.manifest.version}: hashes and graphs are as they should be"
+    )

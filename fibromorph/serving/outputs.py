@@ -1,0 +1,139 @@
+"""The files that come out for one scan; every one is complete or not there."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import fibromorph
+from fibromorph.manifest import Manifest
+from fibromorph.postprocessing.pictures import mosaic_png
+from fibromorph.postprocessing.report import ReportContent, write_report
+from fibromorph.postprocessing.volumes import write_volumes, write_whole
+from fibromorph.scans import Scan, write_labels
+from fibromorph.serving.pipeline import Segmented
+
+STRIPPED_NOTE = (
+    "The scan is skull-stripped: eTIV and the CSF outside the ventricles cannot be known."
+)
+DIGEST_SHOWN = 12
+
+
+def output_paths(folder: Path, stem: str) -> dict[str, Path]:
+    """Where the files of a scan called `stem` go: dseg, volumes, report, provenance."""
+    return {
+        "dseg": folder / f"{stem}_dseg.nii.gz",
+        "volumes": folder / f"{stem}_volumes.tsv",
+        "report": folder / f"{stem}_report.html",
+        "provenance": folder / f"{stem}.json",
+    }
+
+
+def write_outputs(
+    result: Segmented, folder: Path, stem: str | None = None, *, conformed: bool = False
+) -> dict[str, Path]:
+    """Write segmentation, volumes, report and, last, provenance.
+
+    Args:
+        result: of `segment_scan`.
+        folder: made when it does not exist.
+        stem: NAME of the files; the scan's own if None.
+        conformed: also write `NAME_space-conformed_dseg.nii.gz` on the working grid.
+
+    Returns:
+        What each file is -> where it lies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = stem or result.scan.stem
+    paths = output_paths(folder, stem)
+    write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
+    if conformed:
+        paths["conformed"] = folder / f"{stem}_space-conformed_dseg.nii.gz"
+        write_labels(paths["conformed"], result.labels, result.conformed.grid)
+    write_volumes(paths["volumes"], result.rows)
+    write_report(paths["report"], report_content(result, stem))
+    write_whole(paths["provenance"], json.dumps(provenance(result), indent=2) + "\n")
+    return paths
+
+
+def provenance(result: Segmented) -> dict[str, object]:
+    """What was done to what, with what, as plain JSON; no names or dates of the person scanned."""
+    scan, manifest, quality = result.scan, result.bundle.manifest, result.quality
+    return {
+        "generated_by": {"name": "fibromorph", "version": fibromorph.__version__},
+        "created": _now(),
+        "input": {
+            "name": scan.source.name,
+            "format": scan.format,
+            "sha256": scan.sha256,
+            "shape": list(scan.grid.shape),
+            "spacing_mm": [round(s, 6) for s in scan.grid.spacing_mm],
+            "skull_stripped": result.stripped,
+        },
+        "findings": [vars(finding) for finding in scan.findings],
+        "model": {
+            "name": manifest.name,
+            "version": manifest.version,
+            "licence": manifest.licence,
+            "sha256": manifest.network.sha256,
+        },
+        "engine": result.engine,
+        "seconds": {step.name: round(step.seconds or 0.0, 3) for step in result.steps},
+        "quality": {
+            "overall": quality.overall,
+            "verdict": quality.verdict,
+            "factors": dict(quality.factors),
+            "structures": {str(i): value for i, value in quality.structures.items()},
+            "measures": dict(quality.measures),
+            "flags": [vars(flag) for flag in quality.flags],
+        },
+    }
+
+
+def report_content(result: Segmented, stem: str) -> ReportContent:
+    """What the page of a scan shows."""
+    manifest = result.bundle.manifest
+    return ReportContent(
+        name=stem,
+        created=_now(),
+        version=fibromorph.__version__,
+        model=f"{manifest.name} {manifest.version}",
+        scan_facts=_scan_facts(result.scan, result.stripped),
+        findings=tuple((f.severity, f.message) for f in result.scan.findings),
+        mosaic_png=mosaic_png(
+            result.conformed.intensities, result.labels, result.conformed.grid, result.table
+        ),
+        rows=result.rows,
+        quality=result.quality,
+        steps=result.steps,
+        model_facts=_model_facts(manifest, result.engine),
+        notes=(STRIPPED_NOTE,) if result.stripped else (),
+        table=result.table,
+    )
+
+
+def _scan_facts(scan: Scan, stripped: bool) -> tuple[tuple[str, str], ...]:
+    shape = " x ".join(str(n) for n in scan.grid.shape)
+    spacing = " x ".join(f"{s:.2f}" for s in scan.grid.spacing_mm)
+    return (
+        ("File", scan.source.name),
+        ("Format", scan.format),
+        ("Voxels", f"{shape}, {spacing} mm"),
+        ("Skull", "removed" if stripped else "present"),
+        ("SHA-256", f"{scan.sha256[:DIGEST_SHOWN]}..."),
+    )
+
+
+def _model_facts(manifest: Manifest, engine: str) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Model", f"{manifest.name} {manifest.version}"),
+        ("Licence of its weights", manifest.licence),
+        ("SHA-256", f"{manifest.network.sha256[:DIGEST_SHOWN]}..."),
+        ("Protocol", manifest.protocol),
+        ("Engine", engine),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,152 @@
+"""One scan through the whole chain: conform, engine, components, own grid, volumes, quality."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fibromorph.labels import LabelTable
+from fibromorph.manifest import Bundle
+from fibromorph.postprocessing.components import keep_main_components
+from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
+from fibromorph.postprocessing.quality import Quality, score
+from fibromorph.postprocessing.report import Step
+from fibromorph.postprocessing.volumes import (
+    Calibration,
+    VolumeRow,
+    confidence_by_id,
+    measure,
+)
+from fibromorph.preprocess import Conformed, conform
+from fibromorph.scans import Scan, restore_labels
+from fibromorph.serving.engine import Engine, Prediction
+
+OnStep = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """What is known of a scan once it is segmented; nothing of it is written yet.
+
+    Attributes:
+        scan: as it was read.
+        bundle: the model.
+        engine: what ran it, with version and threads.
+        conformed: the part of the scan that the network saw.
+        labels: (i, j, k) uint8 ids on the conformed grid, cleaned.
+        labels_on_scan_grid: (i, j, k) uint8 ids on the scan's own voxels.
+        rows: volumes, see `volumes.measure`.
+        quality: see `quality.score`.
+        stripped: the scan has no skull.
+        steps: what was done, with seconds.
+    """
+
+    scan: Scan
+    bundle: Bundle
+    engine: str
+    conformed: Conformed
+    labels: NDArray[np.uint8]
+    labels_on_scan_grid: NDArray[np.uint8]
+    rows: tuple[VolumeRow, ...]
+    quality: Quality
+    stripped: bool
+    steps: tuple[Step, ...]
+
+    @property
+    def table(self) -> LabelTable:
+        return self.bundle.manifest.table
+
+
+class _Stopwatch:
+    """Collects steps; tells who listens when one begins."""
+
+    def __init__(self, on_step: OnStep) -> None:
+        self.on_step = on_step
+        self.steps: list[Step] = []
+
+    @contextmanager
+    def step(self, name: str, detail: str) -> Iterator[None]:
+        self.on_step(name)
+        started = time.perf_counter()
+        yield
+        self.steps.append(Step(name, detail, time.perf_counter() - started))
+
+
+def segment_scan(scan: Scan, engine: Engine, on_step: OnStep = lambda _: None) -> Segmented:
+    """Segment one scan.
+
+    Args:
+        scan: from `read_scan`.
+        engine: a loaded bundle.
+        on_step: told the name of each step as it begins.
+
+    Raises:
+        ScanError: there is no brain in it.
+    """
+    watch = _Stopwatch(on_step)
+    manifest, calibration = engine.bundle.manifest, calibration_of(engine.bundle)
+    with watch.step("conform", "brain located on 4 mm voxels, box around it sampled at 1 mm, RAS+"):
+        conformed = conform(scan, manifest.network, manifest.locator, engine.locate)
+    with watch.step("network", engine.description):
+        prediction = engine.segment(conformed.network_input)
+    with watch.step("components", "islands and minor parts given to what surrounds them"):
+        labels, losses = keep_main_components(prediction.labels, manifest.table)
+    with watch.step("own grid", "labels back on the scan's voxels"):
+        on_scan_grid = restore_labels(labels, conformed.grid, scan.grid)
+    with watch.step("volumes", "voxels counted, posteriors summed, quality scored"):
+        stripped = looks_stripped(conformed.intensities, labels, conformed.grid.spacing_mm)
+        rows = measure(
+            on_scan_grid,
+            scan.grid,
+            _soft_ml(prediction, losses, conformed),
+            confidence_by_id(labels, prediction.confidence, manifest.table),
+            calibration,
+            manifest.table,
+            etiv_ml=etiv_ml(labels, conformed.grid, stripped=stripped),
+        )
+        quality = score(
+            conformed.intensities,
+            labels,
+            prediction.confidence,
+            rows,
+            manifest.table,
+            calibration=calibration,
+            labels_on_scan_grid=on_scan_grid,
+        )
+    return Segmented(
+        scan,
+        engine.bundle,
+        engine.description,
+        conformed,
+        labels,
+        on_scan_grid,
+        rows,
+        quality,
+        stripped,
+        tuple(watch.steps),
+    )
+
+
+def calibration_of(bundle: Bundle) -> Calibration:
+    """What the bundle's manifest knows of its own error."""
+    entries = bundle.manifest.labels
+    return Calibration(
+        {e.id: e.relative_sd for e in entries if e.relative_sd is not None},
+        {e.id: e.reference_confidence for e in entries if e.reference_confidence is not None},
+    )
+
+
+def _soft_ml(
+    prediction: Prediction, losses: dict[int, int], conformed: Conformed
+) -> dict[int, float]:
+    """Posterior sums in ml, less the voxels that cleaning took away."""
+    voxel_ml = conformed.grid.voxel_ml
+    return {
+        label_id: max(voxels - losses.get(label_id, 0), 0.0) * voxel_ml
+        for label_id, voxels in prediction.soft_voxels.items()
+    }
