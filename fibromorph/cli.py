@@ -21,10 +21,7 @@ EXTRA_OF = {
     "onnx": "train",
     "fastapi": "serve",
     "uvicorn": "serve",
-    "statsmodels": "stats",
     "nilearn": "demo",
-    "dask": "cluster",
-    "distributed": "cluster",
 }
 """Package -> the extra that brings it."""
 
@@ -62,13 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="fibromorph",
-        description="From a T1-weighted scan to regional brain volumes and honest statistics.",
+        description="From a T1-weighted scan to regional brain volumes, with their uncertainty.",
     )
     parser.add_argument("--version", action="version", version=fibromorph.__version__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_segment(commands)
     _add_demo(commands)
-    _add_stats(commands)
     _add_serve(commands)
     _add_models(commands)
     _add_evaluate(commands)
@@ -114,14 +110,6 @@ def _add_demo(commands: Commands) -> None:
     parser = _command(commands, "demo", "segment the T1 template that nilearn carries", _demo)
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
     _add_engine(parser)
-
-
-def _add_stats(commands: Commands) -> None:
-    parser = _command(commands, "stats", "group statistics on regional volumes", _stats)
-    parser.add_argument("--volumes", type=Path, required=True, metavar="TSV")
-    parser.add_argument("--participants", type=Path, required=True, metavar="TSV")
-    parser.add_argument("--config", type=Path, required=True, metavar="YAML")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
 
 
 def _add_serve(commands: Commands) -> None:
@@ -194,14 +182,6 @@ def _demo(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _stats(options: argparse.Namespace) -> int:
-    from fibromorph.postprocessing.statistics import run_statistics
-
-    report = run_statistics(options.volumes, options.participants, options.config, options.out)
-    print(report)
-    return DONE
-
-
 def _serve(options: argparse.Namespace) -> int:
     from fibromorph.serving.app import serve
 
@@ -212,12 +192,12 @@ def _serve(options: argparse.Namespace) -> int:
 def _models(options: argparse.Namespace) -> int:
     from fibromorph.serving import bundles
 
-    action = {
-        "list": bundles.list_bundles,
-        "show": lambda: bundles.show_bundle(options.model),
-        "verify": lambda: bundles.verify_bundle(options.model),
-    }[options.action]
-    print(action())
+    if options.action == "list":
+        print(bundles.list_bundles())
+    elif options.action == "show":
+        print(bundles.show_bundle(options.model))
+    else:
+        print(bundles.verify_bundle(options.model))
     return DONE
 
 

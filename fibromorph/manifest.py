@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fibromorph.errors import BundleError
 from fibromorph.labels import Colour, Hemisphere, Label, LabelTable, Structure, Tissue
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 MANIFEST_NAME = "manifest.json"
 CARD_NAME = "card.md"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,17 +35,8 @@ Image = NDArray[np.float32]
 Locate = Callable[[Image], Image]
 
 
-class _ArrayLike(Protocol):
-    def mean(self) -> Self: ...
-    def clip(self, low: float, high: float) -> Self: ...
-    def __sub__(self, other: Self) -> Self: ...
-    def __mul__(self, other: Self) -> Self: ...
-    def __truediv__(self, other: Self) -> Self: ...
-    def __add__(self, other: float) -> Self: ...
-    def __pow__(self, power: float) -> Self: ...
-
-
-A = TypeVar("A", bound=_ArrayLike)
+A = TypeVar("A", bound=Any)
+"""A numpy array or a torch tensor: this module must not import torch, so it cannot name both."""
 
 
 def normalise(image: A) -> A:
@@ -59,7 +50,8 @@ def normalise(image: A) -> A:
     """
     centred = image - image.mean()
     sd = (centred * centred).mean() ** 0.5
-    return (centred / (sd + 1e-8)).clip(-CLIP_SD, CLIP_SD)
+    normalised: A = (centred / (sd + 1e-8)).clip(-CLIP_SD, CLIP_SD)
+    return normalised
 
 
 def padded_length(length: int, multiple: int = SHAPE_MULTIPLE) -> int:

@@ -76,9 +76,7 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
     return LabelMap(path.name, digest, np.ascontiguousarray(index), brain_start, brain_stop)
 
 
-def load_label_maps(
-    paths: Iterable[Path], *, ignore_unknown: bool = False
-) -> tuple[LabelMap, ...]:
+def load_label_maps(paths: Iterable[Path], *, ignore_unknown: bool = False) -> tuple[LabelMap, ...]:
     """`load_label_map` for each path, in order."""
     return tuple(load_label_map(p, ignore_unknown=ignore_unknown) for p in paths)
 
@@ -102,9 +100,7 @@ def _to_index(ids: NDArray[np.int32], path: Path, ignore_unknown: bool) -> NDArr
     return lookup[np.maximum(ids, 0)]
 
 
-def _box(
-    mask: NDArray[np.bool_], margin: int
-) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def _box(mask: NDArray[np.bool_], margin: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     starts, stops = [], []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)

@@ -94,9 +94,7 @@ def target_sides() -> tuple[int, ...]:
 def intensity_groups() -> tuple[int, ...]:
     """Indices that share a group share their mean: the left and right twin of a structure."""
     extras = {label_id: 100 + n for n, label_id in enumerate(EXTRA_TISSUES)}
-    groups = [
-        extras.get(i, c) for i, c in zip(GENERATION_IDS, target_classes(), strict=True)
-    ]
+    groups = [extras.get(i, c) for i, c in zip(GENERATION_IDS, target_classes(), strict=True)]
     order = sorted(set(groups))
     return tuple(order.index(g) for g in groups)
 

@@ -105,4 +105,5 @@ class LocatorGraph(nn.Module):
 
 def _unfold(blocks: Tensor) -> Tensor:
     """(8, i, j, k) -> (2i, 2j, 2k)."""
-    return pixelshuffle(blocks[None], 3, 2)[0, 0]
+    image: Tensor = pixelshuffle(blocks[None], 3, 2)[0, 0]
+    return image

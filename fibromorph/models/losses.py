@@ -9,6 +9,9 @@ from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+IMPOSSIBLE = -1e4
+"""A logit whose probability is zero in float32; infinity would turn gradients into NaN."""
+
 
 @dataclass(frozen=True)
 class LossParts:
@@ -34,7 +37,12 @@ class StructureSideLoss(nn.Module):
         self.dice = DiceLoss(to_onehot_y=True, softmax=True, batch=True)
 
     def forward(
-        self, logits: Tensor, classes: Tensor, sides: Tensor, rarity: float = 0.0
+        self,
+        logits: Tensor,
+        classes: Tensor,
+        sides: Tensor,
+        rarity: float = 0.0,
+        unlabelled: Tensor | None = None,
     ) -> LossParts:
         """Compare logits with the reference.
 
@@ -44,17 +52,49 @@ class StructureSideLoss(nn.Module):
             sides: (batch, ...) int64, 1 = left, 2 = right, 0 = neither.
             rarity: how much more a voxel of a rare class counts in the cross-entropy, 0 to 1; see
                 `rarity_weights`.
+            unlabelled: (batch, classes) bool, what a reference does not tell from background; see
+                `merge_unlabelled`.
         """
         logits = logits.float()
-        count = logits.shape[1] - 1
-        weights = rarity_weights(classes, count, rarity) if rarity > 0 else None
-        structure = self.dice(logits[:, :-1], classes[:, None]) + F.cross_entropy(
-            logits[:, :-1], classes, weight=weights
+        structures, left = logits[:, :-1], logits[:, -1]
+        if unlabelled is not None:
+            structures, classes = merge_unlabelled(structures, classes, unlabelled)
+        weights = rarity_weights(classes, structures.shape[1], rarity) if rarity > 0 else None
+        structure = self.dice(structures, classes[:, None]) + F.cross_entropy(
+            structures, classes, weight=weights
         )
-        sided = sides > 0
-        left = (sides == 1).float()
-        side = F.binary_cross_entropy_with_logits(logits[:, -1], left, weight=sided.float())
-        return LossParts(structure, side / sided.float().mean().clip(min=1e-3))
+        return LossParts(structure, _side_loss(left, sides))
+
+
+def merge_unlabelled(logits: Tensor, classes: Tensor, unlabelled: Tensor) -> tuple[Tensor, Tensor]:
+    """Let background stand for itself and for everything that the reference does not label.
+
+    Where a reference says background, the network may say background or any unlabelled class: it
+    is their summed probability that is compared (marginal loss, Shi et al. 2021, Medical Image
+    Analysis 70:101979). No class is punished for a truth that was never drawn.
+
+    Args:
+        logits: (batch, classes, ...) float32, background first.
+        classes: (batch, ...) int64.
+        unlabelled: (batch, classes) bool; background itself is False.
+
+    Returns:
+        Logits and classes of the same shapes, without the unlabelled classes.
+    """
+    gone = unlabelled.reshape(*unlabelled.shape, *[1] * (logits.ndim - 2))
+    joined = gone.clone()
+    joined[:, 0] = True
+    background = logits.masked_fill(~joined, IMPOSSIBLE).logsumexp(dim=1, keepdim=True)
+    others = logits.masked_fill(gone, IMPOSSIBLE)[:, 1:]
+    merged = unlabelled.gather(1, classes.flatten(1)).reshape(classes.shape)
+    return torch.cat([background, others], dim=1), classes.masked_fill(merged, 0)
+
+
+def _side_loss(left: Tensor, sides: Tensor) -> Tensor:
+    sided = (sides > 0).float()
+    truth = (sides == 1).float()
+    loss = F.binary_cross_entropy_with_logits(left, truth, weight=sided)
+    return loss / sided.mean().clip(min=1e-3)
 
 
 def rarity_weights(classes: Tensor, count: int, exponent: float) -> Tensor:

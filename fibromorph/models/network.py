@@ -58,7 +58,8 @@ class SegmentationNet(nn.Module):
         Returns:
             (batch, classes + 1, i, j, k).
         """
-        return pixelshuffle(self.head(self.features(image)), 3, 2)
+        logits: Tensor = pixelshuffle(self.head(self.features(image)), 3, 2)
+        return logits
 
     def features(self, image: Tensor) -> Tensor:
         """(batch, 1, i, j, k) -> (batch, head_width, i/2, j/2, k/2)."""
@@ -75,15 +76,18 @@ class SegmentationNet(nn.Module):
         Returns:
             (batch, classes + 1, len(subvoxels), i, j, k).
         """
-        activation, conv = self.head
+        conv = self.head[1]
+        assert isinstance(conv, nn.Conv3d)
+        assert conv.bias is not None
         width = self.classes + 1
         chosen = torch.as_tensor(list(subvoxels), device=features.device)
         weight = conv.weight.reshape(width, SUBVOXELS, -1, 1, 1, 1)[:, chosen].flatten(0, 1)
         bias = conv.bias.reshape(width, SUBVOXELS)[:, chosen].flatten()
-        logits = nn.functional.conv3d(activation(features), weight, bias)
-        return logits.unflatten(1, (width, len(subvoxels)))
+        logits = nn.functional.conv3d(self.head[0](features), weight, bias)
+        return logits.reshape(len(logits), width, len(subvoxels), *logits.shape[2:])
 
 
 def split_subvoxels(image: Tensor) -> Tensor:
     """(batch, 2i, 2j, 2k) -> (batch, 8, i, j, k), in the order of the network's head."""
-    return pixelunshuffle(image[:, None], 3, 2)
+    blocks: Tensor = pixelunshuffle(image[:, None], 3, 2)
+    return blocks

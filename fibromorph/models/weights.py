@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Literal
 
 import torch
@@ -82,7 +83,11 @@ def network_of(state: Mapping[str, Tensor]) -> SegmentationNet:
 def _from_checkpoint(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise BundleError("a checkpoint or the folder of a bundle must exist", subject=path)
-    checkpoint = torch.load(path, map_location="cpu", weights_only=False)
+    try:
+        # Plain data only: a checkpoint from elsewhere must not run code.
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, UnpicklingError, EOFError) as error:
+        raise BundleError("must be a checkpoint that training wrote", subject=path) from error
     state: dict[str, Tensor] = checkpoint.get("state_dict", {})
     return state
 

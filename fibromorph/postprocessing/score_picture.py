@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from fibromorph.labels import LabelTable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SIDE_OFFSET = {"left": 0.18, "right": -0.18, "midline": 0.0}
 INK = {"left": "#0b6fa4", "right": "#c2571a", "midline": "#3a3a3a"}
@@ -25,6 +29,7 @@ def write_score_picture(path: Path, scores: pd.DataFrame, table: LabelTable) -> 
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     present = set(scores.region_id)
     structures = [s for s in table.structures if {s.left_id, s.right_id} & present]
@@ -46,7 +51,7 @@ def write_score_picture(path: Path, scores: pd.DataFrame, table: LabelTable) -> 
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_axisbelow(True)
     handles = [
-        plt.Line2D([], [], marker="o", linestyle="", color=INK[side], label=side) for side in INK
+        Line2D([], [], marker="o", linestyle="", color=INK[side], label=side) for side in INK
     ]
     figure.legend(handles=handles, loc="upper right", ncols=3, frameon=False)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.45 / height))
@@ -56,6 +61,6 @@ def write_score_picture(path: Path, scores: pd.DataFrame, table: LabelTable) -> 
     os.replace(temporary, path)
 
 
-def _dots(axes: object, values: pd.Series, y: float, colour: str) -> None:
-    axes.plot(values, [y] * len(values), "o", color=colour, markersize=3, alpha=0.55)  # type: ignore[attr-defined]
-    axes.plot([values.mean()] * 2, [y - 0.15, y + 0.15], color=colour, linewidth=2)  # type: ignore[attr-defined]
+def _dots(axes: Axes, values: pd.Series[float], y: float, colour: str) -> None:
+    axes.plot(values, [y] * len(values), "o", color=colour, markersize=3, alpha=0.55)
+    axes.plot([values.mean()] * 2, [y - 0.15, y + 0.15], color=colour, linewidth=2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from fibromorph.errors import ScanError
 from fibromorph.scans.dicom_choice import choose_t1
-from fibromorph.scans.dicom_slices import read_slices, series_of
+from fibromorph.scans.dicom_slices import DAMAGED, read_slices, series_of
 from fibromorph.scans.dicom_stack import read_stack
 from fibromorph.scans.members import Member
 from fibromorph.scans.scan import ReadLimits, Volume
@@ -23,6 +24,17 @@ def read_dicom(members: Iterable[Member], limits: ReadLimits, subject: Path) -> 
             "(give a NIfTI file itself, and a single slice by its folder)"
         )
         raise ScanError(rule, value="no DICOM slice with a position", subject=subject)
-    chosen, finding = choose_t1(series_of(slices), limits, subject)
-    volume = read_stack(chosen.slices, limits, subject)
+    with _clear_errors(subject):
+        chosen, finding = choose_t1(series_of(slices), limits, subject)
+        volume = read_stack(chosen.slices, limits, subject)
     return replace(volume, findings=(finding, *volume.findings))
+
+
+@contextmanager
+def _clear_errors(subject: Path) -> Iterator[None]:
+    """Fields of the right type with a value that makes no sense, such as two series numbers."""
+    try:
+        yield
+    except DAMAGED as error:
+        rule = "the fields of every DICOM slice must make sense: export the series again"
+        raise ScanError(rule, value=type(error).__name__, subject=subject) from error

@@ -102,7 +102,7 @@ def _words(header: Any) -> set[str]:
 
 
 def _image_type(header: Any) -> set[str]:
-    return {str(t).upper() for t in header.get("ImageType") or ()}
+    return {str(t).upper() for t in np.atleast_1d(header.get("ImageType") or [])}
 
 
 def _refusal(group: Sequence[Slice], header: Any, words: set[str], limits: ReadLimits) -> str:

@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from fibromorph.scans.members import Member
 
 # pydicom inflates this syntax whole, before any size can be checked.
 DEFLATED = b"1.2.840.10008.1.2.1.99\x00"
+# What pydicom raises, by value and by kind of damage, where a field cannot be understood.
+DAMAGED = (
+    *(InvalidDicomError, BytesLengthException, NotImplementedError, RecursionError, OSError),
+    *(ValueError, TypeError, KeyError, AttributeError, EOFError, IndexError, OverflowError),
+)
 HEADER_TAGS = [
     *("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality"),
     *("SequenceName", "ImageType", "ScanningSequence", "SequenceVariant", "MRAcquisitionType"),
@@ -88,14 +93,15 @@ def _slices(member: Member, content: bytes) -> list[Slice]:
         header = pydicom.dcmread(
             io.BytesIO(content), stop_before_pixels=True, specific_tags=HEADER_TAGS
         )
+        # pydicom converts a field when it is first used: do it here, where damage costs one file.
+        for _ in header.iterall():
+            pass
         frames = header.get("PerFrameFunctionalGroupsSequence")
         if frames:
             made = [_frame_slice(member, header, index) for index in range(len(frames))]
         else:
             made = [_plain_slice(member, header)]
-    except (InvalidDicomError, ValueError, TypeError, KeyError, AttributeError, EOFError):
-        return []
-    except (NotImplementedError, OSError, RecursionError, IndexError):
+    except DAMAGED:
         return []
     return [s for s in made if s is not None and np.isfinite(s.position_lps).all()]
 

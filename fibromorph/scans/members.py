@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fibromorph.errors import ScanError
 from fibromorph.scans.scan import ReadLimits
@@ -87,7 +87,8 @@ def _check_totals(n_files: int, n_bytes: int, limits: ReadLimits, subject: Path)
 
 def _check_member(info: zipfile.ZipInfo, subject: Path) -> None:
     parts = PurePosixPath(info.filename.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[:1]:
+    drive = PureWindowsPath(info.filename).drive
+    if parts.is_absolute() or ".." in parts.parts or drive:
         rule = "the names in a zip must stay inside it"
         raise ScanError(rule, value=info.filename[:80], subject=subject)
     if stat.S_ISLNK(info.external_attr >> 16):

@@ -83,7 +83,7 @@ def _dims(header: Any, subject: Path) -> list[int]:
 def _dtype(header: Any, subject: Path) -> np.dtype[np.generic]:
     try:
         dtype: np.dtype[np.generic] = np.dtype(header.get_data_dtype())
-    except HeaderDataError as error:
+    except (HeaderDataError, KeyError) as error:
         rule = "the header's voxel type must be one that NIfTI defines"
         raise ScanError(rule, value=int(header["datatype"]), subject=subject) from error
     check_dtype(dtype, subject)
@@ -112,7 +112,9 @@ def _all_plausible(sizes: NDArray[np.float64]) -> bool:
 
 
 def _in_mm(to_mm: Affine, affine: Affine | None) -> Affine | None:
-    return None if affine is None else np.asarray(to_mm @ affine)
+    # Infinity times 0: the rule on broken affines speaks, not a warning.
+    with np.errstate(invalid="ignore", over="ignore"):
+        return None if affine is None else np.asarray(to_mm @ affine)
 
 
 def _sform(header: Any) -> Affine | None:
@@ -164,7 +166,9 @@ def _voxel_offset(header: Any, size: int, subject: Path) -> tuple[int, tuple[Fin
 
 def _scale(header: Any, raw: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    data = raw.astype(np.float32)
+    # A float64 too large for float32 becomes infinite; the rule on such voxels decides.
+    with np.errstate(over="ignore", invalid="ignore"):
+        data = raw.astype(np.float32)
     if slope == 0 or np.isnan(slope):
         return data, ()
     if not np.isfinite([slope, intercept]).all():

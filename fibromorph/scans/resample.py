@@ -101,7 +101,7 @@ def axis_weights(
         weights = np.maximum(1 - distance, 0)
     weights /= weights.sum(axis=1, keepdims=True)
     weights[(position < -0.5 - 1e-6) | (position > n_from - 0.5 + 1e-6)] = 0
-    return weights.astype(np.float32)
+    return np.asarray(weights, dtype=np.float32)
 
 
 def smoothing_sigma(factor: float) -> float:

@@ -23,7 +23,9 @@ def restore_labels(labels: NDArray[Id], grid_from: Grid, grid_to: Grid) -> NDArr
 
     Coinciding lattices are copied exactly. Otherwise each voxel takes the label whose membership,
     interpolated linearly, is the largest (background is a label too), so that borders do not
-    get the steps, nor small structures the bias, of nearest-neighbour sampling.
+    get the steps of nearest-neighbour sampling. The price: interpolation smooths, which draws
+    convex borders inwards. A ball of radius r on voxels of h loses about h^2 / (2 r^2) of its
+    volume (0.8 % at 8 mm, 3 % at 4 mm, from 1 mm); nearest neighbour would not.
 
     Args:
         labels: (i, j, k) integers >= 0 on `grid_from`.

@@ -6,10 +6,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fibromorph.errors import ConfigError, LabelError
@@ -117,7 +119,7 @@ def find_pairs(request: EvaluationRequest) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def read_reference(path: Path, scan: Scan, protocol: str) -> np.ndarray:
+def read_reference(path: Path, scan: Scan, protocol: str) -> NDArray[np.int32]:
     """Reference labels in FreeSurfer ids, on the scan's voxels.
 
     Raises:
@@ -157,7 +159,7 @@ def update_manifest(
     entries = []
     for entry in bundle.manifest.labels:
         row = known.get(entry.id, {})
-        measured = {
+        measured: dict[str, float] = {
             key: round(float(row[key]), 5)
             for key in ("dice", "volume_error", "relative_sd", "reference_confidence")
             if key in row and np.isfinite(row[key])
@@ -231,7 +233,7 @@ def _tables(
     return scores, means.reset_index()
 
 
-def relative_sd(volumes: pd.DataFrame) -> pd.Series:
+def relative_sd(volumes: pd.DataFrame) -> pd.Series[float]:
     """Within-scan standard deviation of the soft volume over its mean, pooled over scans.
 
     The root of the mean over scans of (variance / mean^2); NaN without repeats.
@@ -239,7 +241,7 @@ def relative_sd(volumes: pd.DataFrame) -> pd.Series:
     known = volumes.dropna(subset=["soft_volume_ml"])
     groups = known.groupby(["region_id", "scan"]).soft_volume_ml
     squared = groups.var(ddof=1) / groups.mean() ** 2
-    return np.sqrt(squared.groupby("region_id").mean())
+    return cast("pd.Series[float]", np.sqrt(squared.groupby("region_id").mean()))
 
 
 def _text(per_structure: pd.DataFrame, summary: Mapping[str, float]) -> str:

@@ -1,31 +1,23 @@
-"""Which label maps are trained on, and which are held out."""
+"""What is trained on and what is held out: label maps, and real labelled scans."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset
+import torch
+from torch.utils.data import DataLoader
 
+from fibromorph.datasets.augment import AugmentationSettings
+from fibromorph.datasets.labelled import LabelledFolder, LabelledScan, load_labelled_scans
 from fibromorph.datasets.labelmaps import LabelMap, find_label_maps, load_label_maps
 from fibromorph.errors import ConfigError
-
-
-class _Slots(Dataset[int]):
-    """Numbers 0..n-1: samples are made on the training device, the loader only counts them."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, item: int) -> int:
-        return item
+from fibromorph.grid import Shape3
+from fibromorph.training.slots import RealMix, SampleNumbers, Slot, SlotLoader, Slots, as_list
 
 
 class LabelMapData(pl.LightningDataModule):
-    """Label maps of whole heads, split into training and held-out ones.
+    """Label maps of whole heads and real labelled scans, for training and for validation.
 
     Args:
         label_maps: folder of label maps.
@@ -33,34 +25,71 @@ class LabelMapData(pl.LightningDataModule):
         batch_size: samples a step and device.
         steps_per_epoch: an epoch is only a unit of logging and checkpoints.
         ignore_unknown_labels: treat ids outside the protocol as background, instead of refusing.
+        labelled_scans: real scans to train on, as often as `recipe.real_share` says.
+        validation_scans: real scans to score at each validation.
+        augmentation: how far real training scans are changed.
+        workers: processes that augment real scans; 0 = the training process itself.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (settings, given by name)
         self,
         label_maps: Path,
+        *,
         held_out: int = 2,
         batch_size: int = 1,
         steps_per_epoch: int = 100,
         ignore_unknown_labels: bool = False,
+        labelled_scans: LabelledFolder | None = None,
+        validation_scans: LabelledFolder | None = None,
+        augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008
+        workers: int = 0,
     ) -> None:
         super().__init__()
-        paths = find_label_maps(label_maps)
-        if not 0 <= held_out < len(paths):
+        self.save_hyperparameters()
+        self.paths = find_label_maps(label_maps)
+        if not 0 <= held_out < len(self.paths):
             raise ConfigError(
-                f"held_out must leave some of the {len(paths)} label maps to train on",
+                f"held_out must leave some of the {len(self.paths)} label maps to train on",
                 value=held_out,
                 subject="held_out",
             )
-        self.paths = paths
+        for name, value in (("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch)):
+            if value < 1:
+                raise ConfigError("must be 1 or more", value=value, subject=name)
         self.held_out = held_out
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch
         self.ignore_unknown_labels = ignore_unknown_labels
+        self.training_folder = labelled_scans
+        self.validation_folder = validation_scans
+        self.augmentation = augmentation
+        self.workers = workers
         self.maps: tuple[LabelMap, ...] = ()
+        self.labelled_scans: tuple[LabelledScan, ...] = ()
+        self.validation_scans: tuple[LabelledScan, ...] = ()
+        self._mix: RealMix | None = None
 
     def setup(self, stage: str) -> None:  # noqa: ARG002 (Lightning's signature)
-        if not self.maps:
-            self.maps = load_label_maps(self.paths, ignore_unknown=self.ignore_unknown_labels)
+        """Read everything into memory, once."""
+        if self.maps:
+            return
+        self.maps = load_label_maps(self.paths, ignore_unknown=self.ignore_unknown_labels)
+        self.labelled_scans = _load(self.training_folder)
+        self.validation_scans = _load(self.validation_folder)
+
+    def mix_real_scans(self, share: float, shape: Shape3, seed: int) -> None:
+        """Make `share` of the training samples real ones, crops of `shape`.
+
+        Raises:
+            ConfigError: there are no real scans to train on, or no use for those there are.
+        """
+        if (share > 0) != bool(self.labelled_scans):
+            raise ConfigError(
+                "data.labelled_scans and recipe.real_share above 0 belong together",
+                value=f"{len(self.labelled_scans)} scans, share {share}",
+            )
+        if share > 0:
+            self._mix = RealMix(share, shape, seed, self.labelled_scans, self.augmentation)
 
     @property
     def training_maps(self) -> tuple[LabelMap, ...]:
@@ -70,8 +99,70 @@ class LabelMapData(pl.LightningDataModule):
     def validation_maps(self) -> tuple[LabelMap, ...]:
         return self.maps[len(self.maps) - self.held_out :]
 
-    def train_dataloader(self) -> DataLoader[int]:
-        return DataLoader(_Slots(self.batch_size * self.steps_per_epoch), self.batch_size)
+    def train_dataloader(self) -> SlotLoader:
+        """Slots that no earlier slice of the run has seen."""
+        world = self.trainer.world_size if self.trainer else 1
+        rank = self.trainer.global_rank if self.trainer else 0
+        count = self.batch_size * self.steps_per_epoch
+        workers = self.workers if self._mix else 0
+        return SlotLoader(
+            Slots(count, self._mix),
+            self.batch_size,
+            sampler=SampleNumbers(count, self._seen, world, rank),
+            collate_fn=as_list,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+        )
 
-    def val_dataloader(self) -> DataLoader[int]:
-        return DataLoader(_Slots(self.held_out), 1)
+    def val_dataloader(self) -> DataLoader[Slot]:
+        """First the held-out label maps, then the real scans, by number."""
+        count = self.held_out + len(self.validation_scans)
+        return DataLoader(Slots(count), 1, collate_fn=as_list)
+
+    def transfer_batch_to_device(
+        self,
+        batch: list[Slot],
+        device: torch.device,
+        dataloader_idx: int,  # noqa: ARG002 (Lightning's signature)
+    ) -> list[Slot]:
+        """Move the real samples of a batch."""
+        return [slot.to(device) for slot in batch]
+
+    def _seen(self) -> int:
+        """Samples that the run has used, on all devices."""
+        if self.trainer is None:
+            return 0
+        batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
+        return batches * self.batch_size * self.trainer.world_size
+
+    def hashes(self) -> dict[str, dict[str, str]]:
+        """SHA-256 of every file that is trained on or validated with, by part and file name."""
+        return {
+            "label_maps": {m.name: m.sha256 for m in self.training_maps},
+            "validation_label_maps": {m.name: m.sha256 for m in self.validation_maps},
+            "labelled_scans": _scan_hashes(self.labelled_scans),
+            "validation_scans": _scan_hashes(self.validation_scans),
+        }
+
+
+def data_of(module: pl.LightningModule) -> LabelMapData:
+    """The data module of the running fit.
+
+    Raises:
+        ConfigError: it is another kind of data.
+    """
+    data = getattr(module.trainer, "datamodule", None)
+    if not isinstance(data, LabelMapData):
+        raise ConfigError("training needs label maps", value=type(data).__name__)
+    return data
+
+
+def _load(folder: LabelledFolder | None) -> tuple[LabelledScan, ...]:
+    return () if folder is None else load_labelled_scans(folder)
+
+
+def _scan_hashes(scans: tuple[LabelledScan, ...]) -> dict[str, str]:
+    return {
+        **{scan.name: scan.scan_sha256 for scan in scans},
+        **{f"{scan.name} labels": scan.labels_sha256 for scan in scans},
+    }

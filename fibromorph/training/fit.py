@@ -1,25 +1,110 @@
-"""`fibromorph train`: LightningCLI over the module and its label maps."""
+"""`fibromorph train`: LightningCLI over a module and its data."""
 
 from __future__ import annotations
 
+import zipfile
+from argparse import ArgumentError
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from pytorch_lightning.cli import LightningCLI
+import pytorch_lightning as pl
+from jsonargparse.typing import lazy_instance
+from pytorch_lightning.cli import (
+    ArgsType,
+    LightningArgumentParser,
+    LightningCLI,
+    SaveConfigCallback,
+)
 
+from fibromorph.errors import ConfigError
 from fibromorph.training.data import LabelMapData
+from fibromorph.training.locator import LocatorModule
 from fibromorph.training.module import SegmentationModule
+from fibromorph.training.tracking import RunLogger, RunRecord, run_id_of
+
+WHAT: dict[str, type[pl.LightningModule]] = {
+    "network": SegmentationModule,
+    "locator": LocatorModule,
+}
+CKPT_WORDS = ("last", "best", "hpc")
+"""What Lightning understands in place of a checkpoint's path."""
 
 
 def train(arguments: Sequence[str]) -> None:
     """Fit as the YAML and the command line say.
 
     Args:
-        arguments: what follows `fibromorph train`: `--config YAML` and overrides such as
-            `--trainer.max_steps 100` or `--ckpt_path last` to go on.
+        arguments: what follows `fibromorph train`: at first `network` (may be left out) or
+            `locator`, then `--config YAML` and overrides such as `--trainer.max_steps 100`, or
+            `--ckpt_path last.ckpt` to go on. On going on, the model's settings are those of the
+            checkpoint.
+
+    Raises:
+        ConfigError: a setting that does not exist or is out of its range.
+        LabelError, BundleError, ScanError: data or weights that do not fit.
     """
-    LightningCLI(
-        SegmentationModule,
-        LabelMapData,
-        args=["fit", *arguments],
-        save_config_callback=None,
-    )
+    what, rest = "network", list(arguments)
+    if rest and rest[0] in WHAT:
+        what = rest.pop(0)
+    try:
+        _TrainingCLI(
+            WHAT[what],
+            LabelMapData,
+            args=["fit", *rest],
+            save_config_callback=_RecordConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            trainer_defaults={"logger": lazy_instance(RunLogger), "callbacks": [RunRecord()]},
+            parser_kwargs={"exit_on_error": False, "fit": {"exit_on_error": False}},
+        )
+    except ArgumentError as error:
+        raise ConfigError(" ".join(str(error).split()), subject="fibromorph train") from error
+
+
+class _TrainingCLI(LightningCLI):
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        if not isinstance(args, list):
+            raise TypeError(f"arguments must be a list, not {type(args).__name__}")
+        self.config = parser.parse_args(args)
+        config = self.config.fit
+        if config.ckpt_path is None:
+            return
+        if config.ckpt_path not in CKPT_WORDS and not zipfile.is_zipfile(config.ckpt_path):
+            rule = "must be a checkpoint that training wrote"
+            raise ConfigError(rule, value=config.ckpt_path, subject="ckpt_path")
+
+    def before_instantiate_classes(self) -> None:
+        """On going on, the checkpoint has the weights."""
+        config = self.config.fit
+        if config.ckpt_path is not None and "initial_weights" in config.model:
+            config.model.initial_weights = None
+
+    def before_fit(self) -> None:
+        """Go on in the MLflow run that the checkpoint comes from."""
+        path = self._checkpoint()
+        run_id = None if path is None else run_id_of(path)
+        for logger in self.trainer.loggers:
+            if isinstance(logger, RunLogger) and run_id is not None:
+                logger.go_on(run_id)
+
+    def _checkpoint(self) -> Path | None:
+        wanted = self.config.fit.ckpt_path
+        if wanted is None:
+            return None
+        folder = getattr(self.trainer.checkpoint_callback, "dirpath", None) or "."
+        path = Path(folder) / "last.ckpt" if wanted in CKPT_WORDS else Path(wanted)
+        return path if path.is_file() else None
+
+
+class _RecordConfig(SaveConfigCallback):
+    def save_config(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002 (Lightning's signature)
+        stage: str,  # noqa: ARG002
+    ) -> None:
+        """The whole configuration, as YAML that `--config` reads again."""
+        text: Any = self.parser.dump(self.config, skip_none=False)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.experiment.log_text(logger.run_id, text, "config.yaml")

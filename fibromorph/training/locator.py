@@ -7,18 +7,26 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from fibromorph.datasets.synthesis import Sample, SynthesisSettings, synthesise
+from fibromorph.datasets.samples import Sample, stack
+from fibromorph.datasets.synthesis import SynthesisSettings, synthesise
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER
 from fibromorph.models.graph import LocatorNet
-from fibromorph.training.data import LabelMapData
-from fibromorph.training.module import stack
+from fibromorph.training.data import LabelMapData, data_of
+from fibromorph.training.pictures import Shown, ShownOutput
+from fibromorph.training.recipe import keep_plain
+from fibromorph.training.schedule import planned_steps, with_schedule
+from fibromorph.training.slots import Slot
 
 LOCATOR_SPACING_MM = 4.0
 LOCATOR_SHAPE: Shape3 = (64, 64, 64)
+VALIDATION_SEED = 20_000_000
+CLASSES = len(FREESURFER.structures) + 1
+FLUID_CLASS = [s.name for s in FREESURFER.structures].index("CSF") + 1
 
 WIDE_SYNTHESIS = SynthesisSettings(
     rotation_deg=30.0, scaling=0.2, jitter_mm=50.0, random_contrast=0.3, cut=0.3, bias=0.4
@@ -47,14 +55,11 @@ class LocatorModule(pl.LightningModule):
         self.learning_rate = learning_rate
         self.seed = seed
         self.net = LocatorNet()
-        fluid = [s.name for s in FREESURFER.structures].index("CSF") + 1
-        self.fluid_class = fluid
 
     @property
     def data(self) -> LabelMapData:
         """The data module of the running fit."""
-        data: LabelMapData = self.trainer.datamodule  # type: ignore[attr-defined]
-        return data
+        return data_of(self)
 
     def make_sample(self, seed: int, validation: bool = False) -> Sample:
         """One synthetic field of view of 256 mm."""
@@ -65,28 +70,38 @@ class LocatorModule(pl.LightningModule):
             source, index, LOCATOR_SHAPE, self.synthesis, seed, spacing_mm=LOCATOR_SPACING_MM
         )
 
-    def _brain(self, classes: Tensor) -> Tensor:
-        return (classes > 0) & (classes != self.fluid_class)
+    def example(self, number: int) -> Sample:
+        """A sample to look at, not one of those trained on."""
+        return self.make_sample(VALIDATION_SEED - 1 - number)
 
-    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:  # noqa: ARG002
-        seeds = [hash((self.seed, self.global_step, int(n))) & 0x7FFF_FFFF for n in batch]
-        images, classes, _ = stack([self.make_sample(s) for s in seeds])
-        logits = self.net(images)[:, 0]
-        loss = F.binary_cross_entropy_with_logits(logits, self._brain(classes).float())
+    def training_step(self, batch: list[Slot], batch_idx: int) -> Tensor:  # noqa: ARG002
+        seeds = [hash((self.seed, self.global_step, s.number)) & 0x7FFF_FFFF for s in batch]
+        samples = stack([self.make_sample(seed) for seed in seeds], CLASSES)
+        logits = self.net(samples.images)[:, 0]
+        loss = F.binary_cross_entropy_with_logits(logits, is_brain(samples.classes).float())
         self.log("locator_loss", loss, prog_bar=True)
         return loss
 
-    def validation_step(self, batch: Tensor, batch_idx: int) -> None:  # noqa: ARG002
-        sample = self.make_sample(20_000_000 + batch_idx, validation=True)
-        found, brain = self.net(sample.image[None, None])[0, 0] > 0, self._brain(sample.classes)
+    def validation_step(self, batch: list[Slot], batch_idx: int) -> ShownOutput | None:  # noqa: ARG002
+        number = batch[0].number
+        if number >= self.data.held_out:
+            return None  # real scans are cropped to the brain: nothing to locate
+        sample = self.make_sample(VALIDATION_SEED + number, validation=True)
+        found = self.net(sample.image[None, None])[0, 0] > 0
+        brain = is_brain(sample.classes)
         dice = 2 * (found & brain).sum() / (found.sum() + brain.sum()).clip(min=1)
-        self.log("locator_dice", dice.float())
+        self.log("locator_dice", dice.float(), batch_size=1, sync_dist=True)
+        return {"shown": Shown(sample.image, brain.long(), found.long())}
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep checkpoints to plain data."""
+        keep_plain(checkpoint)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         optimiser = torch.optim.AdamW(self.parameters(), self.learning_rate)
-        total = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, total)
-        return {
-            "optimizer": optimiser,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        return with_schedule(optimiser, planned_steps(self.trainer))
+
+
+def is_brain(classes: Tensor) -> Tensor:
+    """True in the brain, the fluid outside it left out."""
+    return (classes > 0) & (classes != FLUID_CLASS)

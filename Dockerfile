@@ -1,0 +1,40 @@
+# Two images from one file:
+#   docker build -t fibromorph .                            serving, no torch in it
+#   docker build --target train -t fibromorph-train .       training on CUDA
+
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/fibromorph
+WORKDIR /src
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY fibromorph ./fibromorph
+RUN /opt/fibromorph/bin/pip install -c constraints.txt ".[serve,openvino]"
+
+
+FROM build AS build-train
+RUN /opt/fibromorph/bin/pip install -c constraints.txt ".[train,serve]"
+
+
+FROM python:3.11-slim-bookworm AS train
+RUN useradd --create-home --uid 10001 fibromorph
+COPY --from=build-train /opt/fibromorph /opt/fibromorph
+COPY configs /home/fibromorph/configs
+ENV PATH=/opt/fibromorph/bin:$PATH NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+USER fibromorph
+WORKDIR /home/fibromorph
+ENTRYPOINT ["fibromorph", "train"]
+CMD ["--help"]
+
+
+FROM python:3.11-slim-bookworm AS serve
+RUN useradd --create-home --uid 10001 fibromorph && install -d -o fibromorph /data
+COPY --from=build /opt/fibromorph /opt/fibromorph
+COPY configs/serve.yaml /etc/fibromorph/serve.yaml
+ENV PATH=/opt/fibromorph/bin:$PATH MPLCONFIGDIR=/tmp/matplotlib
+USER fibromorph
+WORKDIR /data
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+CMD ["fibromorph", "serve", "--config", "/etc/fibromorph/serve.yaml"]

@@ -1,0 +1,44 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else: they make .venv themselves.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip install --quiet -c constraints.txt
+
+.PHONY: demo test check format bench clean
+
+demo: $(VENV)/base.done
+	$(BIN)/fibromorph demo --out demo
+
+test: $(VENV)/dev.done
+	$(BIN)/pytest
+
+check: $(VENV)/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Seconds and peak memory per stage, training steps per second; SCAN=... for a scan of your own.
+bench: $(VENV)/dev.done
+	$(BIN)/python benchmarks/stages.py $(if $(SCAN),--scan $(SCAN))
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The setup is quiet but slow: say what happens.
+$(VENV)/base.done: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing fibromorph into $(VENV) (about a minute)"
+	$(PIP) -e ".[demo]"
+	touch $@
+
+$(VENV)/dev.done: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing fibromorph for development into $(VENV) (some minutes: torch is large)"
+	$(PIP) -e ".[train,serve,demo,openvino,dev]"
+	touch $@ $(VENV)/base.done

@@ -1,0 +1,37 @@
+#!/bin/bash
+# Training on several nodes: Lightning reads the rest from SLURM's environment.
+#   sbatch configs/slurm-train.sh LABEL_MAPS [more options of fibromorph train]
+# Submitted again (or requeued), it goes on from the last checkpoint.
+#SBATCH --job-name=fibromorph-train
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --gpus-per-node=4
+#SBATCH --cpus-per-task=8
+#SBATCH --mem=0
+#SBATCH --time=04:00:00
+#SBATCH --output=runs/slurm-%j.log
+set -euo pipefail
+
+label_maps=${1:?usage: sbatch configs/slurm-train.sh LABEL_MAPS [options]}
+shift
+config=${CONFIG:-configs/train-open.yaml}
+last=${LAST:-runs/t1-open/last.ckpt}
+
+# Only the first process logs: a file will do, a server is seen by everyone.
+export MLFLOW_TRACKING_URI=${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}
+
+going_on=()
+if [ -f "$last" ]; then
+    going_on=(--ckpt_path "$last")
+fi
+
+# ntasks-per-node has to be the same as trainer.devices.
+srun .venv/bin/fibromorph train \
+    --config "$config" \
+    --data.label_maps "$label_maps" \
+    --trainer.accelerator gpu \
+    --trainer.num_nodes "$SLURM_JOB_NUM_NODES" \
+    --trainer.devices "$SLURM_NTASKS_PER_NODE" \
+    --trainer.strategy ddp \
+    --trainer.max_time 00:03:45:00 \
+    "${going_on[@]}" "$@"

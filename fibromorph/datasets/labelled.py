@@ -1,0 +1,243 @@
+"""Real scans with reference labels, for supervised training and for validation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import nibabel as nib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fibromorph.datasets.samples import Sample
+from fibromorph.errors import ConfigError, LabelError
+from fibromorph.grid import Grid, Shape3
+from fibromorph.labels import FREESURFER, to_freesurfer
+from fibromorph.preprocess import MARGIN_MM, normalise, padded_length
+from fibromorph.scans import Scan, read_scan, resample, working_grid
+
+Voxel = TypeVar("Voxel", bound=np.generic)
+
+FLUID_ID = 24
+KEPT_MARGIN_VOXELS = 48
+"""Kept around the brain: more than any crop of an allowed length reaches beyond it."""
+
+
+@dataclass(frozen=True)
+class LabelledFolder:
+    """Where labelled scans lie, and how far their labels can be trusted.
+
+    Attributes:
+        folder: holds scans and labels.
+        scan_suffix: end of a scan's name; what comes before it is the scan's stem.
+        label_suffix: end of the name of its labels, after the same stem.
+        protocol: of the labels, see `labels.to_freesurfer`.
+        unlabelled: names of structures (as in `labels.FREESURFER`) that the protocol does not draw
+            everywhere; background is then taken to mean 'background or one of these'. Structures
+            that no scan of the folder has are added. The default is fluid around the brain, which
+            hardly any manual protocol draws.
+        only: stems to take; empty = all.
+        skip: stems to leave out, for instance those kept for validation.
+    """
+
+    folder: Path
+    scan_suffix: str = "_SS.nii.gz"
+    label_suffix: str = "_glm.nii.gz"
+    protocol: str = "neuromorphometrics"
+    unlabelled: tuple[str, ...] = ("CSF",)
+    only: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        known = [s.name for s in FREESURFER.structures]
+        for name in self.unlabelled:
+            if name not in known:
+                raise ConfigError(f"must be one of {known}", value=name, subject="unlabelled")
+
+
+@dataclass(frozen=True)
+class LabelledPair:
+    """A scan's file and that of its labels."""
+
+    stem: str
+    scan: Path
+    labels: Path
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledScan:
+    """One scan with its labels in RAS order at 1 mm, cropped around the brain.
+
+    Attributes:
+        name: the scan's stem.
+        scan_sha256, labels_sha256: of the files, for the record of a run.
+        image: (i, j, k) float32 in units of the brain's 95th percentile, not negative.
+        ids: (i, j, k) uint8 `FREESURFER` ids.
+        brain_start: first voxel of the labelled brain's box (fluid left out).
+        brain_stop: one past its last voxel.
+        unlabelled: network classes that the labels do not tell from background.
+    """
+
+    name: str
+    scan_sha256: str
+    labels_sha256: str
+    image: NDArray[np.float32]
+    ids: NDArray[np.uint8]
+    brain_start: Shape3
+    brain_stop: Shape3
+    unlabelled: tuple[int, ...]
+
+
+def find_labelled_pairs(where: LabelledFolder) -> list[LabelledPair]:
+    """The labelled scans of a folder, sorted by name.
+
+    Raises:
+        ConfigError: there are none, one that was asked for is missing, or a scan has no labels.
+    """
+    scans = {
+        path.name.removesuffix(where.scan_suffix): path
+        for path in sorted(where.folder.glob(f"*{where.scan_suffix}"))
+    }
+    missing = sorted({*where.only, *where.skip} - set(scans))
+    if missing:
+        raise ConfigError("no scan has this stem", value=missing[0], subject=where.folder)
+    stems = [s for s in scans if (s in where.only or not where.only) and s not in where.skip]
+    if not stems:
+        raise ConfigError("no scan fits", value=f"*{where.scan_suffix}", subject=where.folder)
+    pairs = [LabelledPair(s, scans[s], where.folder / f"{s}{where.label_suffix}") for s in stems]
+    for pair in pairs:
+        if pair.labels == pair.scan or not pair.labels.is_file():
+            raise ConfigError("every scan must have labels", value=pair.labels, subject=pair.scan)
+    return pairs
+
+
+def load_labelled_scans(where: LabelledFolder) -> tuple[LabelledScan, ...]:
+    """Every labelled scan of a folder.
+
+    Raises:
+        ConfigError, LabelError, ScanError: as `find_labelled_pairs` and `load_labelled_scan`.
+    """
+    scans = [load_labelled_scan(pair, where) for pair in find_labelled_pairs(where)]
+    return _with_unlabelled(scans, where.unlabelled)
+
+
+def load_labelled_scan(pair: LabelledPair, where: LabelledFolder) -> LabelledScan:
+    """Read a scan and its labels, conformed like a scan to segment.
+
+    Raises:
+        ScanError: the scan breaks a rule.
+        LabelError: labels on another grid, with unknown ids, or without a brain.
+    """
+    scan = read_scan(pair.scan)
+    grid = working_grid(scan.grid)
+    ids = read_reference(pair.labels, scan, where.protocol)
+    # Nearest neighbour, so that float32 carries the ids exactly.
+    ids = resample(ids.astype(np.float32), scan.grid, grid, order=0).astype(np.uint8)
+    image = resample(scan.data, scan.grid, grid)
+    brain = (ids > 0) & (ids != FLUID_ID)
+    if not brain.any():
+        raise LabelError("labels must show a brain", value="background only", subject=pair.labels)
+    start, stop = _box(brain)
+    begin = np.maximum(start - KEPT_MARGIN_VOXELS, 0)
+    kept = tuple(slice(a, b + KEPT_MARGIN_VOXELS) for a, b in zip(begin, stop, strict=True))
+    white = float(np.percentile(image[brain], 95))
+    return LabelledScan(
+        name=pair.stem,
+        scan_sha256=scan.sha256,
+        labels_sha256=hashlib.sha256(pair.labels.read_bytes()).hexdigest(),
+        image=np.ascontiguousarray(np.maximum(image[kept], 0) / max(white, 1e-6)),
+        ids=np.ascontiguousarray(ids[kept]),
+        brain_start=_shape3(start - begin),
+        brain_stop=_shape3(stop - begin),
+        unlabelled=(),
+    )
+
+
+def read_reference(path: Path, scan: Scan, protocol: str) -> NDArray[np.int32]:
+    """Reference labels in FreeSurfer ids, on the scan's voxels.
+
+    Raises:
+        LabelError: another grid than the scan's, or ids that the protocol does not have.
+    """
+    image = nib.load(path)
+    shape, affine = image.shape[:3], np.asarray(image.affine, dtype=float)
+    if len(shape) != 3 or not scan.grid.same_as(Grid(_shape3(shape), affine), 0.1):
+        raise LabelError("labels must lie on the scan's grid", value=image.shape, subject=path)
+    ids = np.rint(np.asanyarray(image.dataobj)).astype(np.int32).reshape(scan.grid.shape)
+    return to_freesurfer(ids, protocol, str(path))
+
+
+def whole_brain(scan: LabelledScan, multiple: int) -> Sample:
+    """The scan as the network would see it in service: the brain's box with its margin.
+
+    Args:
+        scan: see `LabelledScan`.
+        multiple: lengths are multiples of it.
+    """
+    start, stop = np.asarray(scan.brain_start), np.asarray(scan.brain_stop)
+    shape = [padded_length(int(n + 2 * MARGIN_MM), multiple) for n in stop - start]
+    first = np.rint((start + stop - 1) / 2 - (np.asarray(shape) - 1) / 2).astype(int)
+    image = take_box(scan.image, _shape3(first), _shape3(shape))
+    ids = take_box(scan.ids, _shape3(first), _shape3(shape))
+    return make_sample(torch.from_numpy(image), torch.from_numpy(ids), scan.unlabelled)
+
+
+def make_sample(image: torch.Tensor, ids: torch.Tensor, unlabelled: tuple[int, ...]) -> Sample:
+    """Normalise intensities and translate ids.
+
+    Args:
+        image: (i, j, k) float32.
+        ids: (i, j, k) `FREESURFER` ids, any integer type.
+        unlabelled: see `Sample`.
+    """
+    classes, sides = _lookups()
+    index = ids.long()
+    return Sample(normalise(image), classes[index], sides[index], unlabelled)
+
+
+def take_box(image: NDArray[Voxel], start: Shape3, shape: Shape3) -> NDArray[Voxel]:
+    """The box of `shape` that begins at voxel `start`; it may reach outside, where all is 0."""
+    out = np.zeros(shape, dtype=image.dtype)
+    source = tuple(slice(max(a, 0), max(a + n, 0)) for a, n in zip(start, shape, strict=True))
+    part = image[source]
+    first = [max(-a, 0) for a in start]
+    target = tuple(slice(a, a + n) for a, n in zip(first, part.shape, strict=True))
+    out[target] = part
+    return out
+
+
+def _with_unlabelled(
+    scans: Iterable[LabelledScan], names: tuple[str, ...]
+) -> tuple[LabelledScan, ...]:
+    scans = tuple(scans)
+    present = set().union(*(np.unique(scan.ids).tolist() for scan in scans))
+    unlabelled = tuple(
+        index
+        for index, structure in enumerate(FREESURFER.structures, start=1)
+        if structure.name in names or not {structure.left_id, structure.right_id} & present
+    )
+    return tuple(replace(scan, unlabelled=unlabelled) for scan in scans)
+
+
+def _lookups() -> tuple[torch.Tensor, torch.Tensor]:
+    """Class and side of every id."""
+    classes, sides = torch.zeros(256, dtype=torch.int64), torch.zeros(256, dtype=torch.int64)
+    for label_id, network_class in FREESURFER.class_of_id().items():
+        classes[label_id] = network_class
+    for label_id, side in FREESURFER.side_of_id().items():
+        sides[label_id] = side
+    return classes, sides
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    along = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return np.array([a[0] for a in along]), np.array([a[-1] + 1 for a in along])
+
+
+def _shape3(values: Iterable[int | np.integer]) -> Shape3:
+    i, j, k = values
+    return int(i), int(j), int(k)

@@ -1,0 +1,76 @@
+"""Synthesis of T1-weighted training scans from label maps, on the training device.
+
+Draw, then apply: `draw_*` turns a generator into frozen parameters, `apply_*` is a pure function of
+image and parameters, so that any sample can be made again from its parameters.
+The generative model (deform, Gaussian per tissue, blur, bias, noise) follows Billot et al. 2023,
+"SynthSeg", Medical Image Analysis 86:102789, with intensities ordered as in a T1 by default.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fibromorph.datasets import tissues
+from fibromorph.datasets.labelmaps import LabelMap
+from fibromorph.datasets.samples import Sample
+from fibromorph.datasets.synthesis.acquisition import (
+    AcquisitionParams,
+    apply_acquisition,
+    draw_acquisition,
+    keep_mask,
+)
+from fibromorph.datasets.synthesis.contrast import ContrastParams, apply_contrast, draw_contrast
+from fibromorph.datasets.synthesis.settings import SynthesisSettings
+from fibromorph.datasets.synthesis.spatial import SpatialParams, apply_spatial, draw_spatial
+from fibromorph.grid import Shape3
+from fibromorph.preprocess import normalise
+
+__all__ = [
+    "AcquisitionParams",
+    "ContrastParams",
+    "Sample",
+    "SpatialParams",
+    "SynthesisSettings",
+    "apply_acquisition",
+    "apply_contrast",
+    "apply_spatial",
+    "draw_acquisition",
+    "draw_contrast",
+    "draw_spatial",
+    "keep_mask",
+    "synthesise",
+]
+
+
+def synthesise(
+    source: LabelMap,
+    index: Tensor,
+    shape: Shape3,
+    settings: SynthesisSettings,
+    seed: int,
+    spacing_mm: float = 1.0,
+) -> Sample:
+    """Make one sample on the device where `index` lies; the same seed gives the same sample.
+
+    Args:
+        source: names and box of the label map.
+        index: its voxels as a tensor on the training device.
+        shape: of the sample.
+        settings: see `SynthesisSettings`.
+        seed: of this sample's own generator.
+        spacing_mm: of the sample's voxels.
+    """
+    rng = torch.Generator(index.device).manual_seed(seed)
+    spatial = draw_spatial(rng, settings, source, shape, spacing_mm)
+    anatomy = apply_spatial(index, spatial, shape)
+    image = apply_contrast(anatomy, draw_contrast(rng, settings), rng)
+    acquisition = draw_acquisition(rng, settings, shape)
+    keep = keep_mask(anatomy, acquisition)
+    image = apply_acquisition(image, acquisition, rng) * keep
+    anatomy = anatomy * keep
+    classes = torch.tensor(tissues.target_classes(), device=index.device)[anatomy]
+    sides = torch.tensor(tissues.target_sides(), device=index.device)[anatomy]
+    if spatial.flipped:
+        sides = torch.tensor([0, 2, 1], device=index.device)[sides]
+    return Sample(normalise(image), classes, sides)

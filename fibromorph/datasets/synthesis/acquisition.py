@@ -1,0 +1,138 @@
+"""What scanner, skull removal and field of view do to the picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fibromorph.datasets import tissues
+from fibromorph.datasets.synthesis.filters import blur, dilate, field, shape3, thicken
+from fibromorph.datasets.synthesis.random import chance, normal, number, uniform
+from fibromorph.datasets.synthesis.settings import SynthesisSettings
+from fibromorph.grid import Shape3
+
+POINT_SPREAD_VOXELS = 0.3
+"""Standard deviation of the sharpest point spread."""
+
+FLUID_ID = 24
+"""Cerebrospinal fluid outside the ventricles."""
+
+
+@dataclass(frozen=True)
+class AcquisitionParams:
+    """What the scanner does to the picture.
+
+    Attributes:
+        blur_sd: three standard deviations of the point spread, in voxels.
+        thickness: three factors by which voxels were thicker than the sample's.
+        log_bias: (n, n, n) control points.
+        gamma: exponent.
+        noise_sd: of the added noise.
+        strip_margin: None: whole head; -1: brain and all fluid inside the skull; n: brain and
+            everything within n voxels of it.
+        cut: None, or (axis, first kept voxel, one past the last).
+    """
+
+    blur_sd: tuple[float, float, float]
+    thickness: tuple[float, float, float]
+    log_bias: Tensor
+    gamma: float
+    noise_sd: float
+    strip_margin: int | None
+    cut: tuple[int, int, int] | None
+
+
+def draw_acquisition(
+    rng: torch.Generator, settings: SynthesisSettings, shape: Shape3
+) -> AcquisitionParams:
+    """Draw point spread, voxel thickness, bias, gamma, noise, skull removal and field of view."""
+    i, j, k = (POINT_SPREAD_VOXELS + settings.blur_mm * uniform(rng, 0, 1, 3)).tolist()
+    # Keyword arguments are evaluated in this order, and so is the generator's stream.
+    return AcquisitionParams(
+        blur_sd=(i, j, k),
+        thickness=_draw_thickness(rng, settings),
+        strip_margin=_draw_strip_margin(rng, settings),
+        cut=_draw_cut(rng, settings, shape),
+        log_bias=number(rng, 0, settings.bias) * normal(rng, 4, 4, 4),
+        gamma=float(torch.exp(settings.gamma * normal(rng, 1))),
+        noise_sd=number(rng, 0.0, settings.noise_sd),
+    )
+
+
+def keep_mask(index: Tensor, params: AcquisitionParams) -> Tensor:
+    """True where skull removal and field of view leave the picture.
+
+    Args:
+        index: (i, j, k) int64 generation indices.
+        params: see `AcquisitionParams`.
+    """
+    keep = _not_stripped(index, params.strip_margin)
+    if params.cut is not None:
+        axis, first, last = params.cut
+        position = torch.arange(index.shape[axis], device=index.device)
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        keep = keep & ((position >= first) & (position < last)).reshape(shape)
+    return keep
+
+
+def apply_acquisition(image: Tensor, params: AcquisitionParams, rng: torch.Generator) -> Tensor:
+    """Blur, thicken, shade and add noise.
+
+    Args:
+        image: (i, j, k) float32, white matter about 1.
+        params: see `AcquisitionParams`; skull removal and field of view are `keep_mask`'s.
+        rng: draws the noise.
+
+    Returns:
+        (i, j, k) float32, not negative.
+    """
+    shape = shape3(image)
+    image = blur(image, params.blur_sd)
+    image = thicken(image, params.thickness)
+    image = image * torch.exp(field(params.log_bias, shape))
+    image = image + params.noise_sd * normal(rng, *shape)
+    return image.abs() ** params.gamma
+
+
+def _draw_thickness(
+    rng: torch.Generator, settings: SynthesisSettings
+) -> tuple[float, float, float]:
+    """Thick along one axis (2-D acquisitions) or along all three (low resolution)."""
+    if not chance(rng, settings.thick):
+        return 1.0, 1.0, 1.0
+    if chance(rng, 0.5):
+        factors = [1.0, 1.0, 1.0]
+        factors[int(number(rng, 0, 2.999))] = number(rng, 1, settings.thickest_mm)
+        return factors[0], factors[1], factors[2]
+    factor = number(rng, 1, max(1.0, settings.thickest_mm * 0.6))
+    return factor, factor, factor
+
+
+def _draw_strip_margin(rng: torch.Generator, settings: SynthesisSettings) -> int | None:
+    if not chance(rng, settings.stripped):
+        return None
+    return int(number(rng, -1, 4.999)) if chance(rng, 0.8) else -1
+
+
+def _draw_cut(
+    rng: torch.Generator, settings: SynthesisSettings, shape: Shape3
+) -> tuple[int, int, int] | None:
+    if not chance(rng, settings.cut):
+        return None
+    axis, depth = int(number(rng, 0, 2.999)), number(rng, 0.02, 0.25)
+    length = shape[axis]
+    first = int(length * depth)
+    return (axis, first, length) if chance(rng, 0.5) else (axis, 0, length - first)
+
+
+def _not_stripped(index: Tensor, margin: int | None) -> Tensor:
+    if margin is None:
+        return torch.ones(index.shape, dtype=torch.bool, device=index.device)
+    outside = torch.tensor(tissues.outside_brain(), device=index.device)[index]
+    if margin < 0:
+        return ~outside
+    fluid = index == tissues.GENERATION_IDS.index(FLUID_ID)
+    return dilate(~outside & ~fluid, margin)

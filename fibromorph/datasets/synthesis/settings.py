@@ -1,0 +1,57 @@
+"""How far synthesised samples may stray from a label map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from fibromorph.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SynthesisSettings:
+    """How far samples may stray from the label map. Shares and amplitudes; 0 turns a part off.
+
+    Attributes:
+        rotation_deg: largest rotation about each axis.
+        scaling: largest relative change of size along each axis.
+        shear: largest shear.
+        elastic_mm: standard deviation of the smooth displacement.
+        flip: share of samples mirrored left-right, sides swapped with it.
+        jitter_mm: how far the crop's centre may lie from the brain's, beyond what fits.
+        random_contrast: share of samples with any contrast at all instead of a T1's.
+        tissue_sd: largest standard deviation inside a tissue, white matter being 1.
+        noise_sd: largest standard deviation of the scanner's noise.
+        bias: largest standard deviation of the log bias field.
+        gamma: standard deviation of the log exponent.
+        blur_mm: largest standard deviation of the point spread, on top of 0.3 mm.
+        thick: share of samples acquired with thicker voxels.
+        thickest_mm: the thickest of them.
+        stripped: share of samples with everything outside the brain removed.
+        cut: share of samples whose field of view ends inside the crop.
+    """
+
+    rotation_deg: float = 15.0
+    scaling: float = 0.12
+    shear: float = 0.03
+    elastic_mm: float = 2.5
+    flip: float = 0.5
+    jitter_mm: float = 8.0
+    random_contrast: float = 0.05
+    tissue_sd: float = 0.06
+    noise_sd: float = 0.06
+    bias: float = 0.25
+    gamma: float = 0.15
+    blur_mm: float = 0.6
+    thick: float = 0.2
+    thickest_mm: float = 3.0
+    stripped: float = 0.4
+    cut: float = 0.1
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value >= 0:
+                raise ConfigError("must be 0 or more", value=value, subject=field.name)
+        for name in ("flip", "random_contrast", "thick", "stripped", "cut"):
+            if getattr(self, name) > 1:
+                raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)

@@ -1,0 +1,101 @@
+"""How a network is trained, and how large it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from fibromorph.errors import ConfigError
+from fibromorph.grid import Shape3
+from fibromorph.models.network import SUBVOXELS
+from fibromorph.preprocess import SHAPE_MULTIPLE
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A sample shape and how often it is drawn, relative to the others."""
+
+    shape: Shape3
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the network is trained.
+
+    Attributes:
+        crops: shapes of training samples in voxels of 1 mm, multiples of 32.
+        validation_shape: shape of validation samples, large enough for a brain.
+        learning_rate: after warm-up, before it falls along a cosine.
+        warmup_steps: over which the learning rate rises linearly.
+        weight_decay: of AdamW.
+        supervised_subvoxels: at how many of the eight voxels of each 2x2x2 block the loss is
+            taken, drawn anew each step; fewer save time where the loss is a large part of it.
+        random_contrast_end: share of samples of any contrast at the last step; it grows linearly
+            from the synthesis settings' share.
+        rarity_start: how much more rare structures count at first (`losses.rarity_weights`); it
+            falls linearly to zero at half of the steps.
+        real_share: share of samples that are augmented real scans (`data.labelled_scans`) instead
+            of synthesised; 1 = supervised training alone.
+    """
+
+    crops: tuple[Crop, ...] = (Crop((128, 128, 128)),)
+    validation_shape: Shape3 = (160, 192, 160)
+    learning_rate: float = 1e-3
+    warmup_steps: int = 50
+    weight_decay: float = 1e-4
+    supervised_subvoxels: int = SUBVOXELS
+    random_contrast_end: float | None = None
+    rarity_start: float = 0.5
+    real_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        for shape in (*(c.shape for c in self.crops), self.validation_shape):
+            if any(n % SHAPE_MULTIPLE or n <= 0 for n in shape):
+                rule = f"sample shapes must be multiples of {SHAPE_MULTIPLE}"
+                raise ConfigError(rule, value=shape, subject="recipe.crops")
+        if not 1 <= self.supervised_subvoxels <= SUBVOXELS:
+            raise ConfigError(
+                "must be 1 to 8", value=self.supervised_subvoxels, subject="supervised_subvoxels"
+            )
+        if not 0 <= self.real_share <= 1:
+            raise ConfigError("is a share, 0 to 1", value=self.real_share, subject="real_share")
+
+    @property
+    def largest_crop(self) -> Shape3:
+        """The smallest shape that holds every crop."""
+        i, j, k = (max(lengths) for lengths in zip(*(c.shape for c in self.crops), strict=True))
+        return i, j, k
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """See `SegmentationNet`."""
+
+    filters: tuple[int, ...] = (32, 64, 96, 128, 160)
+    head_width: int = 64
+
+    def __post_init__(self) -> None:
+        # `models.weights.network_of` tells the levels apart by their width.
+        if len(self.filters) < 2 or sorted({*self.filters}) != list(self.filters):
+            rule = "must be two levels or more, each wider than the one before"
+            raise ConfigError(rule, value=self.filters, subject="network.filters")
+
+
+def plain(value: Any) -> Any:
+    """Settings as dictionaries, lists, numbers and strings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def keep_plain(checkpoint: dict[str, Any]) -> None:
+    """Make the settings in a checkpoint plain data, so that reading it runs no code from it."""
+    for key in ("hyper_parameters", "datamodule_hyper_parameters"):
+        if key in checkpoint:
+            checkpoint[key] = plain(dict(checkpoint[key]))

@@ -1,0 +1,49 @@
+"""Dice of every structure over a validation, summed over the devices it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fibromorph.labels import FREESURFER
+
+Reduce = Callable[[Tensor], Tensor]
+
+
+class DiceScores:
+    """Collects the class-wise Dice of samples.
+
+    Args:
+        name: of the metric; `name` is the mean, `name/STRUCTURE` each structure's.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._scores: list[Tensor] = []
+
+    def add(self, dice: Tensor) -> None:
+        """One sample: (classes,), background first, NaN where it has no such structure."""
+        self._scores.append(dice[1:].double())
+
+    def take(self, reduce: Reduce, device: torch.device) -> dict[str, Tensor]:
+        """Means over all samples so far, which are then forgotten; empty if there are none.
+
+        Args:
+            reduce: sums a tensor over devices; called once on each of them.
+            device: where that tensor has to lie.
+        """
+        scores = self._scores or [torch.full((len(FREESURFER.structures),), torch.nan)]
+        dice = torch.stack([s.to(device) for s in scores])
+        self._scores = []
+        # float32: not every accelerator has doubles.
+        sums = torch.stack([dice.nansum(0), (~dice.isnan()).sum(0)]).float()
+        total, count = reduce(sums)
+        known = count > 0
+        if not known.any():
+            return {}
+        mean = total / count
+        names = [s.name for s in FREESURFER.structures]
+        each = {f"{self.name}/{n}": v for n, v, k in zip(names, mean, known, strict=True) if k}
+        return {**each, self.name: mean[known].mean()}

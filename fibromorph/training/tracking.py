@@ -1,0 +1,221 @@
+"""The record of a run in MLflow: parameters, metrics, data hashes, pictures, the checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pytorch_lightning as pl
+import torch
+from mlflow.entities import Param
+from mlflow.exceptions import MlflowException
+from pytorch_lightning.loggers import MLFlowLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+import fibromorph
+from fibromorph.datasets.samples import Sample
+from fibromorph.manifest import file_sha256
+from fibromorph.training.data import data_of
+from fibromorph.training.pictures import Shown, draw_samples
+from fibromorph.training.recipe import plain
+
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+UNUSED_URI = "http://first-process-only.invalid"
+"""Only the first process logs; several that create one database at once would collide."""
+
+LONGEST_PARAMETER = 500
+PARAMETERS_AT_ONCE = 100
+TRAINER_FACTS = (
+    *("max_steps", "precision", "world_size", "num_nodes", "gradient_clip_val"),
+    *("accumulate_grad_batches", "check_val_every_n_epoch"),
+)
+
+
+@runtime_checkable
+class HasExamples(Protocol):
+    """A module that can show what it trains on."""
+
+    def example(self, number: int) -> Sample: ...
+
+
+def tracking_uri() -> str:
+    """`MLFLOW_TRACKING_URI` if it is set, else a database file in the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+
+
+class RunLogger(MLFlowLogger):
+    """MLflow, embedded unless `MLFLOW_TRACKING_URI` says otherwise.
+
+    Args:
+        experiment_name: the runs that belong together.
+        run_name: of this run; MLflow invents one.
+        tags: of this run.
+        artifact_location: where a new experiment keeps its files; MLflow's default if None.
+    """
+
+    def __init__(
+        self,
+        experiment_name: str = "fibromorph",
+        run_name: str | None = None,
+        tags: dict[str, Any] | None = None,
+        artifact_location: str | None = None,
+    ) -> None:
+        # Lightning keeps the rank there; before a trainer exists nothing else knows it.
+        first = getattr(rank_zero_only, "rank", 0) == 0
+        super().__init__(
+            experiment_name,
+            run_name,
+            tracking_uri() if first else UNUSED_URI,
+            tags,
+            artifact_location=artifact_location,
+        )
+
+    @property
+    def save_dir(self) -> str:
+        """Where checkpoints go that a configuration gives no folder."""
+        return "runs"
+
+    @rank_zero_only
+    def go_on(self, run_id: str) -> None:
+        """Log into an earlier run, if this store knows it; a new run is started otherwise."""
+        try:
+            self._mlflow_client.get_run(run_id)
+        except MlflowException:
+            return
+        self._run_id = run_id
+        self._mlflow_client.update_run(run_id, status="RUNNING")
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any) -> None:
+        """Log nested settings as `part/name`; a value that a later slice changes becomes a tag.
+
+        MLflow's parameters cannot be changed once they are written.
+        """
+        values = flatten(plain(dict(params)))
+        known = self.experiment.get_run(self.run_id).data.params
+        fresh = [Param(key, value) for key, value in values.items() if key not in known]
+        for start in range(0, len(fresh), PARAMETERS_AT_ONCE):
+            batch = fresh[start : start + PARAMETERS_AT_ONCE]
+            self.experiment.log_batch(run_id=self.run_id, params=batch)
+        for key, value in values.items():
+            if known.get(key, value) != value:
+                self.experiment.set_tag(self.run_id, f"changed/{key}", value)
+
+
+class RunRecord(pl.Callback):
+    """Writes into the run what loggers do not: hashes, pictures, the checkpoint.
+
+    Does nothing without a `RunLogger`, and nothing but on the first process.
+
+    Args:
+        examples: how many synthetic samples the first picture shows.
+        keep_checkpoint: copy the last checkpoint into the run, not only its hash and path.
+    """
+
+    def __init__(self, examples: int = 3, keep_checkpoint: bool = True) -> None:
+        self.examples = examples
+        self.keep_checkpoint = keep_checkpoint
+        self.run_id: str | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Kept in checkpoints, so that the next slice goes on in the same run."""
+        return {"run_id": self.run_id}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.run_id = self.run_id or state_dict["run_id"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        logger = _logger(trainer)
+        if logger is None:
+            return
+        self.run_id = logger.run_id
+        client, run_id = logger.experiment, logger.run_id
+        facts = {f"trainer/{name}": getattr(trainer, name) for name in TRAINER_FACTS}
+        logger.log_hyperparams(facts)
+        hashes = data_of(pl_module).hashes()
+        client.log_dict(run_id, hashes, "data_hashes.json")
+        for key, value in {**_versions(), "data_sha256": combined_hash(hashes)}.items():
+            client.set_tag(run_id, key, value)
+        if self.examples > 0 and isinstance(pl_module, HasExamples):
+            samples = [pl_module.example(n) for n in range(self.examples)]
+            figure = draw_samples([Shown(s.image, s.classes) for s in samples])
+            client.log_figure(run_id, figure, f"samples/step-{trainer.global_step:06d}.png")
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002 (Lightning's signature)
+        outputs: Any,  # a ShownOutput
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
+        logger = _logger(trainer)
+        if logger is None or batch_idx > 0 or not outputs:
+            return
+        name = f"validation/step-{trainer.global_step:06d}.png"
+        logger.experiment.log_figure(logger.run_id, draw_samples([outputs["shown"]]), name)
+
+    def on_fit_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002
+    ) -> None:
+        logger, path = _logger(trainer), _last_checkpoint(trainer)
+        if logger is None or path is None:
+            return
+        client, run_id = logger.experiment, logger.run_id
+        client.set_tag(run_id, "checkpoint_path", str(path.resolve()))
+        client.set_tag(run_id, "checkpoint_sha256", file_sha256(path))
+        client.set_tag(run_id, "checkpoint_step", trainer.global_step)
+        if self.keep_checkpoint:
+            client.log_artifact(run_id, str(path), "checkpoint")
+
+
+def run_id_of(checkpoint: Path) -> str | None:
+    """The MLflow run that a checkpoint was written in; None if it does not say."""
+    loaded = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    state: Mapping[str, Any] = loaded.get("callbacks", {}).get(RunRecord.__qualname__, {})
+    run_id: str | None = state.get("run_id")
+    return run_id
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested dictionaries as one, keys joined by '/', values as text that MLflow accepts."""
+    if isinstance(value, Mapping) and value:
+        return {
+            key: text
+            for name, item in value.items()
+            if not str(name).startswith("_")
+            for key, text in flatten(item, f"{prefix}/{name}" if prefix else str(name)).items()
+        }
+    return {prefix: str(value)[:LONGEST_PARAMETER]}
+
+
+def combined_hash(hashes: Mapping[str, Mapping[str, str]]) -> str:
+    """One SHA-256 for all data of a run: of the JSON of all hashes with sorted keys."""
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def _logger(trainer: pl.Trainer) -> RunLogger | None:
+    found = [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
+    return found[0] if found and trainer.is_global_zero else None
+
+
+def _last_checkpoint(trainer: pl.Trainer) -> Path | None:
+    callback = trainer.checkpoint_callback
+    name = getattr(callback, "last_model_path", "") or getattr(callback, "best_model_path", "")
+    return Path(name) if name and Path(name).is_file() else None
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "fibromorph": fibromorph.__version__,
+        "torch": str(torch.__version__),
+        "lightning": version("pytorch-lightning"),
+    }

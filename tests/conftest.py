@@ -1,0 +1,36 @@
+"""What many tests need: a real head, the bundle that ships, and the data beside a checkout."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fibromorph.serving.bundles import DEFAULT_BUNDLE, find_bundle
+from fibromorph.serving.demo import write_template
+from fibromorph.serving.engine import Engine
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The T1 template that nilearn carries: a real, skull-stripped head at 1 mm."""
+    path = tmp_path_factory.mktemp("template") / "template.nii.gz"
+    write_template(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The bundle that ships, on the fastest engine that is installed."""
+    return Engine(find_bundle(DEFAULT_BUNDLE), "auto")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Real scans beside the checkout; tests that need them skip without."""
+    default = Path(__file__).parents[1] / ".." / "shared" / "data"
+    root = Path(os.environ.get("FIBROMORPH_DATA", default)).resolve()
+    if not root.is_dir():
+        pytest.skip("needs the data folder ($FIBROMORPH_DATA), which is not part of the project")
+    return root

@@ -1,0 +1,107 @@
+"""Real labelled scans: found, conformed, and only blamed for what their labels draw."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fibromorph.datasets.labelled import (
+    LabelledFolder,
+    LabelledScan,
+    find_labelled_pairs,
+    load_labelled_scan,
+    load_labelled_scans,
+    take_box,
+    whole_brain,
+)
+from fibromorph.errors import ConfigError, LabelError
+from fibromorph.labels import FREESURFER
+from tests.datasets.phantoms import LIA, head, save
+
+NAMES = ["background", *(s.name for s in FREESURFER.structures)]
+
+
+def test_pairs_are_found_by_suffix_and_chosen_by_stem(scan_folder: Path) -> None:
+    assert [p.stem for p in find_labelled_pairs(LabelledFolder(scan_folder))] == ["s1", "s2"]
+    (pair,) = find_labelled_pairs(LabelledFolder(scan_folder, skip=("s1",)))
+    assert (pair.scan.name, pair.labels.name) == ("s2_SS.nii.gz", "s2_glm.nii.gz")
+
+
+def test_what_is_missing_is_named(scan_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="s9"):
+        find_labelled_pairs(LabelledFolder(scan_folder, only=("s9",)))
+    with pytest.raises(ConfigError, match="no scan fits"):
+        find_labelled_pairs(LabelledFolder(tmp_path))
+    shutil.copy(scan_folder / "s1_SS.nii.gz", tmp_path)
+    with pytest.raises(ConfigError, match="must have labels"):
+        find_labelled_pairs(LabelledFolder(tmp_path))
+    with pytest.raises(ConfigError, match="Sulcus"):
+        LabelledFolder(tmp_path, unlabelled=("Sulcus",))
+
+
+def test_a_scan_comes_in_ras_with_freesurfer_ids(labelled_scan: LabelledScan) -> None:
+    ids = labelled_scan.ids
+    assert np.argwhere(ids == 17)[:, 0].mean() < np.argwhere(ids == 53)[:, 0].mean()
+    assert set(np.unique(ids).tolist()) <= {0, *FREESURFER.ids}
+    white = labelled_scan.image[ids == 2].mean()
+    assert white == pytest.approx(1.0, abs=0.1)
+    assert labelled_scan.image[ids == 3].mean() < white
+
+
+def test_fluid_that_no_one_drew_is_known_to_be_unlabelled(labelled_scan: LabelledScan) -> None:
+    assert [NAMES[c] for c in labelled_scan.unlabelled] == ["CSF"]
+
+
+def test_structures_absent_from_every_scan_are_unlabelled_too(tmp_path: Path) -> None:
+    ids = head()
+    ids[np.isin(ids, (24, 26, 58))] = 0
+    ids[ids >= 500] = 0
+    save(ids.astype(np.float32), tmp_path / "a_SS.nii.gz", LIA)
+    save(ids, tmp_path / "a_glm.nii.gz", LIA)
+    where = LabelledFolder(tmp_path, protocol="freesurfer", unlabelled=())
+    (scan,) = load_labelled_scans(where)
+    assert {NAMES[c] for c in scan.unlabelled} == {"CSF", "Accumbens-area"}
+
+
+def test_labels_on_another_grid_are_refused(tmp_path: Path, scan_folder: Path) -> None:
+    shutil.copy(scan_folder / "s1_SS.nii.gz", tmp_path)
+    save(head()[:, :-3], tmp_path / "s1_glm.nii.gz", LIA)
+    where = LabelledFolder(tmp_path)
+    with pytest.raises(LabelError, match="grid"):
+        load_labelled_scan(find_labelled_pairs(where)[0], where)
+
+
+def test_the_whole_brain_is_seen_as_in_service(labelled_scan: LabelledScan) -> None:
+    sample = whole_brain(labelled_scan, 32)
+    assert all(n % 32 == 0 for n in sample.image.shape)
+    brain = int((labelled_scan.ids > 0).sum())
+    assert int((sample.classes > 0).sum()) == brain
+    assert abs(float(sample.image.mean())) < 0.1
+
+
+def test_a_box_may_reach_outside() -> None:
+    image = np.arange(8).reshape(2, 2, 2) + 1
+    box = take_box(image, (-1, 0, 1), (4, 2, 3))
+    assert box.shape == (4, 2, 3)
+    assert np.array_equal(box[1:3, :, 0], image[:, :, 1])
+    assert box.sum() == image[:, :, 1].sum()
+    assert not take_box(image, (5, 5, 5), (2, 2, 2)).any()
+
+
+def test_the_multi_atlas_challenge_is_read(data_root: Path) -> None:
+    folder = data_root / "malc2012"
+    if not folder.is_dir():
+        pytest.skip("needs malc2012 in the data folder")
+    where = LabelledFolder(folder, only=("1000",))
+    assert len(find_labelled_pairs(LabelledFolder(folder))) == 15
+    (scan,) = load_labelled_scans(where)
+    assert [NAMES[c] for c in scan.unlabelled] == ["CSF"]
+    brain_ml = np.count_nonzero(scan.ids) / 1000
+    assert 900 < brain_ml < 1700
+    left, right = (float(np.argwhere(scan.ids == i)[:, 0].mean()) for i in (17, 53))
+    assert left < right
+    assert torch.isfinite(whole_brain(scan, 32).image).all()

@@ -1,0 +1,122 @@
+"""What comes out of synthesis: anatomy, sides, contrast, field of view."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from fibromorph.datasets import tissues
+from fibromorph.datasets.labelmaps import LabelMap
+from fibromorph.datasets.synthesis import (
+    AcquisitionParams,
+    Sample,
+    SynthesisSettings,
+    draw_acquisition,
+    draw_contrast,
+    keep_mask,
+    synthesise,
+)
+from fibromorph.errors import ConfigError
+from fibromorph.labels import FREESURFER
+
+SHAPE = (64, 64, 64)
+STILL = SynthesisSettings(
+    rotation_deg=0, scaling=0, shear=0, elastic_mm=0, flip=0, jitter_mm=0, stripped=0, cut=0
+)
+HIPPOCAMPUS = [s.name for s in FREESURFER.structures].index("Hippocampus") + 1
+
+
+def _centre_i(mask: Tensor) -> float:
+    return float(mask.nonzero()[:, 0].float().mean())
+
+
+def _make(source: LabelMap, index: Tensor, settings: SynthesisSettings, seed: int = 3) -> Sample:
+    return synthesise(source, index, SHAPE, settings, seed)
+
+
+def test_the_same_seed_gives_the_same_sample(head_map: LabelMap, head_index: Tensor) -> None:
+    settings = SynthesisSettings()
+    first, again, other = (_make(head_map, head_index, settings, seed) for seed in (7, 7, 8))
+    assert torch.equal(first.image, again.image)
+    assert torch.equal(first.classes, again.classes)
+    assert not torch.equal(first.image, other.image)
+
+
+def test_global_random_state_is_left_alone(head_map: LabelMap, head_index: Tensor) -> None:
+    before = torch.random.get_rng_state()
+    _make(head_map, head_index, SynthesisSettings())
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_left_is_left_also_in_a_mirror(head_map: LabelMap, head_index: Tensor, flip: float) -> None:
+    sample = _make(head_map, head_index, replace(STILL, flip=flip))
+    for mask in (sample.sides > 0, sample.classes == HIPPOCAMPUS):
+        left = _centre_i(mask & (sample.sides == 1))
+        right = _centre_i(mask & (sample.sides == 2))
+        assert left < right - 10  # i runs to the right, in voxels of 1 mm
+
+
+def test_a_mirrored_sample_is_the_mirror_image(head_map: LabelMap, head_index: Tensor) -> None:
+    plain = _make(head_map, head_index, STILL)
+    mirrored = _make(head_map, head_index, replace(STILL, flip=1.0))
+    differing = (plain.classes != mirrored.classes.flip(0)).float().mean()
+    assert differing < 0.05
+
+
+def test_samples_are_finite_and_normalised(head_map: LabelMap, head_index: Tensor) -> None:
+    for seed in range(6):
+        sample = _make(
+            head_map, head_index, SynthesisSettings(thick=1.0, random_contrast=0.5), seed
+        )
+        assert torch.isfinite(sample.image).all()
+        assert abs(float(sample.image.mean())) < 0.2
+        assert 0.5 < float(sample.image.std()) < 1.2
+        assert int(sample.classes.max()) <= len(FREESURFER.structures)
+
+
+def test_intensities_are_ordered_as_in_a_t1() -> None:
+    white, cortex, fluid = (tissues.GENERATION_IDS.index(i) for i in (2, 3, 24))
+    for seed in range(50):
+        rng = torch.Generator().manual_seed(seed)
+        mean = draw_contrast(rng, SynthesisSettings(random_contrast=0)).mean
+        assert mean[fluid] < mean[cortex] < mean[white]
+        assert mean[white] == mean[tissues.GENERATION_IDS.index(41)]
+
+
+def _acquisition(strip: int | None, cut: tuple[int, int, int] | None) -> AcquisitionParams:
+    drawn = draw_acquisition(torch.Generator().manual_seed(0), STILL, SHAPE)
+    return replace(drawn, strip_margin=strip, cut=cut)
+
+
+def test_a_removed_skull_leaves_brain_and_a_margin(head_index: Tensor) -> None:
+    index = head_index.long()
+    outside = torch.tensor(tissues.outside_brain())[index]
+    fluid = index == tissues.GENERATION_IDS.index(24)
+    with_fluid = keep_mask(index, _acquisition(-1, None))
+    tight = keep_mask(index, _acquisition(0, None))
+    roomy = keep_mask(index, _acquisition(2, None))
+    assert torch.equal(with_fluid, ~outside)
+    assert torch.equal(tight, ~outside & ~fluid)
+    assert (roomy & ~tight).sum() > 1000
+    assert (tight & ~roomy).sum() == 0
+
+
+def test_a_cut_field_of_view_shows_and_labels_nothing_beyond(
+    head_map: LabelMap, head_index: Tensor
+) -> None:
+    keep = keep_mask(torch.zeros(SHAPE, dtype=torch.int64), _acquisition(None, (2, 20, 64)))
+    assert not keep[..., :20].any()
+    assert keep[..., 20:].all()
+    sample = _make(head_map, head_index, replace(STILL, cut=1.0, stripped=1.0))
+    dark = sample.image == sample.image.min()
+    assert (sample.classes[dark] == 0).float().mean() > 0.99
+
+
+@pytest.mark.parametrize("bad", [{"flip": 1.5}, {"noise_sd": -0.1}, {"bias": float("nan")}])
+def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(bad))):
+        SynthesisSettings(**bad)

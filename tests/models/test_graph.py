@@ -1,0 +1,65 @@
+"""The graph that ships says what the network says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from fibromorph.labels import FREESURFER
+from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
+from fibromorph.models.network import SegmentationNet
+
+
+@pytest.fixture(scope="module")
+def answer() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logits of the network, then labels, soft voxels and confidence of the graph."""
+    torch.manual_seed(2)
+    net = SegmentationNet(len(FREESURFER.structures) + 1, (4, 6, 8), 8).eval()
+    torch.nn.init.normal_(net.head[1].weight, std=2.0)  # type: ignore[arg-type]
+    image = torch.randn(32, 64, 32)
+    with torch.inference_mode():
+        logits = net(image[None, None])[0]
+        return logits, *SegmentationGraph(net, FREESURFER).eval()(image)
+
+
+def test_labels_are_the_most_probable_structure_on_its_side(
+    answer: tuple[Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    logits, labels, _, _ = answer
+    structures = logits[:-1].argmax(0)
+    left = logits[-1] > 0
+    pairs = [(0, 0), *((s.left_id, s.right_id) for s in FREESURFER.structures)]
+    left_ids, right_ids = (torch.tensor(ids) for ids in zip(*pairs, strict=True))
+    expected = torch.where(left, left_ids[structures], right_ids[structures])
+    assert labels.dtype == torch.uint8
+    assert torch.equal(labels.long(), expected)
+
+
+def test_confidence_is_the_winning_posterior(
+    answer: tuple[Tensor, Tensor, Tensor, Tensor],
+) -> None:
+    logits, _, _, confidence = answer
+    winning = logits[:-1].softmax(0).amax(0)
+    assert (confidence.float() / 255 - winning).abs().max() < 0.5 / 255 + 1e-4
+
+
+def test_soft_volumes_sum_the_posteriors(answer: tuple[Tensor, Tensor, Tensor, Tensor]) -> None:
+    logits, _, soft, _ = answer
+    posterior = logits[:-1].softmax(0)[1:]
+    by_id = dict(zip(FREESURFER.ids, soft.tolist(), strict=True))
+    for structure, expected in zip(FREESURFER.structures, posterior, strict=True):
+        found = sum(by_id[label.id] for label in structure.labels)
+        # The smallest posteriors are left out on purpose.
+        assert 0.8 * float(expected.sum()) - 50 < found <= float(expected.sum()) * 1.001
+
+
+def test_the_locator_answers_with_probabilities() -> None:
+    torch.manual_seed(3)
+    locator = LocatorNet((4, 8, 8))
+    image = torch.randn(32, 40, 24)
+    with torch.inference_mode():
+        found = LocatorGraph(locator).eval()(image)
+        logits = locator(image[None, None])[0, 0]
+    assert found.shape == image.shape
+    assert (found.float() / 255 - logits.sigmoid()).abs().max() < 0.51 / 255

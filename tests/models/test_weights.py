@@ -1,0 +1,79 @@
+"""Weights come back from a checkpoint, and nothing else does."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from fibromorph.errors import BundleError
+from fibromorph.models.network import SegmentationNet
+from fibromorph.models.weights import load_weights, network_of, read_weights
+
+
+def _net() -> SegmentationNet:
+    torch.manual_seed(1)
+    return SegmentationNet(19, (4, 6, 8), 8).eval()
+
+
+def _save(net: SegmentationNet, path: Path) -> Path:
+    state = {f"net.{name}": value for name, value in net.state_dict().items()}
+    torch.save({"state_dict": state, "global_step": 3}, path)
+    return path
+
+
+def test_a_network_comes_back_with_its_size(tmp_path: Path) -> None:
+    net = _net()
+    again = network_of(read_weights(_save(net, tmp_path / "a.ckpt")))
+    image = torch.randn(1, 1, 32, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(net(image), again(image))
+
+
+def test_one_of_several_names_of_a_weight_is_enough() -> None:
+    net, other = _net(), SegmentationNet(19, (4, 6, 8), 8)
+    names: dict[int, str] = {}
+    for name, value in net.state_dict(keep_vars=True).items():
+        names.setdefault(id(value), name)
+    state = net.state_dict()
+    load_weights(other, {name: state[name] for name in names.values()})
+    assert all(torch.equal(state[k], v) for k, v in other.state_dict().items())
+
+
+def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
+    state = read_weights(_save(_net(), tmp_path / "a.ckpt"))
+    with pytest.raises(BundleError, match="fit the network"):
+        load_weights(SegmentationNet(19, (4, 6, 10), 8), state)
+    with pytest.raises(BundleError, match="segmentation network"):
+        network_of({"weight": torch.zeros(2)})
+
+
+class _Trap:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("/nonexistent/never"),)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="checkpoint"):
+        read_weights(path)
+    with pytest.raises(BundleError, match="must exist"):
+        read_weights(tmp_path / "b.ckpt")
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({"state_dict": {}, "extra": _Trap()}, path, pickle_module=pickle)
+    with pytest.raises(BundleError, match="checkpoint"):
+        read_weights(path)
+
+
+def test_a_checkpoint_without_a_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({"state_dict": {"other.weight": torch.zeros(1)}}, path)
+    with pytest.raises(BundleError, match="weights of a network"):
+        read_weights(path)

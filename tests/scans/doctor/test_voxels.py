@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fibromorph.errors import ScanError
+from fibromorph.scans import Scan, read_scan
+from tests.scans import phantoms
+
+GRID = phantoms.ras_grid((24, 28, 22), (6.0, 6.0, 6.0))
+HEAD = phantoms.head(GRID)
+
+
+def _read(folder: Path, data: NDArray[Any]) -> Scan:
+    return read_scan(phantoms.save(phantoms.nifti(GRID, data), folder / "a.nii"))
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
+def test_a_few_broken_voxels_become_zero_and_are_counted(tmp_path: Path, broken: float) -> None:
+    data = HEAD.copy()
+    data[12, 14, 10:13] = broken
+    scan = _read(tmp_path, data)
+    assert np.isfinite(scan.data).all()
+    assert (scan.data[12, 14, 10:13] == 0).all()
+    [finding] = [f for f in scan.findings if f.code == "nonfinite_voxels"]
+    assert (finding.severity, finding.value) == ("mended", 3)
+
+
+def test_a_nan_background_is_a_mask(tmp_path: Path) -> None:
+    scan = _read(tmp_path, np.where(HEAD > 50, HEAD, np.nan).astype(np.float32))
+    [finding] = [f for f in scan.findings if f.code == "nonfinite_voxels"]
+    assert "outside the head" in finding.message
+
+
+def test_many_broken_voxels_in_the_head_are_refused_with_the_share(tmp_path: Path) -> None:
+    data = HEAD.copy()
+    data[8:16, 10:18, 8:14] = np.nan
+    with pytest.raises(ScanError, match=r"at most 1%.*2\.6%"):
+        _read(tmp_path, data)
+
+
+def test_floats_beyond_32_bits_are_broken_voxels(tmp_path: Path) -> None:
+    data = HEAD.astype(np.float64)
+    data[12, 14, 10] = 1e300
+    assert "nonfinite_voxels" in phantoms.codes(_read(tmp_path, data))
+
+
+@pytest.mark.parametrize(("value", "kind"), [(0.0, "empty"), (7.0, "constant")])
+def test_an_image_that_shows_nothing_is_refused(tmp_path: Path, value: float, kind: str) -> None:
+    with pytest.raises(ScanError, match=kind):
+        _read(tmp_path, np.full(GRID.shape, value, np.float32))
+
+
+def test_a_segmentation_is_suspected(tmp_path: Path) -> None:
+    assert "few_grey_values" in phantoms.codes(_read(tmp_path, phantoms.head_labels(GRID)))
+
+
+def test_a_whole_head_gets_no_warning_about_its_field_of_view(tmp_path: Path) -> None:
+    found = phantoms.codes(_read(tmp_path, HEAD))
+    assert not [c for c in found if c.startswith("cut_") or c == "short_field_of_view"]
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "PIR"])
+def test_a_cut_vertex_is_named_however_the_scan_is_stored(tmp_path: Path, codes: str) -> None:
+    whole = phantoms.ras_grid((36, 42, 33), (4.0, 4.0, 4.0))
+    grid = phantoms.stored_as(whole.box((0, 0, 0), (36, 42, 20)), codes)
+    scan = read_scan(phantoms.save(phantoms.nifti(grid), tmp_path / "a.nii"))
+    assert "cut_upper" in phantoms.codes(scan)
+    assert "short_field_of_view" in phantoms.codes(scan)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fibromorph.scans import restore_labels
+from tests.scans import phantoms
+
+WORK = phantoms.ras_grid()
+LABELS = phantoms.head_labels(WORK)
+
+
+@pytest.mark.parametrize("codes", ["LAS", "LPI", "PIR"])
+def test_coinciding_lattices_are_copied_exactly(codes: str) -> None:
+    own = phantoms.stored_as(WORK, codes)
+    np.testing.assert_array_equal(restore_labels(LABELS, WORK, own), phantoms.head_labels(own))
+
+
+def test_no_label_appears_that_was_not_there() -> None:
+    own = phantoms.turned(phantoms.ras_grid((90, 90, 80), (1.6, 1.7, 1.8)), 11.0)
+    restored = restore_labels(LABELS, WORK, own)
+    assert restored.dtype == LABELS.dtype
+    assert set(np.unique(restored)) == set(np.unique(LABELS))
+
+
+@pytest.mark.parametrize("degrees", [0.0, 11.0])
+def test_the_volume_of_a_region_survives(degrees: float) -> None:
+    own = phantoms.turned(phantoms.ras_grid((110, 120, 70), (1.0, 1.2, 1.7)), degrees)
+    before, after = (
+        np.bincount(LABELS.ravel()),
+        np.bincount(restore_labels(LABELS, WORK, own).ravel()),
+    )
+    for label in (phantoms.LEFT_ID, phantoms.RIGHT_ID):
+        before_ml, after_ml = before[label] * WORK.voxel_ml, after[label] * own.voxel_ml
+        assert after_ml == pytest.approx(before_ml, rel=0.02)
+
+
+def test_a_crop_restores_into_the_whole_and_nothing_beyond() -> None:
+    crop = WORK.box((4, 10, 8), (50, 60, 44))
+    restored = restore_labels(np.ascontiguousarray(LABELS[4:54, 10:70, 8:52]), crop, WORK)
+    assert not restored[:4].any()
+    np.testing.assert_array_equal(restored[4:54, 10:70, 8:52], LABELS[4:54, 10:70, 8:52])
+
+
+def test_nothing_restores_to_nothing() -> None:
+    own = phantoms.turned(WORK, 5.0)
+    assert not restore_labels(np.zeros_like(LABELS), WORK, own).any()
+
+
+def test_a_shape_that_is_not_the_grids_is_refused() -> None:
+    with pytest.raises(ValueError, match="restore_labels"):
+        restore_labels(LABELS[1:], WORK, WORK)

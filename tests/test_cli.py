@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fibromorph
+from fibromorph.cli import main
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from fibromorph.cli import build_parser; build_parser().format_help();"
+        "print([m for m in ('numpy', 'torch', 'onnxruntime', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.strip() == fibromorph.__version__
+
+
+def test_a_missing_scan_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    assert main(["segment", str(tmp_path / "no.nii.gz"), "--out", str(out)]) == 2
+    assert "no.nii.gz: a scan must exist" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_scans_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "t1.nii.gz").touch()
+    scans = [str(tmp_path / folder / "t1.nii.gz") for folder in ("a", "b")]
+    assert main(["segment", *scans, "--out", str(tmp_path / "out")]) == 2
+    assert "different names" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--model", "no-such", "folder of a bundle"),
+        ("--device", "toaster", "must be one of"),
+        ("--threads", "-1", "0 \\(all\\) or more"),
+    ],
+)
+def test_options_out_of_range(
+    option: str, value: str, message: str, template: Path, tmp_path: Path
+) -> None:
+    done = run("segment", str(template), "--out", str(tmp_path / "out"), option, value)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert np.all([part in done.stderr for part in message.replace("\\", "").split(" .* ")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_bad_scan_does_not_stop_the_others(
+    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_bytes(b"this is not a scan")
+    out = tmp_path / "out"
+    assert main(["segment", str(bad), str(template), "--out", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert "bad.nii.gz" in captured.err
+    assert "Total-Brain" in captured.out
+    assert sorted(p.name for p in out.iterdir()) == [
+        "template.json",
+        "template_dseg.nii.gz",
+        "template_report.html",
+        "template_volumes.tsv",
+    ]
+
+
+def test_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    assert main(["models", "show"]) == 0
+    assert main(["models", "verify"]) == 0
+    out = capsys.readouterr().out
+    assert "t1-open" in out
+    assert "## Training" in out
+    assert "as they should be" in out
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fibromorph.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,0 +1,210 @@
+"""`fibromorph train` from end to end on phantom heads: fitted, recorded, resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from fibromorph.errors import BundleError, ConfigError, LabelError
+from fibromorph.models.weights import network_of, read_weights
+from fibromorph.training.fit import train
+from tests.datasets.phantoms import write_label_maps, write_labelled_scans
+
+STEPS = 4
+CONFIG = """
+seed_everything: 1
+model:
+  network: {{filters: [4, 6, 8], head_width: 8}}
+  recipe:
+    crops: [{{shape: [32, 32, 32]}}]
+    validation_shape: [64, 64, 64]
+    supervised_subvoxels: 2
+    real_share: 0.5
+data:
+  label_maps: {folder}/maps
+  held_out: 1
+  batch_size: 2
+  steps_per_epoch: 3
+  labelled_scans: {{folder: {folder}/real, skip: [s2]}}
+  validation_scans: {{folder: {folder}/real, only: [s2]}}
+trainer:
+  accelerator: cpu
+  max_steps: {steps}
+  log_every_n_steps: 1
+  num_sanity_val_steps: 0
+  enable_progress_bar: false
+  enable_model_summary: false
+  logger:
+    class_path: fibromorph.training.tracking.RunLogger
+    init_args: {{experiment_name: phantom}}
+  callbacks:
+    - class_path: tests.training.test_fit.StopAfter
+      init_args: {{steps: 2}}
+    - class_path: pytorch_lightning.callbacks.EMAWeightAveraging
+      init_args: {{decay: 0.5, use_buffers: false}}
+    - class_path: fibromorph.training.checkpoints.SliceCheckpoint
+      init_args: {{dirpath: runs, save_last: true, every_n_train_steps: 50}}
+"""
+
+
+class StopAfter(pl.Callback):
+    """Ends a slice in the middle of an epoch, as a time limit does."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        trainer.should_stop = trainer.should_stop or trainer.global_step == self.steps
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What two slices of one run left."""
+
+    folder: Path
+    first: dict[str, object]
+    last: dict[str, object]
+    run: Run
+    runs: int
+    artifacts: Path
+
+
+def _checkpoint(folder: Path) -> dict[str, object]:
+    # Plain data: an untrusted checkpoint must be readable without running code.
+    loaded: dict[str, object] = torch.load(folder / "runs" / "last.ckpt", weights_only=True)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fit")
+    write_label_maps(folder / "maps", 2)
+    write_labelled_scans(folder / "real", ("s1", "s2"))
+    (folder / "config.yaml").write_text(CONFIG.format(folder=folder, steps=STEPS))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(folder: Path) -> Fitted:
+    """A first slice of two steps, and a second one to the end."""
+    before = Path.cwd()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        os.chdir(folder)
+        try:
+            train(["--config", "config.yaml"])
+            first = _checkpoint(folder)
+            train(["--config", "config.yaml", "--ckpt_path", "runs/last.ckpt"])
+        finally:
+            os.chdir(before)
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("phantom")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    artifacts = folder / "mlruns" / experiment.experiment_id / runs[0].info.run_id / "artifacts"
+    return Fitted(folder, first, _checkpoint(folder), runs[0], len(runs), artifacts)
+
+
+def _rate(checkpoint: dict[str, object]) -> float:
+    return float(checkpoint["optimizer_states"][0]["param_groups"][0]["lr"])  # type: ignore[index]
+
+
+def test_a_slice_ends_where_it_was_stopped_and_the_next_goes_on(fitted: Fitted) -> None:
+    assert fitted.first["global_step"] == 2
+    assert fitted.last["global_step"] == STEPS
+    assert _rate(fitted.first) > _rate(fitted.last)
+    assert _rate(fitted.last) < 1e-5  # the cosine ends at the last step of the whole run
+    assert (fitted.folder / "runs" / "last.ckpt").is_file()
+    assert len(list((fitted.folder / "runs").iterdir())) == 1
+
+
+def test_both_slices_are_one_run_in_mlflow(fitted: Fitted) -> None:
+    assert fitted.runs == 1
+    assert fitted.run.info.status == "FINISHED"
+    client = MlflowClient(f"sqlite:///{fitted.folder}/mlflow.db")
+    history = client.get_metric_history(fitted.run.info.run_id, "loss")
+    assert sorted(m.step for m in history) == [0, 1, 2, 3]
+
+
+def test_parameters_of_all_parts_are_recorded(fitted: Fitted) -> None:
+    params = fitted.run.data.params
+    assert params["recipe/learning_rate"] == "0.001"
+    assert params["synthesis/flip"] == "0.5"
+    assert params["batch_size"] == "2"
+    assert params["trainer/max_steps"] == str(STEPS)
+
+
+def test_losses_and_dice_of_structures_are_recorded(fitted: Fitted) -> None:
+    metrics = fitted.run.data.metrics
+    assert {"loss", "loss_structure", "loss_side", "dice", "real_dice"} <= set(metrics)
+    assert 0 <= metrics["dice/Hippocampus"] <= 1
+    assert 0 <= metrics["real_dice/Thalamus"] <= 1
+    assert "real_dice/CSF" not in metrics  # the reference does not draw it
+
+
+def test_hashes_pictures_configuration_and_checkpoint_are_kept(fitted: Fitted) -> None:
+    hashes = json.loads((fitted.artifacts / "data_hashes.json").read_text())
+    assert list(hashes["label_maps"]) == ["head_1.nii.gz"]
+    assert len(fitted.run.data.tags["data_sha256"]) == 64
+    assert (fitted.artifacts / "config.yaml").is_file()
+    for part in ("samples", "validation"):
+        pictures = list((fitted.artifacts / part).glob("*.png"))
+        assert pictures
+        assert all(p.read_bytes().startswith(b"\x89PNG") for p in pictures)
+    kept = torch.load(fitted.artifacts / "checkpoint" / "last.ckpt", weights_only=True)
+    assert kept["global_step"] == STEPS
+
+
+def test_the_checkpoint_becomes_a_network_again(fitted: Fitted) -> None:
+    net = network_of(read_weights(fitted.folder / "runs" / "last.ckpt"))
+    with torch.inference_mode():
+        assert net(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 20, 32, 32, 32)
+
+
+def test_the_locator_is_trained_by_the_same_command(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    train(
+        [
+            *("locator", "--data.label_maps", "maps", "--data.held_out", "0"),
+            *("--data.steps_per_epoch", "1", "--trainer.max_steps", "1"),
+            *("--trainer.accelerator", "cpu", "--trainer.logger", "false"),
+            *("--trainer.default_root_dir", "locator", "--trainer.enable_progress_bar", "false"),
+        ]
+    )
+    (checkpoint,) = (folder / "locator").rglob("*.ckpt")
+    assert any(name.startswith("net.") for name in read_weights(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "say"),
+    [
+        (["--model.recipe.no_such", "1"], ConfigError, "no_such"),
+        (["--model.recipe.real_share", "2"], ConfigError, "real_share"),
+        (["--model.synthesis.flip", "2"], ConfigError, "flip"),
+        (["--data.label_maps", "nowhere"], LabelError, "nowhere"),
+        (["--ckpt_path", "nowhere.ckpt"], ConfigError, "nowhere.ckpt"),
+        (["--model.initial_weights", "nowhere.ckpt"], BundleError, "nowhere.ckpt"),
+        (["--trainer.max_steps", "-1", "--trainer.max_epochs", "-1"], ConfigError, "max_steps"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    error: type[Exception],
+    say: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(error, match=say) as caught:
+        train(["--config", "config.yaml", "--trainer.logger", "false", *arguments])
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,94 @@
+"""Settings of a run: their limits, and how they are recorded."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fibromorph.errors import ConfigError
+from fibromorph.labels import FREESURFER
+from fibromorph.training.checkpoints import SliceCheckpoint
+from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, plain
+from fibromorph.training.schedule import with_schedule
+from fibromorph.training.scores import DiceScores
+from fibromorph.training.tracking import combined_hash, flatten, tracking_uri
+
+
+def test_settings_out_of_range_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="multiples of 32"):
+        Recipe(crops=(Crop((100, 128, 128)),))
+    with pytest.raises(ConfigError, match="supervised_subvoxels"):
+        Recipe(supervised_subvoxels=9)
+    with pytest.raises(ConfigError, match="real_share"):
+        Recipe(real_share=1.2)
+    with pytest.raises(ConfigError, match=r"network\.filters"):
+        NetworkSettings(filters=(32, 32))
+
+
+def test_the_largest_crop_holds_all() -> None:
+    recipe = Recipe(crops=(Crop((128, 160, 96)), Crop((160, 64, 128))))
+    assert recipe.largest_crop == (160, 160, 128)
+
+
+def test_settings_become_plain_data() -> None:
+    found = plain({"recipe": Recipe(), "path": Path("a") / "b"})
+    assert found["recipe"]["crops"] == [{"shape": [128, 128, 128], "weight": 1.0}]
+    assert flatten(found)["recipe/warmup_steps"] == "50"
+    assert flatten({"_instantiator": 1, "a": {"b": None}}) == {"a/b": "None"}
+
+
+def test_the_learning_rate_rises_and_then_falls_to_zero() -> None:
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    config: Any = with_schedule(optimiser, total=100, warmup=10)
+    schedule = config["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(100):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates[0] == pytest.approx(0.05)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates.index(max(rates)) == 10
+    assert rates[55] == pytest.approx(0.5, abs=0.01)
+    assert rates[-1] < 1e-3
+
+
+def test_dice_is_averaged_over_samples_and_devices() -> None:
+    count = len(FREESURFER.structures) + 1
+    scores = DiceScores("dice")
+    for value in (0.4, 0.8):
+        dice = torch.full((count,), math.nan)
+        dice[:3] = torch.tensor([1.0, value, 0.5])
+        scores.add(dice)
+    found = scores.take(lambda sums: 2 * sums, torch.device("cpu"))
+    assert float(found["dice/Cerebral-White-Matter"]) == pytest.approx(0.6)
+    assert float(found["dice"]) == pytest.approx(0.55)
+    assert set(found) == {"dice", "dice/Cerebral-White-Matter", "dice/Cerebral-Cortex"}
+    assert scores.take(lambda sums: sums, torch.device("cpu")) == {}
+
+
+def test_the_tracking_store_is_embedded_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert tracking_uri() == "sqlite:///mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
+    assert tracking_uri() == "http://tracking:5000"
+
+
+def test_the_combined_hash_does_not_depend_on_order() -> None:
+    one = {"label_maps": {"a": "1", "b": "2"}, "labelled_scans": {}}
+    other = {"labelled_scans": {}, "label_maps": {"b": "2", "a": "1"}}
+    assert combined_hash(one) == combined_hash(other)
+    assert combined_hash(one) != combined_hash({"label_maps": {"a": "1", "b": "3"}})
+
+
+def test_a_time_limit_counts_from_the_start_of_each_slice(tmp_path: Path) -> None:
+    callback = SliceCheckpoint(dirpath=tmp_path)
+    checkpoint = {"callbacks": {"Timer": {"time_elapsed": {"train": 3600.0}}, "Other": {}}}
+    callback.on_load_checkpoint(None, None, checkpoint)  # type: ignore[arg-type]
+    assert checkpoint["callbacks"] == {"Other": {}}
