@@ -186,7 +186,8 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < HALVED_FROM:
             continue
-        half = values.astype(np.float16)
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
         if not np.isfinite(half).all():
             raise BundleError("weights must fit float16", value=float(np.abs(values).max()))
         full = f"{tensor.name}.float32"

@@ -31,6 +31,7 @@ LINE_YIELDS = (
 # The PNG is indexed: greys first, then one entry a label. A third of the size of true colour.
 GREYS = 192
 PIXELS_PER_MM = 2.0
+SMOOTH_VOXELS = 0.6
 MARGIN_MM = 14.0
 CAPTION_PIXELS = 40
 GAP_PIXELS = 8
@@ -164,14 +165,22 @@ def _resized(
 
 
 def _enlarged_labels(labels: Picture, size: tuple[int, int]) -> Picture:
-    """A label slice at picture size, with smooth borders instead of stairs."""
-    best = _resized(labels == 0, size, Image.Resampling.BICUBIC)
+    """A label slice at picture size, with smooth borders instead of stairs.
+
+    The blur is below a voxel: a sheet of one voxel still wins against both of its neighbours.
+    """
+    best = _share(labels == 0, size)
     winner = np.zeros(best.shape, dtype=np.uint8)
     for label_id in np.flatnonzero(np.bincount(labels.ravel(), minlength=1)[1:]) + 1:
-        share = _resized(labels == label_id, size, Image.Resampling.BICUBIC)
+        share = _share(labels == label_id, size)
         winner[share > best] = label_id
         best = np.maximum(best, share)
     return winner
+
+
+def _share(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float32]:
+    blurred = ndimage.gaussian_filter(mask.astype(np.float32), SMOOTH_VOXELS)
+    return _resized(blurred, size, Image.Resampling.BICUBIC)
 
 
 def _deep_ids(table: LabelTable) -> list[int]:

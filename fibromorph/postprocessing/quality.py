@@ -15,6 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fibromorph.labels import LabelTable, Structure
+from fibromorph.postprocessing.contrast import (
+    CJV_RAMP,
+    contrast_factor,
+    ids_of,
+    image_measures,
+    is_t1_weighted,
+    ramp,
+)
+from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.volumes import Calibration, VolumeRow
 
 Severity = Literal["note", "check", "bad"]
@@ -27,7 +36,6 @@ CONFIDENCE_RAMP = (0.55, 0.92)
 LOW_CONFIDENCE = 0.75
 MISSING_ML = 0.02
 CUT_VOXELS = (25, 2500)
-CJV_RAMP = (1.0, 2.5)
 # Largest plausible |left - right| / mean of left and right. Large structures differ little;
 # ventricles, and structures of under a millilitre, differ a lot in healthy people.
 ASYMMETRY_LIMIT: Mapping[str, float] = {
@@ -106,12 +114,12 @@ def score(
     missing, crooked = missing_structures(rows), asymmetric_structures(rows, table)
     brain_ml = next((r.volume_ml or 0.0 for r in rows if r.name == "Total-Brain"), 0.0)
     factors = {
-        "confidence": _ramp(relative, *CONFIDENCE_RAMP),
-        "size": min(_ramp(brain_ml, 300.0, BRAIN_ML[0]), _ramp(brain_ml, 3000.0, BRAIN_ML[1])),
-        "contrast": _contrast_factor(measures),
+        "confidence": ramp(relative, *CONFIDENCE_RAMP),
+        "size": min(ramp(brain_ml, 300.0, BRAIN_ML[0]), ramp(brain_ml, 3000.0, BRAIN_ML[1])),
+        "contrast": contrast_factor(measures),
         "completeness": max(0.0, 1.0 - 0.1 * len(missing)),
         "symmetry": max(0.0, 1.0 - 0.1 * len(crooked)),
-        "field_of_view": _ramp(cut, CUT_VOXELS[1], CUT_VOXELS[0]),
+        "field_of_view": ramp(cut, CUT_VOXELS[1], CUT_VOXELS[0]),
     }
     flags = (
         *_scan_flags(relative, brain_ml, cut, measures),
@@ -124,41 +132,9 @@ def score(
     return Quality(overall, _verdict(overall, ordered), factors, structures, measures, ordered)
 
 
-def image_measures(
-    image: NDArray[np.float32], labels: NDArray[np.uint8], table: LabelTable
-) -> dict[str, float]:
-    """Signal and contrast as MRIQC defines them, without its bias-field correction.
-
-    White and grey are cerebral white matter and cortex, mu a median, sigma a standard deviation
-    (in the CJV a median absolute deviation x 1.4826), n voxels; air is what is not labelled and
-    darker than 15 % of white matter. SNR = mu / (sigma sqrt(n / (n - 1))); CNR = |mu_white -
-    mu_grey| / sqrt(sigma_air^2 + sigma_white^2 + sigma_grey^2); CJV = (sigma_white + sigma_grey)
-    / |mu_white - mu_grey|. Source: MRIQC, `mriqc.qc.anatomical`.
-    """
-    white = image[np.isin(labels, _ids(table, "Cerebral-White-Matter"))]
-    grey = image[np.isin(labels, _ids(table, "Cerebral-Cortex"))]
-    fluid = image[np.isin(labels, [label.id for label in table if label.tissue == "csf"])]
-    if min(white.size, grey.size) < 100:
-        return {}
-    middle = {"white": float(np.median(white)), "grey": float(np.median(grey))}
-    out = {f"median_{tissue}": value for tissue, value in middle.items()}
-    if fluid.size >= 100:
-        out["median_csf"] = float(np.median(fluid))
-    step = max(abs(middle["white"] - middle["grey"]), 1e-6 * abs(middle["white"]), 1e-12)
-    air = image[(labels == 0) & (image < 0.15 * middle["white"])]
-    noise = np.sqrt(white.var() + grey.var() + (air.var() if air.size else 0.0))
-    spread = _mad(white, middle["white"]) + _mad(grey, middle["grey"])
-    return out | {
-        "snr_white": _snr(white, middle["white"]),
-        "snr_grey": _snr(grey, middle["grey"]),
-        "cnr": float(step / max(noise, 1e-12)),
-        "cjv": min(float(spread / step), 99.0),
-    }
-
-
 def cut_voxels(labels: NDArray[np.integer], table: LabelTable) -> int:
     """Labelled voxels on the border of the image, brain stem and outer CSF not counted."""
-    exempt = [i for name in MAY_BE_CUT for i in _ids(table, name)]
+    exempt = [i for name in MAY_BE_CUT for i in ids_of(table, name)]
     total = 0
     for axis in range(3):
         ends = np.take(labels, [0, -1], axis=axis)
@@ -186,38 +162,6 @@ def asymmetric_structures(
         if structure.lateralised and min(left, right) >= MISSING_ML and abs(index) > limit:
             found.append((structure, index))
     return tuple(found)
-
-
-def is_t1_weighted(measures: Mapping[str, float]) -> bool | None:
-    """True if white matter is brighter than grey, and grey than CSF; None if not measurable."""
-    if "median_csf" not in measures:
-        return None
-    return measures["median_white"] > measures["median_grey"] > measures["median_csf"]
-
-
-def _ids(table: LabelTable, name: str) -> list[int]:
-    return [label.id for s in table.structures if s.name == name for label in s.labels]
-
-
-def _ramp(value: float, zero_at: float, one_at: float) -> float:
-    """Linear from 0 at `zero_at` to 1 at `one_at`, in either direction, clipped."""
-    return min(max((value - zero_at) / (one_at - zero_at), 0.0), 1.0)
-
-
-def _mad(values: NDArray[np.float32], middle: float) -> float:
-    return 1.4826 * float(np.median(np.abs(values - middle)))
-
-
-def _snr(values: NDArray[np.float32], middle: float) -> float:
-    scatter = float(values.std()) * np.sqrt(values.size / (values.size - 1))
-    return min(float(middle / max(scatter, 1e-12)), 999.0)
-
-
-def _contrast_factor(measures: Mapping[str, float]) -> float:
-    if not measures:
-        return 0.0
-    order = 0.5 if is_t1_weighted(measures) is False else 1.0
-    return order * _ramp(measures["cjv"], CJV_RAMP[1], CJV_RAMP[0])
 
 
 def _scan_flags(
@@ -248,10 +192,10 @@ def _contrast_flags(measures: Mapping[str, float]) -> Iterable[Flag]:
         text = "not T1-weighted contrast: white matter > grey matter > CSF does not hold"
         yield Flag("not_t1w", "check", text, ratio)
     cjv = measures["cjv"]
-    if cjv >= CJV_RAMP[1]:
+    if cjv >= CJV_RAMP[0]:
         text = f"grey and white matter cannot be told apart (CJV {cjv:.1f})"
         yield Flag("no_contrast", "bad", text, cjv)
-    elif cjv > CJV_RAMP[0]:
+    elif cjv > CJV_RAMP[1]:
         yield Flag("low_contrast", "check", f"noisy or uneven image (CJV {cjv:.2f})", cjv)
 
 
@@ -259,20 +203,27 @@ def _structure_flags(
     missing: Iterable[VolumeRow], crooked: Iterable[tuple[Structure, float]]
 ) -> Iterable[Flag]:
     for row in missing:
-        yield Flag("missing", "check", f"{row.name} was not found", row.volume_ml or 0.0)
+        text = f"{plain_name(row.name)} was not found"
+        yield Flag("missing", "check", text, row.volume_ml or 0.0)
     for structure, index in crooked:
-        side = "left" if index > 0 else "right"
-        text = f"{structure.name}: {side} larger by {abs(index):.0%} of the mean of both sides"
+        side, name = "left" if index > 0 else "right", plain_name(structure.name)
+        text = f"{name}: {side} larger by {abs(index):.0%} of the mean of both sides"
         yield Flag("asymmetry", "check", text, index)
 
 
 def _unsure_flags(rows: Iterable[VolumeRow], calibration: Calibration) -> Iterable[Flag]:
-    for row in rows:
-        if row.region_id is None or row.confidence is None:
-            continue
-        if row.confidence < LOW_CONFIDENCE * calibration.expected_confidence(row.region_id):
-            text = f"{row.name}: mean confidence is only {row.confidence:.2f}"
-            yield Flag("low_confidence_structure", "note", text, row.confidence)
+    """One flag for all structures in doubt: a line each would bury the graver ones."""
+    unsure = {
+        plain_name(row.name): row.confidence
+        for row in rows
+        if row.region_id is not None
+        and row.confidence is not None
+        and row.confidence < LOW_CONFIDENCE * calibration.expected_confidence(row.region_id)
+    }
+    if unsure:
+        text = ", ".join(f"{name} ({confidence:.2f})" for name, confidence in unsure.items())
+        lowest = min(unsure.values())
+        yield Flag("low_confidence_structure", "note", f"low confidence in: {text}", lowest)
 
 
 def _relative_confidence(
@@ -299,7 +250,7 @@ def _structure_scores(
     for row in rows:
         if row.region_id is not None:
             relative = (row.confidence or 0.0) / calibration.expected_confidence(row.region_id)
-            known = 0.0 if row in missing else _ramp(relative, *CONFIDENCE_RAMP)
+            known = 0.0 if row in missing else ramp(relative, *CONFIDENCE_RAMP)
             scores[row.region_id] = known * (0.5 if row.region_id in halved else 1.0)
     return scores
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fibromorph.labels import FREESURFER, LabelTable, Structure
+from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.quality import Quality
 from fibromorph.postprocessing.volumes import VolumeRow, write_whole
 
@@ -21,13 +22,12 @@ LIMITS = (
     "One scan says nothing about a disease; compare groups, with age, sex and eTIV accounted for.",
     "Look at the outlines before you use the numbers; no score replaces that.",
 )
-CITATION = ("fibromorph, version {version}, model {model}.",)
-PLAIN_NAMES: Mapping[str, str] = {
-    "Inf-Lat-Vent": "Inferior lateral ventricle",
-    "Accumbens-area": "Accumbens",
-    "VentralDC": "Ventral diencephalon",
-    "CSF": "CSF outside the ventricles",
-}
+CITATION = (
+    "fibromorph, version {version}, model {model}.",
+    "Training on synthesised scans: Billot et al. 2023, Medical Image Analysis 86:102789.",
+    "Structures and their colours: Fischl 2012, NeuroImage 62:774-781.",
+    "SNR, CNR, CJV: Esteban et al. 2017, PLoS ONE 12:e0184661.",
+)
 PLOT_LIMITS_PERCENT = (5, 10, 20, 30, 50)
 PLOT_WIDTH, PLOT_HEIGHT = 200, 16
 
@@ -106,7 +106,7 @@ def render(content: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(ml=_ml, percent=_percent, plain=_plain)
+    environment.filters.update(ml=_ml, percent=_percent, plain=plain_name)
     limit = _plot_limit(content.rows, content.table)
     return environment.get_template("report.html").render(
         c=content,
@@ -134,7 +134,7 @@ def _lines(rows: Sequence[VolumeRow], table: LabelTable, limit: int) -> list[_Li
         index = None if right is None else asymmetry(left.volume_ml, right.volume_ml)
         colour = "#{:02x}{:02x}{:02x}".format(*structure.colour)
         plot = _plot(left, right, limit)
-        lines.append(_Line(_plain(structure.name), colour, left, right, index, plot))
+        lines.append(_Line(plain_name(structure.name), colour, left, right, index, plot))
     return lines
 
 
@@ -214,23 +214,11 @@ def _ml(value: float | None) -> str:
     """Three significant digits or so; never more than a hundredth of a millilitre."""
     if value is None:
         return "n/a"
-    return (
-        f"{value:.2f}"
-        if abs(value) < 10
-        else f"{value:.1f}"
-        if abs(value) < 100
-        else f"{value:.0f}"
-    )
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:.{digits}f}"
 
 
 def _percent(value: float | None) -> str:
     if value is None:
         return ""
     return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _plain(name: str) -> str:
-    if name in PLAIN_NAMES:
-        return PLAIN_NAMES[name]
-    words = name.removeprefix("Total-").replace("-", " ")
-    return words if words.isupper() or words == "eTIV" else words.capitalize()

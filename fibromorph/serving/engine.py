@@ -65,7 +65,7 @@ class Engine:
     def description(self) -> str:
         """Engine, version and threads, for provenance."""
         package = "openvino" if self.device == "openvino" else "onnxruntime"
-        version = importlib.import_module(package).__version__
+        version = str(importlib.import_module(package).__version__).partition("-")[0]
         return f"{package} {version} on {self.device}, {self.threads} threads"
 
     def locate(self, image: Image) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ CLASSES = len(FREESURFER.structures) + 1
 FLUID_CLASS = [s.name for s in FREESURFER.structures].index("CSF") + 1
 
 WIDE_SYNTHESIS = SynthesisSettings(
-    rotation_deg=30.0, scaling=0.2, jitter_mm=50.0, random_contrast=0.3, cut=0.3, bias=0.4
+    rotation_deg=30.0, scaling=0.2, jitter_mm=50.0, random_contrast=0.15, cut=0.3, bias=0.4
 )
 """The locator meets scans before anything is known of them."""
 

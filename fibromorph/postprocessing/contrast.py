@@ -1,0 +1,78 @@
+"""Signal and contrast of an image, given where its tissues are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fibromorph.labels import LabelTable
+
+# Score 0, score 1.
+CJV_RAMP = (2.5, 1.0)
+
+
+def image_measures(
+    image: NDArray[np.float32], labels: NDArray[np.uint8], table: LabelTable
+) -> dict[str, float]:
+    """Signal and contrast as MRIQC defines them, without its bias-field correction.
+
+    White and grey are cerebral white matter and cortex, mu a median, sigma a standard deviation
+    (in the CJV a median absolute deviation x 1.4826), n voxels; air is what is not labelled and
+    darker than 15 % of white matter. SNR = mu / (sigma sqrt(n / (n - 1))); CNR = |mu_white -
+    mu_grey| / sqrt(sigma_air^2 + sigma_white^2 + sigma_grey^2); CJV = (sigma_white + sigma_grey)
+    / |mu_white - mu_grey|. Source: MRIQC, `mriqc.qc.anatomical`.
+    """
+    white = image[np.isin(labels, ids_of(table, "Cerebral-White-Matter"))]
+    grey = image[np.isin(labels, ids_of(table, "Cerebral-Cortex"))]
+    fluid = image[np.isin(labels, [label.id for label in table if label.tissue == "csf"])]
+    if min(white.size, grey.size) < 100:
+        return {}
+    middle = {"white": float(np.median(white)), "grey": float(np.median(grey))}
+    out = {f"median_{tissue}": value for tissue, value in middle.items()}
+    if fluid.size >= 100:
+        out["median_csf"] = float(np.median(fluid))
+    step = max(abs(middle["white"] - middle["grey"]), 1e-6 * abs(middle["white"]), 1e-12)
+    air = image[(labels == 0) & (image < 0.15 * middle["white"])]
+    noise = np.sqrt(white.var() + grey.var() + (air.var() if air.size else 0.0))
+    spread = _mad(white, middle["white"]) + _mad(grey, middle["grey"])
+    return out | {
+        "snr_white": _snr(white, middle["white"]),
+        "snr_grey": _snr(grey, middle["grey"]),
+        "cnr": float(step / max(noise, 1e-12)),
+        "cjv": min(float(spread / step), 99.0),
+    }
+
+
+def is_t1_weighted(measures: Mapping[str, float]) -> bool | None:
+    """True if white matter is brighter than grey, and grey than CSF; None if not measurable."""
+    if "median_csf" not in measures:
+        return None
+    return measures["median_white"] > measures["median_grey"] > measures["median_csf"]
+
+
+def contrast_factor(measures: Mapping[str, float]) -> float:
+    if not measures:
+        return 0.0
+    order = 0.5 if is_t1_weighted(measures) is False else 1.0
+    return order * ramp(measures["cjv"], *CJV_RAMP)
+
+
+def ids_of(table: LabelTable, name: str) -> list[int]:
+    """The ids of the structure called `name`; empty if the table does not have it."""
+    return [label.id for s in table.structures if s.name == name for label in s.labels]
+
+
+def ramp(value: float, zero_at: float, one_at: float) -> float:
+    """Linear from 0 at `zero_at` to 1 at `one_at`, in either direction, clipped."""
+    return min(max((value - zero_at) / (one_at - zero_at), 0.0), 1.0)
+
+
+def _mad(values: NDArray[np.float32], middle: float) -> float:
+    return 1.4826 * float(np.median(np.abs(values - middle)))
+
+
+def _snr(values: NDArray[np.float32], middle: float) -> float:
+    scatter = float(values.std()) * np.sqrt(values.size / (values.size - 1))
+    return min(float(middle / max(scatter, 1e-12)), 999.0)

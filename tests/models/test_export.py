@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from fibromorph.errors import BundleError, ConfigError
+from fibromorph.models.export import halve, read_facts
+from fibromorph.models.weights import network_of, read_weights
+from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
+
+
+def scaling_model(weight: np.ndarray) -> onnx.ModelProto:
+    """y = x * weight, as a graph."""
+    node = helper.make_node("Mul", ["x", "net.weight"], ["y"])
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, weight.shape) for n in "xy")
+    graph = helper.make_graph(
+        [node], "g", [x], [y], [numpy_helper.from_array(weight, "net.weight")]
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def test_halved_weights_compute_the_same() -> None:
+    import onnxruntime
+
+    weight = np.linspace(-2, 2, 4096, dtype=np.float32)
+    model = halve(scaling_model(weight))
+    onnx.checker.check_model(model)
+    assert model.ByteSize() < 0.6 * weight.nbytes
+    assert model.graph.initializer[0].name == "net.weight"
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (y,) = session.run(None, {"x": np.ones_like(weight)})
+    assert np.allclose(y, weight, rtol=1e-3, atol=1e-6)
+
+
+def test_a_weight_too_large_for_float16_is_refused() -> None:
+    with pytest.raises(BundleError, match="float16"):
+        halve(scaling_model(np.full(4096, 1e6, np.float32)))
+
+
+def test_training_can_go_on_from_the_bundle_that_ships() -> None:
+    net = network_of(read_weights(shipped_folder() / DEFAULT_BUNDLE))
+    assert sum(p.numel() for p in net.parameters()) == 5_465_184
+    assert read_weights(shipped_folder() / DEFAULT_BUNDLE, "locator")
+
+
+def test_the_shipped_graph_holds_no_traces_of_a_machine() -> None:
+    for name in ("network.onnx", "locator.onnx"):
+        content = (shipped_folder() / DEFAULT_BUNDLE / name).read_bytes()
+        assert b"site-packages" not in content
+        assert b".py" not in content
+
+
+def test_facts_name_the_wrong_field(tmp_path: Path) -> None:
+    path = tmp_path / "facts.yaml"
+    path.write_text("name: x\nversion: '1'\ndescription: d\nlicence: MIT\n")
+    with pytest.raises(ConfigError, match="training"):
+        read_facts(path)

@@ -1,0 +1,85 @@
+"""A bundle scored against its own answer must be perfect, and one shifted must not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from fibromorph.errors import ConfigError, LabelError
+from fibromorph.labels import FREESURFER
+from fibromorph.manifest import open_bundle
+from fibromorph.scans import read_scan
+from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
+from fibromorph.serving.engine import Engine
+from fibromorph.serving.evaluation import (
+    EvaluationRequest,
+    evaluate,
+    find_pairs,
+    read_reference,
+    relative_sd,
+)
+from fibromorph.serving.pipeline import segment_scan
+from fibromorph.serving.rescan import apply_rescan, draw_rescan
+
+
+def request_for(folder: Path) -> EvaluationRequest:
+    return EvaluationRequest(folder, "*_t1.nii.gz", "_t1.nii.gz", "_labels.nii.gz", "freesurfer")
+
+
+def test_its_own_labels_score_one(template: Path, engine: Engine, tmp_path: Path) -> None:
+    folder, out, bundle = tmp_path / "scans", tmp_path / "out", tmp_path / "bundle"
+    folder.mkdir()
+    shutil.copy(template, folder / "head_t1.nii.gz")
+    shutil.copytree(shipped_folder() / DEFAULT_BUNDLE, bundle)
+    labels = segment_scan(read_scan(template), engine).labels_on_scan_grid
+    image = nib.Nifti1Image(labels, nib.load(template).affine)
+    nib.save(image, folder / "head_labels.nii.gz")
+    text = evaluate(request_for(folder), out, model=str(bundle), update_bundle=True)
+    scores = pd.read_csv(out / "scores.tsv", sep="\t")
+    assert scores.dice.min() == 1.0
+    assert scores.hd95_mm.max() == 0.0
+    assert (out / "scores.png").stat().st_size > 10_000
+    assert "dice_27" in text
+    manifest = open_bundle(bundle).manifest
+    assert manifest.scores["scans: dice_27"] == 1.0
+    assert "| Left-Thalamus | 1.000 |" in (bundle / "card.md").read_text()
+
+
+def test_every_scan_needs_labels(tmp_path: Path) -> None:
+    (tmp_path / "a_t1.nii.gz").touch()
+    with pytest.raises(ConfigError, match=r"every scan must have labels.*a_labels\.nii\.gz"):
+        find_pairs(request_for(tmp_path))
+
+
+def test_labels_on_another_grid_are_refused(template: Path, tmp_path: Path) -> None:
+    path = tmp_path / "labels.nii.gz"
+    nib.save(nib.Nifti1Image(np.zeros((5, 5, 5), np.uint8), np.eye(4)), path)
+    with pytest.raises(LabelError, match="scan's grid"):
+        read_reference(path, read_scan(template), "freesurfer")
+
+
+def test_relative_sd_is_within_scans() -> None:
+    rows = [
+        {"scan": scan, "region_id": 10, "soft_volume_ml": mean * factor}
+        for scan, mean in (("a", 5.0), ("b", 9.0))
+        for factor in (0.98, 1.0, 1.02)
+    ]
+    assert relative_sd(pd.DataFrame(rows)).loc[10] == pytest.approx(0.02)
+
+
+def test_a_rescan_moves_the_head_and_keeps_its_volumes(template: Path, engine: Engine) -> None:
+    scan = read_scan(template)
+    again = apply_rescan(scan, draw_rescan(np.random.default_rng(1)))
+    assert again.data.shape == scan.data.shape
+    assert not np.array_equal(again.data, scan.data)
+    first, second = (
+        {r.name: r.soft_volume_ml for r in segment_scan(s, engine).rows} for s in (scan, again)
+    )
+    for label in FREESURFER:
+        if (volume := first[label.name]) is not None and volume > 5:
+            assert second[label.name] == pytest.approx(volume, rel=0.1), label.name
