@@ -163,6 +163,10 @@ NEUROMORPHOMETRICS_TO_FREESURFER: Mapping[int, int] = {
 }
 NEUROMORPHOMETRICS_VERMIS: tuple[int, ...] = (71, 72, 73)
 
+# FreeSurfer ids that a protocol draws so differently, or so rarely, that no score is meaningful:
+# the fluid around the brain is not labelled in Neuromorphometrics.
+NOT_COMPARABLE: Mapping[str, tuple[int, ...]] = {"freesurfer": (), "neuromorphometrics": (24,)}
+
 
 def unknown_ids(image: LabelImage, known: Iterable[int]) -> list[int]:
     """The ids in `image` that are neither background nor in `known`, sorted."""

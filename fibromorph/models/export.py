@@ -57,6 +57,7 @@ class BundleFacts:
         description: one sentence.
         licence: SPDX expression of the weights.
         training: data, hashes, steps and configuration.
+        notes: what a reader of the scores should know, for the card.
     """
 
     name: str
@@ -64,6 +65,7 @@ class BundleFacts:
     description: str
     licence: str
     training: Training
+    notes: tuple[str, ...] = ()
 
 
 def read_facts(path: Path) -> BundleFacts:
@@ -259,6 +261,7 @@ def _manifest(folder: Path, facts: BundleFacts, table: LabelTable) -> Manifest:
         locator=hashed(LOCATOR),
         labels=tuple(LabelEntry(**vars(label)) for label in table),
         training=facts.training,
+        notes=facts.notes,
     )
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fibromorph.errors import ConfigError, LabelError
-from fibromorph.labels import STRUCTURES_27, LabelTable, to_freesurfer
+from fibromorph.labels import NOT_COMPARABLE, STRUCTURES_27, LabelTable, to_freesurfer
 from fibromorph.manifest import Bundle, Manifest, write_manifest
 from fibromorph.models.card import write_card
 from fibromorph.postprocessing.agreement import Agreement, compare
@@ -76,17 +76,20 @@ def evaluate(
     Raises:
         ConfigError, LabelError, ScanError: no scans, no labels, or labels that do not fit.
     """
+    if request.protocol not in NOT_COMPARABLE:
+        known = " or ".join(NOT_COMPARABLE)
+        raise ConfigError(f"must be {known}", value=request.protocol, subject="--protocol")
     pairs = find_pairs(request)
     engine = Engine(find_bundle(model), device, threads)
     out.mkdir(parents=True, exist_ok=True)
+    left_out = NOT_COMPARABLE[request.protocol]
+    comparable = [i for i in engine.bundle.manifest.table.ids if i not in left_out]
     scores, volumes = [], []
     for scan_path, label_path in tqdm(pairs, unit="scan", disable=not sys.stderr.isatty()):
         scan = read_scan(scan_path)
         result = segment_scan(scan, engine)
         reference = read_reference(label_path, scan, request.protocol)
-        found = compare(
-            result.labels_on_scan_grid, reference, scan.grid.spacing_mm, result.table.ids
-        )
+        found = compare(result.labels_on_scan_grid, reference, scan.grid.spacing_mm, comparable)
         scores += [_score_row(scan.stem, a, result) for a in found]
         volumes += _volume_rows(scan.stem, 0, result)
         volumes += _repeat(scan, engine, request.repeats)
