@@ -1,0 +1,140 @@
+"""`bids`: a whole study, as a BIDS App."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fibromorph.cli.parts import DONE, SOME_FAILED, Commands, add_engine_options, command
+
+from fibromorph.errors import ConfigError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from fibromorph.serving.cohort.participant import Cohort, Executor
+    from fibromorph.serving.cohort.worker import Settings
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    parser = command(commands, "bids", "segment a BIDS data set, gather a cohort", _bids)
+    parser.add_argument("bids_dir", type=Path, metavar="BIDS_DIR")
+    parser.add_argument("out_dir", type=Path, metavar="OUT_DIR")
+    parser.add_argument("level", choices=("participant", "group"))
+    _add_selection(parser)
+    _add_execution(parser)
+    group = parser.add_argument_group("group")
+    group.add_argument("--design", type=Path, metavar="YAML", help="also run these statistics")
+    add_engine_options(parser)
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what is taken")
+    group.add_argument(
+        "--participant-label", nargs="+", default=[], metavar="LABEL", help="only these subjects"
+    )
+    group.add_argument(
+        "--session-label", nargs="+", default=[], metavar="LABEL", help="only these sessions"
+    )
+    group.add_argument(
+        "--filter", nargs="+", default=[], metavar="ENTITY=LABEL", help="only scans named so"
+    )
+    group.add_argument("--shard", default="1/1", metavar="I/N", help="part I of N, by subjects")
+    group.add_argument(
+        "--skip-validation",
+        "--skip-bids-validation",
+        "--skip_bids_validator",
+        action="store_true",
+        help="also take a folder without dataset_description.json",
+    )
+    group.add_argument("--retry-failed", action="store_true", help="try failed scans again")
+    group.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, write nothing"
+    )
+
+
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where it runs")
+    group.add_argument("--workers", type=int, default=1, metavar="N", help="processes (1)")
+    group.add_argument(
+        "--readers", type=int, default=1, metavar="N", help="scans a worker reads ahead (1)"
+    )
+    group.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler, tls://HOST:PORT")
+    for what in ("ca", "cert", "key"):
+        group.add_argument(f"--tls-{what}", type=Path, metavar="PEM", help=argparse.SUPPRESS)
+    group.add_argument("--stale-after", type=float, default=180.0, metavar="S", help=STALE_HELP)
+
+
+STALE_HELP = "seconds without a sign of life after which another run's scan is taken over (180)"
+
+
+def _bids(options: argparse.Namespace) -> int:
+    return _group(options) if options.level == "group" else _participant(options)
+
+
+def _participant(options: argparse.Namespace) -> int:
+    import signal
+
+    from fibromorph.serving.cohort.participant import plan_cohort, print_plan, run_participants
+
+    plan, settings = plan_cohort(_cohort(options))
+    executor = _executor(options, settings)
+    # Every line of a plan of 100 000 scans would bury its sum; --dry-run shows them all.
+    print_plan(plan, print, verbose=options.dry_run or len(plan.scans) <= 200)
+    if options.dry_run:
+        return DONE
+    sys.stdout.flush()
+    # Batch systems end jobs by SIGTERM: leave as after Ctrl-C, leases given back.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    return SOME_FAILED if run_participants(plan, settings, executor) else DONE
+
+
+def _executor(options: argparse.Namespace, settings: Settings) -> AbstractContextManager[Executor]:
+    from fibromorph.serving.cohort.participant import local_executor
+
+    if options.scheduler is None:
+        return local_executor(settings, options.workers)
+    from fibromorph.serving.cohort.cluster import Cluster, Tls
+
+    tls = Tls(options.tls_ca, options.tls_cert, options.tls_key)
+    return Cluster(settings, options.scheduler, tls)
+
+
+def _cohort(options: argparse.Namespace) -> Cohort:
+    from fibromorph.datasets.bids import Wanted
+    from fibromorph.serving.cohort.participant import Cohort
+    from fibromorph.serving.cohort.tasks import parse_shard
+
+    wanted = Wanted(
+        tuple(options.participant_label), tuple(options.session_label), _filters(options.filter)
+    )
+    return Cohort(
+        options.bids_dir,
+        options.out_dir,
+        options.model,
+        options.device,
+        options.threads,
+        wanted,
+        parse_shard(options.shard),
+        options.readers,
+        options.retry_failed,
+        options.skip_validation,
+        options.stale_after,
+    )
+
+
+def _filters(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for text, (key, equals, label) in zip(texts, pairs, strict=True):
+        if not (key and equals and label):
+            raise ConfigError("must be ENTITY=LABEL", value=text, subject="--filter")
+    return {key: label for key, _, label in pairs}
+
+
+def _group(options: argparse.Namespace) -> int:
+    from fibromorph.serving.cohort.group.run import run_group
+
+    return SOME_FAILED if run_group(options.bids_dir, options.out_dir, options.design) else DONE

@@ -1,0 +1,116 @@
+"""`participants.tsv` as it is found: other names of the first column, ids without their prefix."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from fibromorph.datasets.bids.names import bare_label
+from fibromorph.errors import TableError
+
+ID_COLUMN = "participant_id"
+OTHER_ID_COLUMNS = (
+    *("participant", "participantid", "subject", "subjectid", "subjid", "sub", "subj"),
+    *("id", "subid", "code", "patientid"),
+)
+
+
+@dataclass(frozen=True)
+class Participants:
+    """The table of participants.
+
+    Attributes:
+        path: where it lies.
+        id_column: the column that names them, as it is spelled there.
+        columns: all columns, in order.
+        rows: cells as text, a row a participant.
+    """
+
+    path: Path
+    id_column: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """'sub-01', ... in the order of the rows."""
+        where = self.columns.index(self.id_column)
+        return tuple(f"sub-{bare_label(row[where], 'sub')}" for row in self.rows)
+
+    def matched(self, subjects: Iterable[str]) -> dict[str, str]:
+        """Id in the table -> the subject's folder; also '7' -> 'sub-007' where it is the only one.
+
+        Args:
+            subjects: names of folders, 'sub-...'.
+        """
+        folders = set(subjects)
+        by_number: dict[int, list[str]] = {}
+        for folder in sorted(folders):
+            label = bare_label(folder, "sub")
+            if label.isdecimal():
+                by_number.setdefault(int(label), []).append(folder)
+        found = {}
+        for identifier in self.ids:
+            label = bare_label(identifier, "sub")
+            alike = by_number.get(int(label), []) if label.isdecimal() else []
+            if identifier in folders:
+                found[identifier] = identifier
+            elif len(alike) == 1:
+                found[identifier] = alike[0]
+        return found
+
+
+def read_participants(path: Path) -> Participants:
+    """Read a table of participants.
+
+    Tabs, or commas or semicolons where there is no tab in the header; UTF-8 with or without a byte
+    order mark, else Windows-1252.
+
+    Raises:
+        TableError: unreadable, no column that names the participants, or a row of another length.
+    """
+    try:
+        text = _decode(path.read_bytes())
+    except OSError as error:
+        raise TableError("must be readable", value=error.strerror, subject=path) from error
+    first = text.partition("\n")[0]
+    delimiter = next((mark for mark in "\t;," if mark in first), "\t")
+    lines = [line for line in csv.reader(StringIO(text), delimiter=delimiter) if any(line)]
+    if not lines:
+        raise TableError("must have a header", subject=path)
+    columns = tuple(name.strip() for name in lines[0])
+    rows = tuple(tuple(cell.strip() for cell in line) for line in lines[1:])
+    _require_lengths(rows, len(columns), path)
+    return Participants(path, _id_column(columns, path), columns, rows)
+
+
+def _decode(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
+
+
+def _require_lengths(rows: Iterable[tuple[str, ...]], expected: int, path: Path) -> None:
+    for number, row in enumerate(rows, start=2):
+        if len(row) != expected:
+            raise TableError(
+                f"every row must have the header's {expected} cells",
+                value=len(row),
+                subject=f"{path}, row {number}",
+            )
+
+
+def _id_column(columns: tuple[str, ...], path: Path) -> str:
+    plain = {"".join(c for c in name.lower() if c.isalnum()): name for name in reversed(columns)}
+    for name in (ID_COLUMN.replace("_", ""), *OTHER_ID_COLUMNS):
+        if name in plain:
+            return plain[name]
+    raise TableError(
+        f"a column must name the participants: {ID_COLUMN}",
+        value=", ".join(columns),
+        subject=path,
+    )

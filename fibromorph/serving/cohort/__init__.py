@@ -1,0 +1,1 @@
+"""Cohorts: a BIDS App that scales from one machine to a cluster with the same code."""

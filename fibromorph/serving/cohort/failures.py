@@ -1,0 +1,64 @@
+"""`failures.tsv` and the table at the end: which scans failed, where, why, and where to read on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.serving.cohort.store import Store
+from fibromorph.serving.cohort.tasks import ScanTask
+
+COLUMNS = ("participant_id", "session_id", "scan", "step", "reason", "log")
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class FailedScan:
+    """One line of `failures.tsv`."""
+
+    task: ScanTask
+    step: str
+    reason: str
+
+
+def failed_scans(store: Store) -> tuple[FailedScan, ...]:
+    """All failures that OUT_DIR knows of, whichever run or shard met them."""
+    return tuple(_failed(note) for note in store.failures())
+
+
+def write_failures(store: Store, failures: Sequence[FailedScan]) -> None:
+    """Write `failures.tsv`; without failures there is none."""
+    path = store.out / "failures.tsv"
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    lines = ("\t".join(_cells(failure, store)) for failure in failures)
+    write_whole(path, "\n".join(("\t".join(COLUMNS), *lines)) + "\n")
+
+
+def failure_table(failures: Sequence[FailedScan]) -> Iterable[str]:
+    """The failures in lines for a terminal, the first `SHOWN` of them."""
+    width = max((len(f.task.stem) for f in failures), default=0)
+    for failure in failures[:SHOWN]:
+        yield f"{failure.task.stem:<{width}}  {failure.step:<10}  {failure.reason}"
+    if len(failures) > SHOWN:
+        yield f"... and {len(failures) - SHOWN} more"
+
+
+def _failed(note: dict[str, Any]) -> FailedScan:
+    return FailedScan(ScanTask(**note["task"]), note["step"], note["reason"])
+
+
+def _cells(failure: FailedScan, store: Store) -> tuple[str, ...]:
+    task, log = failure.task, store.log(failure.task).relative_to(store.out)
+    reason = failure.reason.replace("\t", " ")
+    return (
+        task.subject,
+        task.session or "n/a",
+        task.path,
+        failure.step,
+        reason,
+        log.as_posix(),
+    )

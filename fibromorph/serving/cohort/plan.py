@@ -1,0 +1,182 @@
+"""What a run will do, known before it starts: the same plan is printed by `--dry-run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fibromorph.datasets.bids import Candidate, Dataset, Left, Wanted, find_t1w
+from fibromorph.datasets.bids.finder import pick_subjects
+from fibromorph.manifest import file_sha256
+from fibromorph.serving.cohort.recipe import Recipe
+from fibromorph.serving.cohort.store import Stamp, Store, stamp_of
+from fibromorph.serving.cohort.tasks import ScanTask, Shard, task_of
+
+Action = Literal["segment", "again", "present", "failed before"]
+READERS = 8
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One scan of the plan.
+
+    Attributes:
+        task: which.
+        action: 'segment' = new; 'again' = something changed; 'present' = done, nothing changed;
+            'failed before' = would fail again.
+        why: what changed, or why it failed.
+        notes: of the finder.
+        restamp: the scan's date changed but not its content: its new stamp.
+    """
+
+    task: ScanTask
+    action: Action
+    why: str = ""
+    notes: tuple[str, ...] = ()
+    restamp: Stamp | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All scans of a data set, or of a shard of it, and what is left.
+
+    Attributes:
+        scans: taken, in the order of subjects.
+        left: not taken, and why.
+        remarks: on `participants.tsv`.
+    """
+
+    scans: tuple[Planned, ...]
+    left: tuple[Left, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def todo(self) -> list[ScanTask]:
+        """What will be segmented."""
+        return [s.task for s in self.scans if s.action in ("segment", "again")]
+
+    def count(self, action: Action) -> int:
+        """Scans with this action."""
+        return sum(scan.action == action for scan in self.scans)
+
+
+def make_plan(
+    dataset: Dataset,
+    store: Store,
+    recipe: Recipe,
+    wanted: Wanted = Wanted(),  # noqa: B008
+    shard: Shard = Shard(),  # noqa: B008
+    *,
+    retry_failed: bool = False,
+) -> Plan:
+    """Compare a data set with what OUT_DIR has; reads headers and changed files, writes nothing.
+
+    Args:
+        dataset: the subjects.
+        store: of OUT_DIR.
+        recipe: of this run.
+        wanted: what was asked for.
+        shard: the part of it.
+        retry_failed: also try again what would fail again.
+
+    Raises:
+        ConfigError: a subject that was asked for is not there.
+    """
+    subjects = shard.of(tuple(pick_subjects(dataset.subjects, wanted.subjects)))
+    judge = _Judge(dataset.root, store, recipe, retry_failed)
+    # Looking costs little but waiting: on network file systems many looks at once are faster.
+    with ThreadPoolExecutor(READERS) as pool:
+        found = list(pool.map(lambda name: find_t1w(dataset.root, [name], wanted), subjects))
+        scans = pool.map(judge, [c for part in found for c in part.taken])
+    left = tuple(item for part in found for item in part.left)
+    remarks = _remarks(dataset) if shard.count == 1 and not wanted.subjects else ()
+    return Plan(tuple(scans), left, remarks)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Decides what is to be done with a scan."""
+
+    root: Path
+    store: Store
+    recipe: Recipe
+    retry_failed: bool
+
+    def __call__(self, candidate: Candidate) -> Planned:
+        task = task_of(candidate.path, candidate.name)
+        path = self.root / candidate.path
+        stamp = stamp_of(path)
+        record, failure = self.store.record(task), self.store.failure(task)
+        if not record:
+            again = failure.get("lasting") and not self.retry_failed
+            same = failure.get("scan") == vars(stamp) and failure.get("recipe") == vars(self.recipe)
+            if again and same:
+                return Planned(task, "failed before", failure["reason"], candidate.notes)
+            return Planned(task, "segment", notes=candidate.notes)
+        why = self._what_changed(path, stamp, record)
+        if why:
+            return Planned(task, "again", why, candidate.notes)
+        restamp = stamp if _stamp_in(record) != stamp else None
+        return Planned(task, "present", notes=candidate.notes, restamp=restamp)
+
+    def _what_changed(self, path: Path, stamp: Stamp, record: dict[str, Any]) -> str:
+        changes = self.recipe.changes_since(record.get("recipe"))
+        if changes:
+            return changes
+        if not self.store.is_whole(record):
+            return "an output is missing"
+        known = _stamp_in(record)
+        if known != stamp and (
+            known.size != stamp.size or file_sha256(path) != record["scan"]["sha256"]
+        ):
+            return "the scan changed"
+        return ""
+
+
+def _stamp_in(record: dict[str, Any]) -> Stamp:
+    scan = record.get("scan", {})
+    return Stamp(scan.get("size", -1), scan.get("mtime_ns", -1))
+
+
+def _remarks(dataset: Dataset) -> tuple[str, ...]:
+    table = dataset.participants
+    if table is None:
+        return ("no participants.tsv: the statistics will need one",)
+    matched = table.matched(dataset.subjects)
+    absent = [i for i in table.ids if i not in matched]
+    unlisted = [s for s in dataset.subjects if s not in set(matched.values())]
+    remarks = (
+        ("", f"column '{table.id_column}' names the participants")[
+            table.id_column != "participant_id"
+        ],
+        _listed("in the table without a folder", absent),
+        _listed("with a folder but not in the table", unlisted),
+    )
+    return tuple(f"participants.tsv: {text}" for text in remarks if text)
+
+
+def _listed(what: str, names: Sequence[str], shown: int = 10) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{len(names)} {what}: {', '.join(names[:shown])}{more}"
+
+
+def describe(plan: Plan, verbose: bool = True) -> Iterable[str]:
+    """The plan in lines: every scan and everything left if `verbose`, else the counts alone."""
+    if verbose:
+        for scan in plan.scans:
+            details = "; ".join(text for text in (scan.why, *scan.notes) if text)
+            yield f"{scan.action:<13} {scan.task.path}" + (f"  ({details})" if details else "")
+        for left in plan.left:
+            yield f"{'left':<13} {left.where}  ({left.reason})"
+    yield from plan.remarks
+    subjects = len({scan.task.subject for scan in plan.scans})
+    yield (
+        f"{len(plan.scans)} scans of {subjects} subjects: {plan.count('segment')} to segment, "
+        f"{plan.count('again')} again, {plan.count('present')} present, "
+        f"{plan.count('failed before')} failed before; {len(plan.left)} left"
+    )

@@ -1,0 +1,68 @@
+"""What the outputs of a scan depend on, besides its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from dataclasses import asdict, dataclass
+
+import fibromorph
+from fibromorph.manifest import MANIFEST_NAME, Bundle, file_sha256
+from fibromorph.serving.engine import resolve_device
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Equal recipes and equal scans give equal files.
+
+    Threads are no part of it: they move posteriors in the seventh digit, and a cohort that is
+    resumed on another machine should not start anew. Keep `--threads` for identical bytes.
+
+    Attributes:
+        fibromorph: version of the package.
+        model: name and version of the bundle, for the reader.
+        bundle: sha256 over the manifest, whose hashes pin both graphs.
+        engine: 'openvino 2026.4.1 on openvino'.
+    """
+
+    fibromorph: str
+    model: str
+    bundle: str
+    engine: str
+
+    def key(self, scan_sha256: str) -> str:
+        """Content address of a scan's outputs."""
+        content = json.dumps({**asdict(self), "scan": scan_sha256}, sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    def changes_since(self, before: object) -> str:
+        """Which parts differ from an earlier recipe, in words; empty if none does."""
+        old = before if isinstance(before, dict) else {}
+        return ", ".join(
+            f"{name} {_short(old.get(name))} -> {_short(value)}"
+            for name, value in asdict(self).items()
+            if old.get(name) != value
+        )
+
+
+def recipe_of(bundle: Bundle, device: str) -> Recipe:
+    """The recipe of a bundle on a device.
+
+    Raises:
+        ConfigError, MissingExtraError: see `resolve_device`.
+    """
+    where = resolve_device(device)
+    package = "openvino" if where == "openvino" else "onnxruntime"
+    version = str(importlib.import_module(package).__version__).partition("-")[0]
+    return Recipe(
+        fibromorph.__version__,
+        f"{bundle.manifest.name} {bundle.manifest.version}",
+        file_sha256(bundle.folder / MANIFEST_NAME),
+        f"{package} {version} on {where}",
+    )
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text

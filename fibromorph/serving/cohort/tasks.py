@@ -1,0 +1,97 @@
+"""What is passed between the planner, the executors and the workers: plain, picklable values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fibromorph.datasets.bids import BidsName
+from fibromorph.errors import ConfigError
+
+Status = Literal["done", "present", "failed", "busy"]
+DESC = "desc-fibromorph"
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """One scan to segment.
+
+    Attributes:
+        path: relative to the data set's folder, POSIX.
+        subject: 'sub-01'.
+        session: 'ses-01' or None.
+        run: what tells the scans of a session apart, or None.
+        stem: of the outputs: the scan's entities.
+    """
+
+    path: str
+    subject: str
+    session: str | None
+    run: str | None
+    stem: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its outputs go, relative to OUT_DIR."""
+        return Path(self.subject, self.session or "", "anat")
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """What each output is -> where it goes, relative to OUT_DIR."""
+        base = f"{self.stem}_{DESC}"
+        return {
+            "dseg": self.folder / f"{base}_dseg.nii.gz",
+            "sidecar": self.folder / f"{base}_dseg.json",
+            "volumes": self.folder / f"{base}_volumes.tsv",
+            "report": self.folder / f"{base}_report.html",
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes:
+        task: which.
+        status: 'done' now; 'present' before; 'failed'; 'busy' = another run is at it.
+        step: where it failed, 'read', 'network', ...
+        reason: why it failed.
+        seconds: what it took, reading excluded.
+    """
+
+    task: ScanTask
+    status: Status
+    step: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `index` of `count`, from 1."""
+
+    index: int = 1
+    count: int = 1
+
+    def of(self, subjects: tuple[str, ...]) -> tuple[str, ...]:
+        """Every `count`-th subject; whole subjects, so that sessions of one stay together."""
+        return subjects[self.index - 1 :: self.count]
+
+
+def parse_shard(text: str) -> Shard:
+    """Read 'I/N'.
+
+    Raises:
+        ConfigError: not two whole numbers with 1 <= I <= N.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise ConfigError("must be I/N with 1 <= I <= N", value=text, subject="--shard")
+    return Shard(int(match[1]), int(match[2]))
+
+
+def task_of(path: Path, name: BidsName) -> ScanTask:
+    """The task for a scan of a BIDS tree."""
+    return ScanTask(path.as_posix(), name.subject, name.session, name.run, name.stem)
