@@ -79,7 +79,7 @@ def pick_subjects(subjects: Iterable[str], wanted: tuple[str, ...]) -> list[str]
     return [subject for subject in known if not asked or subject in asked]
 
 
-def find_t1w(root: Path, subjects: Iterable[str], wanted: Wanted = Wanted()) -> Found:  # noqa: B008
+def find_t1w(root: Path, subjects: Iterable[str], wanted: Wanted = Wanted()) -> Found:
     """Sort the T1-weighted scans of some subjects.
 
     All runs and variants of a session are taken: which one is worse is known only when they are

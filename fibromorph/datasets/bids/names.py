@@ -54,7 +54,7 @@ def parse_name(name: str) -> BidsName | None:
     if match is None:
         return None
     pairs = [part.split("-", 1) for part in match["entities"].rstrip("_").split("_")]
-    entities = {key: label for key, label in pairs}
+    entities = dict(pairs)
     if len(entities) < len(pairs) or next(iter(entities)) != "sub":
         return None
     return BidsName(entities, match["suffix"], match["rest"])

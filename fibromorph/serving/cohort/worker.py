@@ -157,5 +157,9 @@ class Worker:
 
 
 def _one_line(error: Exception, bids: Path) -> str:
-    text = str(error) if isinstance(error, FibromorphError) else f"{type(error).__name__}: {error}"
+    """The reason without the scan's own path, which stands beside it."""
+    if isinstance(error, FibromorphError):
+        text = str(type(error)(error.rule, value=error.value))
+    else:
+        text = f"{type(error).__name__}: {error}"
     return " ".join(text.replace(f"{bids}{os.sep}", "").split())

@@ -23,7 +23,7 @@ WHITE, GREY = (2, 41), (3, 42)
 
 
 def write_stand_in(folder: Path, *, version: str = "1.0", white_above: float = 1.6) -> Path:
-    """Write the bundle: bright voxels are white matter, darker ones cortex, left of the middle left.
+    """Write the bundle: bright voxels are white matter, darker ones cortex, lower i is left.
 
     Args:
         folder: of the bundle, made.

@@ -40,7 +40,7 @@ def head(rng: np.random.Generator, noise: float = 4.0) -> NDArray[np.float32]:
     """(i, j, k) a skull-stripped head: bright core, darker mantle, nothing around it."""
     axes = np.ogrid[tuple(slice(0, n) for n in SHAPE)]
     radii = np.array([15.0, 18.0, 16.0]) * rng.uniform(0.95, 1.05, 3)
-    parts = [((a - n / 2) / r) ** 2 for a, n, r in zip(axes, SHAPE, radii, strict=True)]
+    parts = [((a - (n - 1) / 2) / r) ** 2 for a, n, r in zip(axes, SHAPE, radii, strict=True)]
     distance = np.sqrt(sum(parts))
     image = np.where(distance < 0.75, 200.0, np.where(distance < 1.0, 120.0, 0.0))
     return np.asarray(image + (distance < 1.0) * rng.normal(0, noise, SHAPE), np.float32).clip(0)

@@ -1,0 +1,38 @@
+"""`exclusions.tsv`: proposed from quality, edited by a person, read by the statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fibromorph.serving.cohort.group.editable import EditableTable, require_yes_or_no
+from fibromorph.serving.cohort.group.gather import Cohort
+from fibromorph.serving.cohort.store import STATE, Store
+
+COLUMNS = ("participant_id", "session_id", "exclude", "reason")
+EXCLUDE = COLUMNS.index("exclude")
+
+
+def update_exclusions(cohort: Cohort, store: Store) -> set[tuple[str, str]]:
+    """Propose to exclude scans of bad quality, and list those to look at.
+
+    Returns:
+        (participant, session) that are excluded now.
+
+    Raises:
+        TableError: the table was damaged by an edit.
+    """
+    table = EditableTable(
+        store.out / "exclusions.tsv", store.out / STATE / "proposed" / "exclusions.tsv", COLUMNS, 2
+    )
+    rows = table.propose(_proposals(cohort))
+    require_yes_or_no(rows, EXCLUDE, table)
+    return {(key[0], key[1]) for key, row in rows.items() if row[EXCLUDE] == "yes"}
+
+
+def _proposals(cohort: Cohort) -> Iterator[tuple[str, ...]]:
+    for task, quality in zip(cohort.tasks, cohort.quality, strict=True):
+        if quality.verdict != "good":
+            reason = "; ".join(quality.flags) or f"quality {quality.overall:.2f}"
+            exclude = "yes" if quality.verdict == "bad" else "no"
+            cells = (exclude, f"{quality.verdict}: {reason}".replace("\t", " "))
+            yield (task.subject, task.session or "n/a", *cells)

@@ -1,0 +1,126 @@
+"""All finished scans of OUT_DIR in one place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fibromorph.errors import TableError
+from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
+from fibromorph.serving.cohort.store import Store
+from fibromorph.serving.cohort.tasks import ScanTask
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScanQuality:
+    """What the quality score of one scan says.
+
+    Attributes:
+        overall: 0 to 1.
+        verdict: 'good', 'check' or 'bad'.
+        measures: snr_white, cjv, ...
+        flags: sentences, gravest first.
+    """
+
+    overall: float
+    verdict: str
+    measures: Mapping[str, float]
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """n scans by c regions and totals.
+
+    Attributes:
+        tasks: n, in the order of subject, session and run.
+        regions: c names, as in the label table, then the totals.
+        soft_ml, hard_ml, sd_ml: (n, c), NaN = not estimable.
+        quality: n.
+        models: bundle and version of the package that were used, more than one after a change.
+    """
+
+    tasks: tuple[ScanTask, ...]
+    regions: tuple[str, ...]
+    soft_ml: Values
+    hard_ml: Values
+    sd_ml: Values
+    quality: tuple[ScanQuality, ...]
+    models: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def at(self, rows: Sequence[int]) -> Cohort:
+        """The cohort with these scans only."""
+        pick = list(rows)
+        return Cohort(
+            tuple(self.tasks[i] for i in pick),
+            self.regions,
+            self.soft_ml[pick],
+            self.hard_ml[pick],
+            self.sd_ml[pick],
+            tuple(self.quality[i] for i in pick),
+            self.models,
+        )
+
+
+def gather(store: Store) -> Cohort:
+    """Read every finished scan.
+
+    Raises:
+        TableError: no scan is finished, or a file that a record names is gone or damaged.
+    """
+    records = list(store.records())
+    if not records:
+        raise TableError("run the participant stage first: no scan is finished", subject=store.out)
+    tasks, tables, quality = [], [], []
+    for record in records:
+        task = ScanTask(**record["task"])
+        tasks.append(task)
+        tables.append(_numbers(read_volumes(store.out / task.files["volumes"])))
+        quality.append(_quality(store.out / task.files["sidecar"]))
+    regions = _regions(tables)
+    values = np.full((3, len(tables), len(regions)), np.nan)
+    for row, table in enumerate(tables):
+        for column, name in enumerate(regions):
+            values[:, row, column] = table.get(name, (np.nan,) * 3)
+    models = sorted({_model(record["recipe"]) for record in records})
+    return Cohort(tuple(tasks), regions, *values, tuple(quality), tuple(models))
+
+
+def _numbers(rows: Sequence[VolumeRow]) -> dict[str, tuple[float, float, float]]:
+    return {
+        row.name: (_nan(row.soft_volume_ml), _nan(row.volume_ml), _nan(row.sd_ml)) for row in rows
+    }
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _regions(tables: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    """All names, in the order in which the first table that has them has them."""
+    return tuple(dict.fromkeys(name for table in tables for name in table))
+
+
+def _quality(sidecar: Path) -> ScanQuality:
+    try:
+        facts: dict[str, Any] = json.loads(sidecar.read_text())["Fibromorph"]["quality"]
+    except (OSError, ValueError, KeyError) as error:
+        rule = "a finished scan's sidecar must be there; run the participant stage again"
+        raise TableError(rule, value=error, subject=sidecar) from error
+    flags = tuple(str(flag["message"]) for flag in facts["flags"])
+    return ScanQuality(facts["overall"], facts["verdict"], facts["measures"], flags)
+
+
+def _model(recipe: Mapping[str, str]) -> str:
+    return f"{recipe['model']} (fibromorph {recipe['fibromorph']}, {recipe['engine']})"

@@ -1,0 +1,73 @@
+"""The group stage, start to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fibromorph.datasets.bids import open_dataset
+from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.serving.cohort.failures import failed_scans
+from fibromorph.serving.cohort.group.exclusions import update_exclusions
+from fibromorph.serving.cohort.group.gather import gather
+from fibromorph.serving.cohort.group.outliers import find_outliers
+from fibromorph.serving.cohort.group.page import PageContent, write_page
+from fibromorph.serving.cohort.group.runs import choose_runs
+from fibromorph.serving.cohort.group.tables import write_quality, write_tables
+from fibromorph.serving.cohort.store import Store
+
+Say = Callable[[str], None]
+
+
+def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = print) -> int:
+    """Gather the tables, look for what stands out, write the quality page, run the statistics.
+
+    Args:
+        bids: BIDS_DIR, for `participants.tsv`.
+        out: OUT_DIR.
+        design: of the statistics; None runs none.
+        say: told what was written.
+
+    Returns:
+        How many scans failed in the participant stage.
+
+    Raises:
+        TableError: nothing to gather, or an edited table is damaged.
+        ConfigError: the design is wrong.
+    """
+    store = Store(out)
+    everything = gather(store)
+    cohort = everything.at(choose_runs(everything, store))
+    outliers, failures = find_outliers(cohort), failed_scans(store)
+    excluded = update_exclusions(cohort, store)
+    write_tables(out, cohort)
+    write_quality(out, cohort, outliers)
+    write_page(out / "quality.html", PageContent(cohort, tuple(outliers), excluded, failures))
+    _write_participants(bids, out)
+    others = len(everything) - len(cohort)
+    say(
+        f"{len(cohort)} scans in volumes.tsv ({others} other runs left out), {len(excluded)} "
+        f"excluded, {len(outliers)} volumes stand out, {len(failures)} scans failed: "
+        f"{out / 'quality.html'}"
+    )
+    if design is not None:
+        from fibromorph.serving.cohort.group.statistics import run_statistics
+
+        run_statistics(out, design, say)
+    return len(failures)
+
+
+def _write_participants(bids: Path, out: Path) -> None:
+    """A copy of `participants.tsv` whose first column is what BIDS says: participant_id, sub-01."""
+    dataset = open_dataset(bids)
+    table = dataset.participants
+    if table is None:
+        return
+    folder_of = table.matched(dataset.subjects)
+    where = table.columns.index(table.id_column)
+    others = [i for i in range(len(table.columns)) if i != where]
+    lines = ["\t".join(("participant_id", *(table.columns[i] for i in others)))]
+    for identifier, row in zip(table.ids, table.rows, strict=True):
+        cells = (row[i] or "n/a" for i in others)
+        lines.append("\t".join((folder_of.get(identifier, identifier), *cells)))
+    write_whole(out / "participants.tsv", "\n".join(lines) + "\n")

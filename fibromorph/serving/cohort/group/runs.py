@@ -1,0 +1,86 @@
+"""Several scans of one session: the best counts, unless a person says another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from fibromorph.errors import TableError
+from fibromorph.serving.cohort.group.editable import EditableTable, require_yes_or_no
+from fibromorph.serving.cohort.group.gather import Cohort
+from fibromorph.serving.cohort.store import STATE, Store
+from fibromorph.serving.cohort.tasks import ScanTask
+
+COLUMNS = ("participant_id", "session_id", "run", "use", "quality", "verdict")
+USE = COLUMNS.index("use")
+Row = tuple[str, ...]
+
+
+def choose_runs(cohort: Cohort, store: Store) -> list[int]:
+    """The scan of every session that goes into the tables; `runs.tsv` says so where there is a
+    choice.
+
+    Returns:
+        Indices into the cohort, ascending.
+
+    Raises:
+        TableError: `runs.tsv` says neither yes nor no, or yes twice in a session.
+    """
+    sessions = list(_sessions(cohort))
+    several = [rows for rows in sessions if len(rows) > 1]
+    table = EditableTable(
+        store.out / "runs.tsv", store.out / STATE / "proposed" / "runs.tsv", COLUMNS, 3
+    )
+    if not several and not table.path.exists():
+        return sorted(index for rows in sessions for index in rows)
+    merged = table.propose(row for rows in several for row in _proposal(cohort, rows))
+    require_yes_or_no(merged, USE, table)
+    used = {key for key, row in merged.items() if row[USE] == "yes"}
+    chosen = [
+        index
+        for rows in sessions
+        for index in rows
+        if len(rows) == 1 or _key(cohort.tasks[index]) in used
+    ]
+    _require_one_each(cohort, chosen, table)
+    return sorted(chosen)
+
+
+def _sessions(cohort: Cohort) -> Iterator[list[int]]:
+    def session(index: int) -> tuple[str, str]:
+        return _key(cohort.tasks[index])[:2]
+
+    for _, rows in groupby(sorted(range(len(cohort)), key=session), session):
+        yield list(rows)
+
+
+def _proposal(cohort: Cohort, rows: list[int]) -> Iterator[Row]:
+    best = min(rows, key=lambda index: _badness(cohort, index))
+    for index in rows:
+        quality = cohort.quality[index]
+        use = "yes" if index == best else "no"
+        key = _key(cohort.tasks[index])
+        yield (*key, use, f"{quality.overall:.3f}", quality.verdict)
+
+
+def _badness(cohort: Cohort, index: int) -> tuple[float, float, int]:
+    """Overall quality first; good scans share the highest, so then how well tissues part."""
+    quality = cohort.quality[index]
+    return -round(quality.overall, 2), quality.measures.get("cjv", float("inf")), index
+
+
+def _key(task: ScanTask) -> tuple[str, str, str]:
+    return task.subject, task.session or "n/a", task.run or "n/a"
+
+
+def _require_one_each(cohort: Cohort, chosen: list[int], table: EditableTable) -> None:
+    seen: set[tuple[str, str]] = set()
+    for index in chosen:
+        subject, session, _ = _key(cohort.tasks[index])
+        if (subject, session) in seen:
+            raise TableError(
+                "one scan of a session may be used, set the others to no",
+                value="yes twice",
+                subject=f"{table.path}, {subject} {session}",
+            )
+        seen.add((subject, session))

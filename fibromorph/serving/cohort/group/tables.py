@@ -1,0 +1,57 @@
+"""`volumes.tsv` and its twins: one row a session, one column a region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.serving.cohort.group.gather import Cohort, Values
+from fibromorph.serving.cohort.group.outliers import Outlier
+
+NAMES = {"volumes.tsv": "soft_ml", "volumes_hard.tsv": "hard_ml", "volumes_sd.tsv": "sd_ml"}
+
+
+def write_tables(out: Path, cohort: Cohort) -> None:
+    """Write soft volumes, counted volumes and standard deviations, all in ml and of one shape."""
+    for name, values in NAMES.items():
+        write_whole(out / name, _table(cohort, getattr(cohort, values)))
+
+
+def write_quality(out: Path, cohort: Cohort, outliers: Iterable[Outlier]) -> None:
+    """Write `quality.tsv`: verdict, image measures, flags and outliers of every scan."""
+    measures = sorted({name for quality in cohort.quality for name in quality.measures})
+    unusual: dict[int, list[str]] = {}
+    for outlier in outliers:
+        unusual.setdefault(outlier.row, []).append(f"{outlier.region} {outlier.z:+.1f}")
+    header = (*IDS, "quality", "verdict", *measures, "outliers", "flags")
+    lines = ["\t".join(header)]
+    for row, quality in enumerate(cohort.quality):
+        numbers = (_cell(quality.measures.get(name, float("nan"))) for name in measures)
+        texts = (", ".join(unusual.get(row, [])), "; ".join(quality.flags))
+        cells = (*_ids(cohort, row), f"{quality.overall:.4f}", quality.verdict, *numbers)
+        lines.append("\t".join((*cells, *(text or "n/a" for text in texts))))
+    write_whole(out / "quality.tsv", "\n".join(lines) + "\n")
+
+
+IDS = ("participant_id", "session_id", "run")
+
+
+def _table(cohort: Cohort, values: Values) -> str:
+    lines = ["\t".join((*IDS, *cohort.regions, "quality", "verdict"))]
+    for row, quality in enumerate(cohort.quality):
+        numbers = map(_cell, values[row])
+        cells = (*_ids(cohort, row), *numbers, f"{quality.overall:.4f}", quality.verdict)
+        lines.append("\t".join(cells))
+    return "\n".join(lines) + "\n"
+
+
+def _ids(cohort: Cohort, row: int) -> tuple[str, str, str]:
+    task = cohort.tasks[row]
+    return task.subject, task.session or "n/a", task.run or "n/a"
+
+
+def _cell(value: float) -> str:
+    return f"{value:.4f}" if np.isfinite(value) else "n/a"
