@@ -1,0 +1,62 @@
+"""`stats` and `power`: group statistics of regional volumes, and the planning of studies."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fibromorph.cli.parts import DONE, Commands, command
+from fibromorph.errors import ConfigError
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    _add_stats(commands)
+
+
+def _add_stats(commands: Commands) -> None:
+    summary = "compare groups, relate volumes to scores, follow change"
+    parser = command(commands, "stats", summary, _stats)
+    parser.add_argument(
+        "--volumes",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="volumes of the cohort: fibromorph, FreeSurfer, ENIGMA or SynthSeg",
+    )
+    parser.add_argument("--participants", type=Path, required=True, metavar="TSV")
+    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="the design")
+    parser.add_argument("--out", type=Path, metavar="DIR")
+    parser.add_argument(
+        "--init", action="store_true", help="write a design for these tables to --config"
+    )
+    parser.add_argument(
+        "--atlas", type=Path, metavar="SCAN", help="segmented template to paint regions on"
+    )
+
+
+def _stats(options: argparse.Namespace) -> int:
+    if options.init:
+        return _init(options)
+    if options.out is None:
+        raise ConfigError("a folder for the results must be given", subject="--out")
+    from fibromorph.postprocessing.stats import load_design, run_study
+
+    results = run_study(
+        load_design(options.config),
+        options.volumes,
+        options.participants,
+        options.out,
+        atlas=options.atlas,
+    )
+    print(f"{results.summary} {options.out / 'report.html'}")
+    return DONE
+
+
+def _init(options: argparse.Namespace) -> int:
+    from fibromorph.postprocessing.stats.starter import write_starter
+
+    write_starter(options.config, options.volumes, options.participants)
+    print(f"{options.config}: read it, change what is wrong, then run without --init")
+    return DONE

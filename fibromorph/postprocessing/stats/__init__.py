@@ -1,0 +1,35 @@
+"""Group statistics of regional volumes: groups, scores, change; see docs/statistics.md."""
+
+from fibromorph.postprocessing.stats.design import Design, load_design, parse_design
+from fibromorph.postprocessing.stats.groups import compare_groups, estimate, permute
+from fibromorph.postprocessing.stats.model import GroupModel, build_model
+from fibromorph.postprocessing.stats.results import Results
+from fibromorph.postprocessing.stats.run import analyse, read_people, run_study
+from fibromorph.postprocessing.stats.study import Study, build_study
+from fibromorph.postprocessing.stats.tables import (
+    CohortVolumes,
+    Participants,
+    read_cohort,
+    read_participants,
+)
+
+__all__ = [
+    "CohortVolumes",
+    "Design",
+    "GroupModel",
+    "Participants",
+    "Results",
+    "Study",
+    "analyse",
+    "build_model",
+    "build_study",
+    "compare_groups",
+    "estimate",
+    "load_design",
+    "parse_design",
+    "permute",
+    "read_cohort",
+    "read_participants",
+    "read_people",
+    "run_study",
+]

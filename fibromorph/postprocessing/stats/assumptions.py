@@ -1,0 +1,97 @@
+"""What the group model takes for granted, tested and shown rather than assumed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from fibromorph.postprocessing.stats.effects import small_sample_factor
+from fibromorph.postprocessing.stats.linear import (
+    Bools,
+    Floats,
+    LinearFit,
+    fit,
+    has_full_rank,
+    independent,
+    spare,
+)
+from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
+
+
+def check_assumptions(model: GroupModel) -> pd.DataFrame:
+    """One row a region.
+
+    Columns: `p_slope_COVARIATE`, parallel slopes of group x covariate (HC3) for age, eTIV and every
+    other covariate; `variance_ratio` patients over controls and `p_variance` (Brown-Forsythe) of
+    residuals; `p_normal` (Shapiro-Wilk); `cooks_distance`, the largest, and `influential`, whose;
+    `g_without_low`, `g_without_high`, the range of Hedges' g when one person is left out.
+    """
+    rows = {region: _region(model, region) for region in model.regions}
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index.name = "region"
+    return table
+
+
+def _region(model: GroupModel, region: str) -> dict[str, object]:
+    volume = model.volumes[region].to_numpy(float)
+    known = ~np.isnan(volume)
+    design = independent(model.matrix[known])
+    fitted = fit(design, volume[known, None])
+    names = [str(key[0]) for key in model.volumes.index[known]]
+    return {
+        **_parallel_slopes(model, volume, known),
+        **_spread(fitted.residuals[:, 0], model.patients[known]),
+        **_influence(fitted, design, names),
+    }
+
+
+def _parallel_slopes(model: GroupModel, volume: Floats, known: Bools) -> dict[str, object]:
+    out: dict[str, object] = {}
+    for name in model.nuisance.columns.drop(INTERCEPT):
+        product = model.nuisance[name].to_numpy(float) * model.patients
+        design = np.column_stack([model.matrix, product])[known]
+        if not has_full_rank(design):
+            continue
+        fitted = fit(design, volume[known, None])
+        t = fitted.beta[-1, 0] / fitted.se_hc3[-1, 0]
+        out[f"p_slope_{name}"] = 2 * float(stats.t.sf(abs(t), fitted.df))
+    return out
+
+
+def _spread(residuals: Floats, patients: Bools) -> dict[str, object]:
+    ill, well = residuals[patients], residuals[~patients]
+    return {
+        "variance_ratio": float(ill.var(ddof=1) / well.var(ddof=1)),
+        "p_variance": float(stats.levene(ill, well, center="median").pvalue),
+        "p_normal": float(stats.shapiro(residuals).pvalue),
+    }
+
+
+def _influence(fitted: LinearFit, design: Floats, names: list[str]) -> dict[str, object]:
+    distance = cooks_distance(fitted)
+    worst = int(distance.argmax())
+    without = leave_one_out_g(fitted, design)
+    return {
+        "cooks_distance": float(distance[worst]),
+        "influential": names[worst],
+        "g_without_low": float(without.min()),
+        "g_without_high": float(without.max()),
+    }
+
+
+def cooks_distance(fitted: LinearFit) -> Floats:
+    """(n,) Cook's distance of every row for the first outcome."""
+    error, leverage = fitted.residuals[:, 0], fitted.leverage
+    parameters = fitted.beta.shape[0]
+    scaled = error**2 / (parameters * fitted.sigma[0] ** 2)
+    return np.asarray(scaled * leverage / spare(leverage) ** 2)
+
+
+def leave_one_out_g(fitted: LinearFit, design: Floats) -> Floats:
+    """(n,) Hedges' g of the last column without each row in turn, by the usual update formulas."""
+    error, rest = fitted.residuals[:, 0], spare(fitted.leverage)
+    change = fitted.unscaled[-1] @ design.T * error / rest
+    squares = fitted.sigma[0] ** 2 * fitted.df - error**2 / rest
+    sigma = np.sqrt(squares / (fitted.df - 1))
+    return np.asarray(small_sample_factor(fitted.df - 1) * (fitted.beta[-1, 0] - change) / sigma)

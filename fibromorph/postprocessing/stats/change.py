@@ -1,0 +1,189 @@
+"""Whether volumes change, and whether they change otherwise in those who were treated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from fibromorph.postprocessing.stats.change_design import ChangeData, change_data
+from fibromorph.postprocessing.stats.effects import equivalence_p, false_discovery
+from fibromorph.postprocessing.stats.follow_up import ancova, individuals
+from fibromorph.postprocessing.stats.gap import gap_share
+from fibromorph.postprocessing.stats.linear import Floats
+from fibromorph.postprocessing.stats.mixed import MixedFit, Resampled, fit_mixed, resample
+from fibromorph.postprocessing.stats.regression_to_mean import (
+    expected_regression,
+    regression_notes,
+)
+from fibromorph.postprocessing.stats.study import Study
+
+FIRST = (
+    *("region", "session", "contrast", "n_treated", "n_compared", "change_ml", "se_ml"),
+    *("ci_low_ml", "ci_high_ml", "t", "p_bootstrap", "p_fdr", "p_fwe"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What was found: `change.tsv`, `change_individuals.tsv`, and sentences for the reader."""
+
+    table: pd.DataFrame
+    individuals: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """One region and session."""
+
+    region: str
+    session: str
+    mixed: MixedFit
+    column: int
+    drawn: Resampled
+
+
+def analyse_change(
+    whole: Study, on_block: Callable[[int], object] = lambda _: None
+) -> Change | None:
+    """Group x time of every region and follow-up session; None without follow-up sessions.
+
+    The mixed model has a random intercept a person, so people who dropped out still inform the
+    baseline; inference is by a wild bootstrap over people, family-wise over regions by its maximum.
+
+    Args:
+        whole: the scans of all sessions.
+        on_block: told how many bootstraps are done.
+    """
+    data = change_data(whole)
+    if data is None:
+        return None
+    inference = whole.design.inference
+    rng = np.random.default_rng([inference.seed, 4])
+    draws = whole.design.sessions.bootstraps
+    signs = rng.choice([-1.0, 1.0], size=(draws, len(data.people)))
+    parts = []
+    for family, regions in whole.families.items():
+        fitted = [f for region in regions for f in _fit(data, region, signs, on_block)]
+        table = pd.DataFrame([_row(whole, data, one, rng) for one in fitted])
+        table["family"] = family
+        table["p_fwe"] = _family_wise(fitted)
+        parts.append(table)
+    table = pd.concat(parts, ignore_index=True)
+    by_question = table.groupby(["session", "family"], sort=False)["p_bootstrap"]
+    table["p_fdr"] = by_question.transform(lambda p: false_discovery(p.to_numpy(float)))
+    table["conclusion"] = [_conclusion(row, inference.alpha) for _, row in table.iterrows()]
+    table = table[[*FIRST, *(c for c in table.columns if c not in FIRST)]]
+    return Change(table, individuals(data), regression_notes(data, table))
+
+
+def _fit(
+    data: ChangeData, region: str, signs: Floats, on_block: Callable[[int], object]
+) -> list[_Fitted]:
+    matrix, columns = data.design()
+    volume = data.volumes[region].to_numpy(float)
+    known = ~np.isnan(volume)
+    numbers, person = np.unique(data.person[known], return_inverse=True)
+    mixed = fit_mixed(matrix[known], volume[known], person)
+    fitted = []
+    for session, column in columns.items():
+        drawn = resample(
+            matrix[known], volume[known], person, mixed.ratio, column, signs[:, numbers]
+        )
+        on_block(len(signs))
+        fitted.append(_Fitted(region, session, mixed, column, drawn))
+    return fitted
+
+
+def _row(
+    whole: Study, data: ChangeData, one: _Fitted, rng: np.random.Generator
+) -> dict[str, object]:
+    inference = whole.design.inference
+    estimate, se = float(one.mixed.beta[one.column]), float(one.mixed.se[one.column])
+    low, high = one.drawn.interval(inference.confidence)
+    counts = _counts(data, one.region, one.session)
+    df = counts["n_treated"] + counts["n_compared"] - (2 if data.compared else 1)
+    baseline = data.values_at(one.region, data.baseline)
+    mean = float(np.nanmean(baseline))
+    return {
+        **{"region": one.region, "session": one.session, "contrast": data.contrast, **counts},
+        **{"change_ml": estimate, "se_ml": se, "ci_low_ml": low, "ci_high_ml": high},
+        "change_percent": 100 * estimate / mean,
+        "t": one.drawn.t,
+        "df": df,
+        "p_bootstrap": one.drawn.p(),
+        "p_wald": 2 * float(stats.t.sf(abs(estimate / se), df)),
+        "se_robust_ml": one.drawn.se,
+        "intraclass": one.mixed.intraclass,
+        **_equivalence(whole, one, df, mean),
+        **ancova(data, one.region, one.session, inference.confidence),
+        **_true_change(data, one.region, one.session, estimate),
+        "regression_to_mean_ml": expected_regression(data, one.region, one.mixed.intraclass),
+        **gap_share(whole, data, one.region, one.session, rng),
+    }
+
+
+def _counts(data: ChangeData, region: str, session: str) -> dict[str, int]:
+    """People with both scans, and those who were lost."""
+    before = ~np.isnan(data.values_at(region, data.baseline))
+    after = ~np.isnan(data.values_at(region, session))
+    treated = data.treated_people()
+    return {
+        "n_treated": int((before & after & treated).sum()),
+        "n_compared": int((before & after & ~treated).sum()),
+        "lost_treated": int((before & ~after & treated).sum()),
+        "lost_compared": int((before & ~after & ~treated).sum()),
+    }
+
+
+def _equivalence(whole: Study, one: _Fitted, df: int, mean: float) -> dict[str, float]:
+    smallest = whole.design.smallest_effect
+    spread = float(np.hypot(one.mixed.between, one.mixed.within))
+    bound = smallest.value * (spread if smallest.unit == "d" else abs(mean) / 100)
+    estimate = float(one.mixed.beta[one.column])
+    return {
+        "equivalence_bound_ml": bound,
+        "p_equivalence": equivalence_p(estimate, one.drawn.se, df, bound),
+    }
+
+
+def _true_change(data: ChangeData, region: str, session: str, estimate: float) -> dict[str, float]:
+    """Change in sd of change, raw and with the error of two measurements taken out of that sd."""
+    difference = data.values_at(region, session) - data.values_at(region, data.baseline)
+    treated = data.treated_people()
+    groups = [difference[m & ~np.isnan(difference)] for m in (treated, ~treated)]
+    groups = [g for g in groups if len(g) > 1]
+    df = sum(len(g) - 1 for g in groups)
+    variance = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / df
+    out = {"d_change": estimate / np.sqrt(variance)}
+    before, after = data.sd_at(region, data.baseline), data.sd_at(region, session)
+    if before is not None and after is not None:
+        error = float(np.nanmean(before**2 + after**2))
+        true = variance - error
+        out["error_share_of_change"] = min(error / variance, 1.0)
+        out["d_change_corrected"] = estimate / np.sqrt(true) if true > 0.1 * variance else np.nan
+    return out
+
+
+def _family_wise(fitted: Sequence[_Fitted]) -> list[float]:
+    """p of each against the largest |t| of every draw, over regions and sessions together."""
+    largest = np.max([one.drawn.null for one in fitted], axis=0)
+    return [
+        float((1 + (largest >= abs(one.drawn.t) * (1 - 1e-9)).sum()) / (1 + len(largest)))
+        for one in fitted
+    ]
+
+
+def _conclusion(row: pd.Series, alpha: float) -> str:
+    bound = row["equivalence_bound_ml"]
+    equivalent = row["p_equivalence"] <= alpha
+    if row["p_fwe"] <= alpha:
+        side = "increase" if row["change_ml"] > 0 else "decrease"
+        return f"{side}, by less than matters" if equivalent else side
+    if equivalent:
+        return f"no change: within {bound:.3g} ml"
+    return "undecided: neither change nor its absence is shown"

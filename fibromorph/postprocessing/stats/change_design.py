@@ -1,0 +1,180 @@
+"""Which scans answer a longitudinal question, and against whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.head_size import adjust
+from fibromorph.postprocessing.stats.linear import Bools, Floats, Ints
+from fibromorph.postprocessing.stats.model import centred, site_indicators
+from fibromorph.postprocessing.stats.study import SMALLEST_GROUP, Study, baseline_of
+from fibromorph.postprocessing.stats.tables.region_names import ETIV
+
+
+@dataclass(frozen=True, eq=False)
+class ChangeData:
+    """Scans of two or more sessions, n rows.
+
+    Attributes:
+        volumes: (n, R) ml, head size taken out where the design does so.
+        sd: (n, R) or None.
+        treated: (n,) True for those whose change is asked for; all True without comparison.
+        nuisance: (n, k) intercept and centred covariates, of people and of scans.
+        person: (n,) number of the participant.
+        people: their names, by number.
+        session: (n,) name.
+        baseline: session.
+        follow_up: sessions.
+        contrast: what is compared, in words.
+        compared: whether there is a comparison group.
+    """
+
+    volumes: pd.DataFrame
+    sd: pd.DataFrame | None
+    treated: Bools
+    nuisance: pd.DataFrame
+    person: Ints
+    people: list[str]
+    session: np.ndarray
+    baseline: str
+    follow_up: tuple[str, ...]
+    contrast: str
+    compared: bool
+
+    def design(self) -> tuple[Floats, dict[str, int]]:
+        """(n, p) matrix, and the column of each follow-up session's contrast."""
+        times = [(self.session == s).astype(float) for s in self.follow_up]
+        columns = [*self.nuisance.to_numpy(float).T]
+        if self.compared:
+            columns += [self.treated.astype(float), *times]
+            times = [time * self.treated for time in times]
+        first = len(columns)
+        matrix = np.column_stack([*columns, *times])
+        return matrix, {s: first + i for i, s in enumerate(self.follow_up)}
+
+    def values_at(self, region: str, session: str) -> Floats:
+        """(people,) volumes in one session; NaN where there is none."""
+        return self._spread(self.volumes[region].to_numpy(float), session)
+
+    def sd_at(self, region: str, session: str) -> Floats | None:
+        """(people,) their standard deviations; None where not known."""
+        return None if self.sd is None else self._spread(self.sd[region].to_numpy(float), session)
+
+    def treated_people(self) -> Bools:
+        """(people,) True for those whose change is asked for."""
+        out = np.zeros(len(self.people), dtype=bool)
+        out[self.person] = self.treated
+        return out
+
+    def _spread(self, values: Floats, session: str) -> Floats:
+        out = np.full(len(self.people), np.nan)
+        rows = self.session == session
+        out[self.person[rows]] = values[rows]
+        return out
+
+
+def change_data(whole: Study) -> ChangeData | None:
+    """The rows of the longitudinal question; None if the design names no follow-up.
+
+    With arms, treated against untreated patients; else patients against controls where enough
+    controls came back; else patients alone.
+
+    Raises:
+        TableError: fewer than five people with a baseline and a follow-up scan.
+    """
+    design = whole.design
+    if not design.sessions.follow_up:
+        return None
+    study, treated, contrast, compared = _choose(whole)
+    session = np.array(study.sessions, dtype=object)
+    numbers, people = pd.factorize(np.array(study.participants, dtype=object))
+    data = ChangeData(
+        volumes=_volumes(study),
+        sd=study.sd,
+        treated=treated.to_numpy(bool),
+        nuisance=_nuisance(study),
+        person=numbers,
+        people=[str(p) for p in people],
+        session=session,
+        baseline=baseline_of(whole),
+        follow_up=design.sessions.follow_up,
+        contrast=contrast,
+        compared=compared,
+    )
+    _require_pairs(data)
+    return data
+
+
+def _choose(whole: Study) -> tuple[Study, pd.Series, str, bool]:
+    sessions = whole.design.sessions
+    known = _known_times(whole)
+    if whole.arm is not None:
+        member = whole.patients & whole.arm.isin([sessions.treated, sessions.untreated]) & known
+        study = whole.rows(member)
+        assert study.arm is not None
+        contrast = f"{sessions.treated} against {sessions.untreated}"
+        return study, study.arm == sessions.treated, contrast, True
+    returned = set(whole.rows(known & ~_is_baseline(whole) & ~whole.patients).participants)
+    if len(returned) >= SMALLEST_GROUP:
+        study = whole.rows(known)
+        return study, study.patients, "patients against controls", True
+    study = whole.rows(known & whole.patients)
+    return study, study.patients, "patients alone", False
+
+
+def _known_times(whole: Study) -> pd.Series:
+    """Rows whose covariates, of people and of scans, are known."""
+    known = whole.covariates.notna().all(axis=1) & whole.time_varying.notna().all(axis=1)
+    if whole.etiv is not None and whole.design.etiv != "none":
+        known &= _etiv_of_people(whole).notna()
+    return known
+
+
+def _is_baseline(whole: Study) -> pd.Series:
+    baseline = baseline_of(whole)
+    return pd.Series([s == baseline for s in whole.sessions], index=whole.volumes.index)
+
+
+def _etiv_of_people(study: Study) -> pd.Series:
+    """A head keeps its size: the mean over a person's sessions, less noisy than any one."""
+    assert study.etiv is not None
+    return study.etiv.groupby(level=0).transform("mean")
+
+
+def _volumes(study: Study) -> pd.DataFrame:
+    etiv = None if study.etiv is None else _etiv_of_people(study)
+    controls = ~study.patients
+    fitted_on = controls if controls.any() else study.patients
+    return adjust(study.volumes, etiv, fitted_on, study.design.etiv)[0]
+
+
+def _nuisance(study: Study) -> pd.DataFrame:
+    parts = [study.covariates, study.time_varying]
+    if study.etiv is not None and study.design.etiv == "covariate":
+        parts.append(_etiv_of_people(study).to_frame(ETIV))
+    if study.site is not None and study.design.site.method != "none":
+        parts.append(site_indicators(study.site))
+    table = pd.concat(parts, axis=1)
+    # Covariates that do not vary among these people (sex in a study of women) say nothing.
+    return centred(table.loc[:, table.nunique() > 1])
+
+
+def _require_pairs(data: ChangeData) -> None:
+    count = len(data.people)
+    base = data.session == data.baseline
+    before = np.bincount(data.person[base], minlength=count) > 0
+    both = before & (np.bincount(data.person[~base], minlength=count) > 0)
+    treated = data.treated_people()
+    for title, members in (("treated", treated), ("compared", ~treated)):
+        pairs = int(both[members].sum())
+        if (title == "treated" or data.compared) and pairs < SMALLEST_GROUP:
+            raise TableError(
+                f"change needs {SMALLEST_GROUP} people a group with baseline and follow-up scans"
+                f" ({data.contrast}, {title})",
+                value=pairs,
+                subject="design, key sessions",
+            )

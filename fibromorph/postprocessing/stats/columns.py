@@ -1,0 +1,176 @@
+"""The participants' columns that a design asks for, looked up by scan, checked and coded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fibromorph.errors import ConfigError, TableError
+from fibromorph.postprocessing.stats.contract import BY_NAME
+from fibromorph.postprocessing.stats.design import Design, Score
+from fibromorph.postprocessing.stats.tables import Participants
+from fibromorph.postprocessing.stats.tables.participants import FEW_LEVELS
+from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, with_prefix
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Values of the participants table for scans.
+
+    A scan takes the row of its own session, else the participant's row without session, else the
+    participant's first row; what varies with time takes the row of its own session only.
+    """
+
+    design: Design
+    participants: Participants
+
+    def _rows(self, index: Sequence[Key] | pd.Index) -> list[Key | None]:
+        present = set(self.participants.cells.index)
+        first: dict[str, Key] = {}
+        for key in self.participants.cells.index:
+            first.setdefault(str(key[0]), key)
+        rows: list[Key | None] = []
+        for participant, session in index:
+            choices = ((participant, session), (participant, NO_SESSION))
+            found = next((key for key in choices if key in present), first.get(participant))
+            rows.append(found)
+        return rows
+
+    def cells(self, column: str, index: pd.Index) -> pd.Series:
+        """Text of a column, by scan."""
+        cells = self.participants.cells[column]
+        found = [None if key is None else cells[key] for key in self._rows(index)]
+        return pd.Series(found, index=index, dtype=object, name=column)
+
+    def numbers(self, column: str, index: pd.Index) -> pd.Series:
+        """Numbers of a column, by scan; NaN = missing."""
+        cells = self.participants.numbers(column)
+        found = [np.nan if key is None else cells[key] for key in self._rows(index)]
+        return pd.Series(found, index=index, dtype=float, name=column)
+
+    def text(self, column: str, index: pd.Index) -> pd.Series | None:
+        """Text of an optional column; None if the design leaves it out."""
+        return self.cells(column, index) if column else None
+
+    def complete(self, index: pd.Index) -> pd.Series:
+        """Whether all covariates (and the site) of a scan are known."""
+        names = [*self.design.covariates]
+        names += [self.design.site.column] if self.design.site.column else []
+        known = pd.Series(True, index=index)
+        for name in names:
+            known &= self.cells(name, index).notna()
+        return known
+
+    def covariates(self, index: pd.Index) -> pd.DataFrame:
+        """Numbers as they are; texts as one indicator a level but the first."""
+        parts: dict[str, pd.Series] = {}
+        for name in self.design.covariates:
+            if self.participants.is_numeric(name, self.design.table.categorical):
+                parts[name] = self.numbers(name, index)
+            else:
+                parts.update(self._indicators(name, index))
+        return pd.DataFrame(parts, index=index)
+
+    def scores(self, index: pd.Index) -> pd.DataFrame:
+        """Scores by their name."""
+        columns = {n: self.numbers(s.column, index) for n, s in self.design.scores.items()}
+        return pd.DataFrame(columns, index=index)
+
+    def time_varying(self, index: pd.Index) -> pd.DataFrame:
+        """Numbers from the rows of the scan's own session; NaN where there is no such row."""
+        columns = {}
+        for name in self.design.sessions.time_varying:
+            cells = self.participants.numbers(name)
+            columns[name] = [cells.get(key, np.nan) for key in index]
+        return pd.DataFrame(columns, index=index, dtype=float)
+
+    def excluded(self, design: Design) -> list[str]:
+        """Names under `exclusions.participants`, with their prefix."""
+        return [with_prefix(name) for name in design.exclusions.participants]
+
+    def _indicators(self, name: str, index: pd.Index) -> dict[str, pd.Series]:
+        cells = self.cells(name, index)
+        levels = sorted({str(c) for c in cells if c is not None})
+        if len(levels) > FEW_LEVELS:
+            raise TableError(
+                f"a covariate of text may have {FEW_LEVELS} levels at most",
+                value=len(levels),
+                subject=f"{self.participants.path}, column {name}",
+            )
+        if len(levels) < 2:
+            raise TableError(
+                "a covariate must vary among those analysed; take it out of covariates",
+                value=f"always {levels[0] if levels else 'missing'}",
+                subject=f"{self.participants.path}, column {name}",
+            )
+        return {
+            f"{name}[{level}]": cells.map(
+                lambda cell, level=level: np.nan if cell is None else float(cell == level)
+            ).astype(float)
+            for level in levels[1:]
+        }
+
+
+def read_columns(design: Design, participants: Participants) -> Columns:
+    """Check every column that the design names.
+
+    Raises:
+        ConfigError: a level that the group or arm column does not have.
+        TableError: a column that is not there, text in a number, a score out of its range.
+    """
+    participants.require(design.groups.column, "groups.column")
+    for level, key in ((design.groups.patients, "patients"), (design.groups.controls, "controls")):
+        _require_level(participants, design.groups.column, level, f"groups.{key}")
+    for name in design.covariates:
+        participants.require(name, "covariates")
+    for name, score in design.scores.items():
+        participants.require(score.column, f"scores.{name}")
+        _require_range(participants, name, score)
+    for column, key in ((design.site.column, "site.column"), (design.sessions.arm, "sessions.arm")):
+        if column:
+            participants.require(column, key)
+    if design.sessions.arm:
+        for key in ("treated", "untreated"):
+            level = getattr(design.sessions, key)
+            _require_level(participants, design.sessions.arm, level, f"sessions.{key}")
+    for column in design.sessions.time_varying:
+        participants.require(column, "sessions.time_varying")
+    return Columns(design, participants)
+
+
+def group_of(design: Design, columns: Columns, index: pd.Index) -> pd.Series:
+    """True for patients, False for controls, missing for anybody else."""
+    known = {design.groups.patients: True, design.groups.controls: False}
+    cells = columns.cells(design.groups.column, index)
+    return cells.map(known.get).astype(object)
+
+
+def _require_level(participants: Participants, column: str, level: str, key: str) -> None:
+    levels = participants.levels(column)
+    if level not in levels:
+        raise ConfigError(
+            f"the level must be in column {column} of {participants.path}"
+            f" (it has {', '.join(levels[:12])})",
+            value=level,
+            subject=f"design, key {key}",
+        )
+
+
+def _require_range(participants: Participants, name: str, score: Score) -> None:
+    low, high = score.limits(name)
+    values = participants.numbers(score.column)
+    for key, value in zip(values.index, values, strict=True):
+        if (low is not None and value < low) or (high is not None and value > high):
+            unit = f" ({BY_NAME[name].unit})" if name in BY_NAME else ""
+            shown = f"{'' if low is None else f'{low:g}'} to {'' if high is None else f'{high:g}'}"
+            raise TableError(
+                f"{name} must be within {shown}{unit}; correct the cell, or give scores.{name}"
+                " its own low and high",
+                value=f"{value:g}",
+                subject=participants.at(key, score.column),
+            )

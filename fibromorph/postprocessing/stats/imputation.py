@@ -1,0 +1,118 @@
+"""Multiple imputation of covariates and volumes, and Rubin's rules.
+
+Chained equations with predictive mean matching (van Buuren & Groothuis-Oudshoorn 2011, J Stat Softw
+45:3). statsmodels has them too, but draws from numpy's global generator; here one is passed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from fibromorph.postprocessing.stats.linear import Floats
+from fibromorph.postprocessing.stats.study import Study
+from fibromorph.postprocessing.stats.tables.region_names import ETIV
+
+CYCLES = 10
+DONORS = 5
+COMPONENTS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """Estimates over m imputations: mean, standard error, degrees of freedom; arrays alike."""
+
+    estimate: Floats
+    se: Floats
+    df: Floats
+
+
+def impute(study: Study, rng: np.random.Generator) -> Study:
+    """The study with missing covariates, eTIV and volumes drawn once.
+
+    Predictors are covariates, eTIV, group and the first principal components of the volumes.
+    """
+    table = study.covariates.copy()
+    if study.etiv is not None:
+        table[ETIV] = study.etiv
+    fixed = np.column_stack([study.patients.astype(float), _components(study.volumes)])
+    filled = _chained(table.to_numpy(float), fixed, rng)
+    completed = pd.DataFrame(filled, table.index, table.columns)
+    predictors = np.column_stack([filled, fixed])
+    volumes = _chained(study.volumes.to_numpy(float), predictors, rng, cycles=1)
+    return replace(
+        study,
+        covariates=completed[list(study.covariates.columns)],
+        etiv=None if study.etiv is None else completed[ETIV],
+        volumes=pd.DataFrame(volumes, study.volumes.index, study.volumes.columns),
+    )
+
+
+def pool(estimates: Floats, errors: Floats, complete_df: Floats) -> Pooled:
+    """Rubin's rules with Barnard & Rubin's degrees of freedom (1999, Biometrika 86:948-955).
+
+    Args:
+        estimates: (m, ...) one an imputation.
+        errors: (m, ...) their standard errors.
+        complete_df: (...) degrees of freedom if nothing were missing.
+    """
+    m = estimates.shape[0]
+    within, between = (errors**2).mean(axis=0), estimates.var(axis=0, ddof=1)
+    total = within + (1 + 1 / m) * between
+    share = np.clip((1 + 1 / m) * between / total, 1e-12, 1.0)
+    old = (m - 1) / share**2
+    observed = (complete_df + 1) / (complete_df + 3) * complete_df * (1 - share)
+    df = 1 / (1 / old + 1 / np.maximum(observed, 1e-12))
+    return Pooled(estimates.mean(axis=0), np.sqrt(total), df)
+
+
+def _components(volumes: pd.DataFrame) -> Floats:
+    """(n, up to 3) scores of the first principal components, missing cells at the mean."""
+    values = volumes.to_numpy(float)
+    values = np.where(np.isnan(values), np.nanmean(values, axis=0), values)
+    values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
+    left, size, _ = np.linalg.svd(values, full_matrices=False)
+    return np.asarray((left * size)[:, :COMPONENTS])
+
+
+def _chained(
+    table: Floats, fixed: Floats, rng: np.random.Generator, cycles: int = CYCLES
+) -> Floats:
+    """Fill the columns of `table` in turn from all others and `fixed`."""
+    missing = np.isnan(table)
+    if not missing.any():
+        return table
+    filled = np.where(missing, np.nanmean(table, axis=0), table)
+    columns = np.flatnonzero(missing.any(axis=0))
+    for _ in range(cycles):
+        for column in columns:
+            # One cycle: columns (regions) are not used to predict each other.
+            others = np.delete(filled, column, axis=1) if cycles > 1 else filled[:, :0]
+            predictors = np.column_stack([np.ones(len(table)), others, fixed])
+            filled[:, column] = _matched(predictors, table[:, column], rng)
+    return filled
+
+
+def _matched(predictors: Floats, values: Floats, rng: np.random.Generator) -> Floats:
+    """Missing values taken from one of the five people whose prediction is nearest."""
+    known = ~np.isnan(values)
+    beta, drawn = _draw_coefficients(predictors[known], values[known], rng)
+    donors, wanted = predictors[known] @ beta, predictors[~known] @ drawn
+    distance = np.abs(donors[None, :] - wanted[:, None])
+    nearest = np.argsort(distance, axis=1)[:, :DONORS]
+    chosen = nearest[np.arange(len(wanted)), rng.integers(0, nearest.shape[1], len(wanted))]
+    out = values.copy()
+    out[~known] = values[known][chosen]
+    return out
+
+
+def _draw_coefficients(x: Floats, y: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Least-squares coefficients, and a draw from their posterior under a flat prior."""
+    # A little ridge: indicators of rare levels may be constant among the known.
+    inverse = np.linalg.inv(x.T @ x + 1e-8 * np.diag(np.diag(x.T @ x) + 1e-12))
+    beta = inverse @ (x.T @ y)
+    df = max(len(y) - x.shape[1], 1)
+    sigma = np.sqrt(((y - x @ beta) ** 2).sum() / rng.chisquare(df))
+    return beta, beta + sigma * np.linalg.cholesky(inverse) @ rng.standard_normal(x.shape[1])

@@ -1,0 +1,74 @@
+"""Regression to the mean: how much of a change chance alone would bring, and who is warned."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from fibromorph.postprocessing.stats.change_design import ChangeData
+
+NOTICEABLE_D = 0.25
+
+
+def expected_regression(data: ChangeData, region: str, intraclass: float) -> float:
+    """ml by which the groups' difference at baseline shrinks without any effect.
+
+    (1 - intraclass correlation) x (compared - treated mean at baseline) (Barnett et al. 2005, Int J
+    Epidemiol 34:215-220); NaN without a comparison group.
+    """
+    if not data.compared:
+        return float("nan")
+    baseline, treated = data.values_at(region, data.baseline), data.treated_people()
+    gap = np.nanmean(baseline[~treated]) - np.nanmean(baseline[treated])
+    return float((1 - intraclass) * gap)
+
+
+def regression_notes(data: ChangeData, table: pd.DataFrame) -> tuple[str, ...]:
+    """Sentences for the report: no comparison group, groups apart at baseline, drop-out."""
+    notes = [_comparison_note(data), _baseline_note(data, table), _loss_note(table)]
+    return tuple(note for note in notes if note)
+
+
+def _comparison_note(data: ChangeData) -> str:
+    if data.compared:
+        return ""
+    return (
+        "There is no comparison group with follow-up scans. Change in patients alone contains"
+        " ageing, scanner drift and regression to the mean; it cannot be put down to therapy."
+    )
+
+
+def _baseline_note(data: ChangeData, table: pd.DataFrame) -> str:
+    """Regions where the groups were already apart before."""
+    if not data.compared:
+        return ""
+    treated = data.treated_people()
+    apart = []
+    for region in dict.fromkeys(table["region"]):
+        baseline = data.values_at(str(region), data.baseline)
+        ill, well = baseline[treated], baseline[~treated]
+        spread = np.sqrt((np.nanvar(ill, ddof=1) + np.nanvar(well, ddof=1)) / 2)
+        if abs(np.nanmean(ill) - np.nanmean(well)) > NOTICEABLE_D * spread:
+            apart.append(str(region))
+    if not apart:
+        return ""
+    more = f" and {len(apart) - 6} more" if len(apart) > 6 else ""
+    return (
+        f"Regression to the mean: the groups differed at baseline (|d| > {NOTICEABLE_D}) in"
+        f" {', '.join(apart[:6])}{more}. Part of any group x time effect there is chance undone;"
+        " column regression_to_mean_ml says how much to expect, and the analysis of covariance on"
+        " follow-up is the safer reading."
+    )
+
+
+def _loss_note(table: pd.DataFrame) -> str:
+    first = table.iloc[0]
+    lost = int(first["lost_treated"] + first["lost_compared"])
+    if lost == 0:
+        return ""
+    everyone = lost + int(first["n_treated"] + first["n_compared"])
+    return (
+        f"{lost} of {everyone} people have no scan in session {first['session']}. The mixed model"
+        " uses their baseline and is right if drop-out depends on what was measured, not on what"
+        " would have been."
+    )

@@ -1,0 +1,97 @@
+"""Everything that an analysis found, and the tables that are written of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fibromorph.postprocessing.stats.collinear import Collinear
+from fibromorph.postprocessing.stats.design import Design
+from fibromorph.postprocessing.stats.model import GroupModel
+from fibromorph.postprocessing.stats.score_groups import ScoreScope
+from fibromorph.postprocessing.stats.study import Study
+
+DIGITS = 6
+CONCLUSIONS = ("lower", "higher", "equivalent", "undecided")
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """One analysis.
+
+    Attributes:
+        study: the baseline rows.
+        whole: the rows of all sessions.
+        model: volumes and nuisance of the group comparison.
+        groups: one row a region, indexed by region.
+        without: for each covariate that goes with group, `groups` without it, in brief.
+        collinear: these covariates.
+        assumptions: one row a region.
+        scopes: in whom each score was looked at.
+        associations: one row a region, score, group and method.
+        change: one row a region and follow-up session; None without follow-up.
+        change_notes: what a reader of `change` has to know.
+        individuals: change of each participant; None without follow-up.
+        sensitivity: one row a region and specification.
+        sites: one row a site and region; None unless pooled by meta-analysis.
+        notes: what a reader of anything has to know.
+    """
+
+    study: Study
+    whole: Study
+    model: GroupModel
+    groups: pd.DataFrame
+    without: Mapping[str, pd.DataFrame]
+    collinear: tuple[Collinear, ...]
+    assumptions: pd.DataFrame
+    scopes: tuple[ScoreScope, ...]
+    associations: pd.DataFrame
+    change: pd.DataFrame | None
+    change_notes: tuple[str, ...]
+    individuals: pd.DataFrame | None
+    sensitivity: pd.DataFrame
+    sites: pd.DataFrame | None
+    notes: tuple[str, ...]
+
+    @property
+    def design(self) -> Design:
+        return self.study.design
+
+    @property
+    def summary(self) -> str:
+        """One line: who was compared, and what was found."""
+        ill, well = int(self.study.patients.sum()), int((~self.study.patients).sum())
+        counts = self.groups["conclusion"].str.split(" ").str[0].value_counts()
+        found = ", ".join(f"{int(counts.get(w, 0))} {w}" for w in CONCLUSIONS)
+        return f"{ill} patients, {well} controls, {len(self.groups)} regions: {found}."
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """File name -> table, for those that there are."""
+        tables = {
+            "group_comparison.tsv": self.groups.reset_index(),
+            "assumptions.tsv": self.assumptions.reset_index(),
+            "associations.tsv": self.associations if len(self.scopes) else None,
+            "change.tsv": self.change,
+            "change_individuals.tsv": self.individuals,
+            "sensitivity.tsv": self.sensitivity,
+            "sites.tsv": self.sites,
+        }
+        return {name: table for name, table in tables.items() if table is not None}
+
+
+def to_tsv(table: pd.DataFrame) -> str:
+    """A table as tab-separated text, six significant digits, `n/a` for what is not known."""
+    lines = ["\t".join(str(c) for c in table.columns)]
+    lines += ["\t".join(_cell(value) for value in row) for row in table.itertuples(index=False)]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "n/a"
+    if isinstance(value, float):
+        return f"{value:.{DIGITS}g}" if not value.is_integer() else f"{value:.0f}"
+    return str(value)

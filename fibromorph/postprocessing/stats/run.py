@@ -1,0 +1,183 @@
+"""From tables and a design to results, and to files."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
+
+from fibromorph.postprocessing.stats.assumptions import check_assumptions
+from fibromorph.postprocessing.stats.change import analyse_change
+from fibromorph.postprocessing.stats.collinear import Collinear, collinear_covariates
+from fibromorph.postprocessing.stats.design import Design
+from fibromorph.postprocessing.stats.groups import compare_groups, estimate
+from fibromorph.postprocessing.stats.head_size import RATIO_WARNING
+from fibromorph.postprocessing.stats.imputation import impute
+from fibromorph.postprocessing.stats.imputed_groups import compare_imputed
+from fibromorph.postprocessing.stats.model import GroupModel, build_model
+from fibromorph.postprocessing.stats.results import Results
+from fibromorph.postprocessing.stats.score_groups import scope_of
+from fibromorph.postprocessing.stats.scores import associate
+from fibromorph.postprocessing.stats.sensitivity import explore
+from fibromorph.postprocessing.stats.sites import by_site, harmonised, pool_sites, require_sites
+from fibromorph.postprocessing.stats.study import Study, build_study
+from fibromorph.postprocessing.stats.tables import (
+    CohortVolumes,
+    Participants,
+    read_cohort,
+    read_participants,
+)
+
+OnBlock = Callable[[int], object]
+
+
+def run_study(
+    design: Design,
+    volumes: Path | Sequence[Path],
+    participants: Path,
+    out: Path,
+    *,
+    atlas: Path | None = None,
+    progress: bool | None = None,
+) -> Results:
+    """Read, analyse, and write tables and report into `out`.
+
+    Args:
+        design: from `load_design`.
+        volumes: see `read_cohort`.
+        participants: `participants.tsv`.
+        out: made when it does not exist; nothing is written before everything is computed.
+        atlas: segmentation of a template whose label ids are FreeSurfer's, to paint regions on;
+            None = the one that fibromorph carries.
+        progress: show bars; None = if stderr is a terminal.
+
+    Raises:
+        ConfigError, TableError: the rule, the value and where; nothing is written then.
+    """
+    from fibromorph.postprocessing.stats.report import write_study
+
+    paths = [volumes] if isinstance(volumes, Path) else list(volumes)
+    cohort = read_cohort(paths, design.ids)
+    table = read_people(design, participants)
+    results = analyse(design, cohort, table, progress=progress)
+    write_study(results, out, atlas=atlas)
+    return results
+
+
+def read_people(design: Design, path: Path) -> Participants:
+    """The participants table, read as the design says."""
+    return read_participants(
+        path,
+        design.ids,
+        id_column=design.table.id_column,
+        missing_codes=design.table.missing_codes,
+    )
+
+
+def analyse(
+    design: Design,
+    cohort: CohortVolumes,
+    participants: Participants,
+    *,
+    progress: bool | None = None,
+) -> Results:
+    """All that the design asks for; nothing is written.
+
+    Raises:
+        ConfigError, TableError: see `run_study`.
+    """
+    study, whole = build_study(design, cohort, participants)
+    require_sites(study)
+    complete = completed(study)
+    model = harmonised(complete, build_model(complete))
+    shown = sys.stderr.isatty() if progress is None else progress
+    with _bar("group permutations", shown) as bar:
+        groups = _compare(study, complete, model, bar.update)
+    collinear = tuple(collinear_covariates(complete))
+    scopes = tuple(scope_of(complete, name) for name in design.scores)
+    with _bar("score permutations", shown) as bar:
+        associations = associate(complete, model, list(scopes), bar.update)
+    pooled = design.site.method == "meta"
+    with _bar("bootstraps of change", shown) as bar:
+        change = analyse_change(whole, bar.update)
+    return Results(
+        study=complete,
+        whole=whole,
+        model=model,
+        groups=groups,
+        without={c.name: _without(complete, c) for c in collinear},
+        collinear=collinear,
+        assumptions=check_assumptions(model),
+        scopes=scopes,
+        associations=associations,
+        change=change.table if change else None,
+        change_notes=change.notes if change else (),
+        individuals=change.individuals if change else None,
+        sensitivity=explore(
+            complete,
+            _variants(design, cohort, participants),
+            {f"without {c.name}": _others(complete, c) for c in collinear},
+        ),
+        sites=by_site(complete, model) if pooled else None,
+        notes=(*study.notes, *((RATIO_WARNING,) if design.etiv == "ratio" else ())),
+    )
+
+
+def completed(study: Study) -> Study:
+    """The study itself, or with its missing cells imputed once, for what is not pooled."""
+    if study.design.missing.method == "drop":
+        return study
+    import numpy as np
+
+    return impute(study, np.random.default_rng([study.design.inference.seed, 3]))
+
+
+def _compare(study: Study, complete: Study, model: GroupModel, on_block: OnBlock) -> pd.DataFrame:
+    design = study.design
+    if design.missing.method == "impute":
+        table = compare_imputed(study, on_block)
+    else:
+        table = compare_groups(
+            model, study.families, design.inference, design.smallest_effect, on_block
+        )
+    if design.site.method == "meta":
+        table = table.join(pool_sites(complete, model, design.inference))
+    return table
+
+
+def _others(study: Study, collinear: Collinear) -> tuple[str, ...]:
+    return tuple(str(c) for c in study.covariates if c != collinear.name)
+
+
+def _without(study: Study, collinear: Collinear) -> pd.DataFrame:
+    """The group comparison without one covariate, permutations left out."""
+    model = harmonised(study, build_model(study, covariates=_others(study, collinear)))
+    design = study.design
+    return estimate(model, design.inference, design.smallest_effect, study.families)
+
+
+def _variants(
+    design: Design, cohort: CohortVolumes, participants: Participants
+) -> dict[str, Study]:
+    """The study under other exclusions by quality, where quality is known."""
+    if cohort.quality is None or not cohort.quality.notna().any():
+        return {}
+    own = design.exclusions.quality_below
+    strict = round(float(cohort.quality.quantile(0.1)), 4)
+    limits = {"no quality limit": 0.0, "lowest tenth by quality out": strict}
+    variants = {}
+    for name, limit in limits.items():
+        if limit == own or (limit < own and limit > 0):
+            continue
+        exclusions = design.exclusions.model_copy(update={"quality_below": limit})
+        changed = design.model_copy(update={"exclusions": exclusions})
+        variants[name] = completed(build_study(changed, cohort, participants)[0])
+    return variants
+
+
+def _bar(title: str, shown: bool) -> tqdm[Any]:
+    return tqdm(desc=title, unit="", disable=not shown, leave=False)

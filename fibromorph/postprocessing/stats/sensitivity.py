@@ -1,0 +1,171 @@
+"""The same contrast under every other reasonable choice: the specification curve.
+
+Steegen et al. 2016 (Perspect Psychol Sci 11:702-712); Simonsohn et al. 2020 (Nat Hum Behav 4:1208).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from fibromorph.postprocessing.stats.assumptions import cooks_distance
+from fibromorph.postprocessing.stats.design import EtivMethod
+from fibromorph.postprocessing.stats.effects import small_sample_factor
+from fibromorph.postprocessing.stats.linear import fit, independent, patterns
+from fibromorph.postprocessing.stats.measured import fit_weighted
+from fibromorph.postprocessing.stats.model import GroupModel, build_model
+from fibromorph.postprocessing.stats.sites import harmonised
+from fibromorph.postprocessing.stats.study import Study
+
+AS_DESIGNED = "as designed"
+UNINFLUENTIAL = "without influential"
+OLS, WEIGHTED = "least squares", "weighted by sd_ml"
+ETIV_METHODS: tuple[EtivMethod, ...] = ("covariate", "residual", "power")
+BASIC = ("age", "sex", "gender")
+CHOICES = ("etiv", "covariates", "exclusions", "volumes", "model")
+
+
+@dataclass(frozen=True)
+class Specification:
+    """One way through the choices; `designed` is the design's own."""
+
+    etiv: EtivMethod
+    covariates: str
+    exclusions: str
+    volumes: str
+    model: str
+    designed: bool
+
+
+def specify(
+    study: Study, variants: Mapping[str, Study], collinear: Mapping[str, tuple[str, ...]]
+) -> list[Specification]:
+    """Every combination of choices that these data allow.
+
+    Args:
+        study: as designed.
+        variants: other exclusions -> the study that they lead to.
+        collinear: name of a further covariate set -> its columns.
+    """
+    own = study.design.etiv
+    etiv = list(dict.fromkeys([own, *ETIV_METHODS])) if study.etiv is not None else [own]
+    kind = study.design.volumes
+    other = "hard" if kind == "soft" else "soft"
+    volumes = [kind, other] if study.other_volumes is not None else [kind]
+    weighted = [OLS, WEIGHTED] if study.sd is not None else [OLS]
+    exclusions = [AS_DESIGNED, *variants, UNINFLUENTIAL]
+    first = (own, AS_DESIGNED, AS_DESIGNED, kind, OLS)
+    every = itertools.product(etiv, covariate_sets(study, collinear), exclusions, volumes, weighted)
+    return [Specification(*choice, designed=choice == first) for choice in every]
+
+
+def covariate_sets(
+    study: Study, further: Mapping[str, tuple[str, ...]]
+) -> dict[str, tuple[str, ...]]:
+    """Name -> columns: the design's, age and sex alone, and the further ones; no set twice."""
+    columns = tuple(str(c) for c in study.covariates.columns)
+    basic = tuple(c for c in columns if c.lower().startswith(BASIC))
+    sets = {AS_DESIGNED: columns, "age and sex only": basic, **further}
+    seen: set[tuple[str, ...]] = set()
+    return {n: c for n, c in sets.items() if not (c in seen or seen.add(c))}  # type: ignore[func-returns-value]
+
+
+def explore(
+    study: Study, variants: Mapping[str, Study], further: Mapping[str, tuple[str, ...]]
+) -> pd.DataFrame:
+    """`sensitivity.tsv`: one row a region and specification.
+
+    Columns: region, specification (a number), the choices, designed, n_patients, n_controls,
+    adjusted_difference_ml, difference_percent, se_ml, ci_low_ml, ci_high_ml, p, hedges_g, and for
+    each region over all specifications share_same_sign (as the design's) and share_significant.
+    """
+    sets = covariate_sets(study, further)
+    parts = []
+    for number, choice in enumerate(specify(study, variants, further)):
+        table = pd.DataFrame(list(_effects(choice, study, variants, sets)))
+        for name in reversed(CHOICES):
+            table.insert(1, name, getattr(choice, name))
+        table.insert(1, "specification", number)
+        table["designed"] = choice.designed
+        parts.append(table)
+    return _with_shares(pd.concat(parts, ignore_index=True), study.design.inference.alpha)
+
+
+def _effects(
+    choice: Specification,
+    study: Study,
+    variants: Mapping[str, Study],
+    sets: Mapping[str, tuple[str, ...]],
+) -> Iterator[dict[str, object]]:
+    chosen = variants.get(choice.exclusions, study)
+    own_kind = choice.volumes == study.design.volumes
+    model = build_model(
+        chosen,
+        etiv=choice.etiv,
+        covariates=sets[choice.covariates],
+        volumes=None if own_kind else chosen.other_volumes,
+        sd=chosen.sd,
+    )
+    model = harmonised(chosen, model)
+    if choice.exclusions == UNINFLUENTIAL:
+        model = without_influential(model)
+    confidence = study.design.inference.confidence
+    return quick_effects(model, confidence, weighted=choice.model == WEIGHTED)
+
+
+def without_influential(model: GroupModel) -> GroupModel:
+    """The model with each region's influential volumes (Cook's distance above 4/n) left out."""
+    volumes = model.volumes.copy()
+    for known, columns in patterns(model.volumes.to_numpy(float)):
+        for column in columns:
+            outcome = model.volumes.iloc[:, column].to_numpy(float)[known]
+            distance = cooks_distance(fit(independent(model.matrix[known]), outcome[:, None]))
+            out = np.flatnonzero(known)[distance > 4 / known.sum()]
+            volumes.iloc[out, column] = np.nan
+    return GroupModel(volumes, model.raw, model.sd, model.patients, model.nuisance)
+
+
+def quick_effects(
+    model: GroupModel, confidence: float, *, weighted: bool = False
+) -> Iterator[dict[str, object]]:
+    """Difference, interval, p and g of every region, and no more."""
+    values = model.volumes.to_numpy(float)
+    for known, columns in patterns(values):
+        design, group = independent(model.matrix[known]), model.patients[known]
+        fitted = fit(design, values[np.ix_(known, columns)])
+        reach = stats.t.ppf(0.5 + confidence / 2, fitted.df)
+        factor = small_sample_factor(fitted.df)
+        for i, column in enumerate(columns):
+            difference, se = float(fitted.beta[-1, i]), float(fitted.se_hc3[-1, i])
+            if weighted and model.sd is not None:
+                sd = model.sd.iloc[:, column].to_numpy(float)[known]
+                if not np.isnan(sd).any():
+                    one = fit_weighted(design, values[known, column], sd)
+                    difference, se = float(one.beta[-1]), float(one.se[-1])
+            yield {
+                "region": model.regions[column],
+                "n_patients": int(group.sum()),
+                "n_controls": int((~group).sum()),
+                "adjusted_difference_ml": difference,
+                "difference_percent": 100 * difference / float(fitted.beta[0, i]),
+                "se_ml": se,
+                "ci_low_ml": difference - reach * se,
+                "ci_high_ml": difference + reach * se,
+                "p": 2 * float(stats.t.sf(abs(difference / se), fitted.df)),
+                "hedges_g": factor * difference / float(fitted.sigma[i]),
+            }
+
+
+def _with_shares(table: pd.DataFrame, alpha: float) -> pd.DataFrame:
+    own = table[table["designed"]].set_index("region")["adjusted_difference_ml"]
+    sign = np.sign(table["region"].map(own))
+    same = np.sign(table["adjusted_difference_ml"]) == sign
+    by_region = table["region"]
+    table["share_same_sign"] = same.groupby(by_region).transform("mean")
+    table["share_significant"] = ((table["p"] <= alpha) & same).groupby(by_region).transform("mean")
+    return table

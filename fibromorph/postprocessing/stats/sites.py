@@ -1,0 +1,137 @@
+"""Several scanners: harmonised before the comparison, or compared one by one and pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from fibromorph.errors import ConfigError
+from fibromorph.postprocessing.stats.combat import harmonise
+from fibromorph.postprocessing.stats.design import Inference
+from fibromorph.postprocessing.stats.effects import hedges_g
+from fibromorph.postprocessing.stats.linear import fit, independent
+from fibromorph.postprocessing.stats.measured import fit_weighted
+from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
+from fibromorph.postprocessing.stats.study import Study
+
+
+def require_sites(study: Study) -> None:
+    """Refuse ComBat and meta-analysis where the sites cannot carry them.
+
+    Raises:
+        ConfigError: one site only, or a site with too few people of a group.
+    """
+    method, smallest = study.design.site.method, study.design.site.smallest
+    if method in ("none", "covariate"):
+        return
+    if study.site is None or study.site.nunique() < 2:
+        raise ConfigError(
+            f"{method} needs two sites at least: with one there is nothing to harmonise or pool;"
+            " set site.method: none",
+            value=0 if study.site is None else int(study.site.nunique()),
+            subject="design, key site",
+        )
+    for site, patients in study.patients.groupby(study.site):
+        count = min(int(patients.sum()), int((~patients).sum()))
+        if count < smallest:
+            raise ConfigError(
+                f"{method} needs {smallest} patients and {smallest} controls a site: with fewer,"
+                " site and group cannot be told apart; leave the site out, merge it, or use"
+                " site.method: covariate",
+                value=f"{site}: {int(patients.sum())} patients, {int((~patients).sum())} controls",
+                subject="design, key site.smallest",
+            )
+        parameters = 3 + study.covariates.shape[1]
+        if method == "meta" and len(patients) < parameters + 2:
+            raise ConfigError(
+                f"a meta-analysis fits {parameters} parameters a site: {parameters + 2} people at"
+                " least; take out covariates, or use site.method: covariate",
+                value=f"{site}: {len(patients)}",
+                subject="design, key covariates",
+            )
+
+
+def harmonised(study: Study, model: GroupModel) -> GroupModel:
+    """The model with volumes harmonised by ComBat; group, covariates and eTIV are protected."""
+    if study.site is None or study.design.site.method != "combat":
+        return model
+    protected = model.matrix[:, 1:]
+    sites = study.site.astype(str).to_numpy()
+    values, scale = harmonise(model.volumes.to_numpy(float), sites, protected)
+    volumes = pd.DataFrame(values, model.volumes.index, model.volumes.columns)
+    sd = None if model.sd is None else model.sd * scale
+    return GroupModel(volumes, model.raw, sd, model.patients, model.nuisance)
+
+
+def pool_sites(study: Study, model: GroupModel, inference: Inference) -> pd.DataFrame:
+    """Random-effects meta-analysis of the sites' adjusted differences, one row a region.
+
+    REML with Knapp & Hartung's interval, as metafor's `rma(..., test = "knha")`.
+
+    Columns: meta_difference_ml, meta_se_ml, meta_ci_low_ml, meta_ci_high_ml, p_meta, meta_g,
+    meta_g_low, meta_g_high, tau_ml, i_squared, n_sites.
+    """
+    assert study.site is not None
+    effects = by_site(study, model)
+    rows = {}
+    for region, part in effects.groupby("region", sort=False):
+        rows[region] = _pooled(part, inference)
+    table = pd.DataFrame.from_dict(rows, orient="index")
+    table.index.name = "region"
+    return table
+
+
+def by_site(study: Study, model: GroupModel) -> pd.DataFrame:
+    """`sites.tsv`: every site's own effect, one row a site and region."""
+    assert study.site is not None
+    rows: list[dict[str, object]] = []
+    for site in sorted(study.site.unique()):
+        part = model.rows((study.site == site).to_numpy())
+        rows += [{"site": site, **_effect(part, region)} for region in part.regions]
+    return pd.DataFrame(rows)
+
+
+def _effect(part: GroupModel, region: str) -> dict[str, object]:
+    volume = part.volumes[region].to_numpy(float)
+    known = ~np.isnan(volume)
+    nuisance = part.nuisance.drop(columns=INTERCEPT).loc[known]
+    columns = [np.ones(len(nuisance)), *nuisance.to_numpy(float).T, part.patients[known]]
+    fitted = fit(independent(np.column_stack(columns)), volume[known, None])
+    difference, df = float(fitted.beta[-1, 0]), fitted.df
+    g = hedges_g(difference, float(fitted.sigma[0]), df)
+    return {
+        "region": region,
+        "n_patients": int(part.patients[known].sum()),
+        "n_controls": int((~part.patients[known]).sum()),
+        "difference_ml": difference,
+        "se_ml": float(fitted.se_hc3[-1, 0]),
+        "hedges_g": g,
+        "g_se": float(np.sqrt(fitted.unscaled[-1, -1] + g**2 / (2 * df))),
+    }
+
+
+def _pooled(part: pd.DataFrame, inference: Inference) -> Mapping[str, float]:
+    ones = np.ones((len(part), 1))
+    se = part["se_ml"].to_numpy(float)
+    ml = fit_weighted(ones, part["difference_ml"].to_numpy(float), se)
+    g = fit_weighted(ones, part["hedges_g"].to_numpy(float), part["g_se"].to_numpy(float))
+    reach = float(stats.t.ppf(0.5 + inference.confidence / 2, ml.df))
+    weights = 1 / se**2
+    typical = (len(se) - 1) * weights.sum() / (weights.sum() ** 2 - (weights**2).sum())
+    mean, error = float(ml.beta[0]), float(ml.se[0])
+    return {
+        "meta_difference_ml": mean,
+        "meta_se_ml": error,
+        "meta_ci_low_ml": mean - reach * error,
+        "meta_ci_high_ml": mean + reach * error,
+        "p_meta": 2 * float(stats.t.sf(abs(mean / error), ml.df)),
+        "meta_g": float(g.beta[0]),
+        "meta_g_low": float(g.beta[0] - reach * g.se[0]),
+        "meta_g_high": float(g.beta[0] + reach * g.se[0]),
+        "tau_ml": float(np.sqrt(ml.tau2)),
+        "i_squared": float(ml.tau2 / (ml.tau2 + typical)),
+        "n_sites": len(part),
+    }

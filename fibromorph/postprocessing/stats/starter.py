@@ -1,0 +1,123 @@
+"""A design written for the tables at hand, for a user to correct."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from fibromorph.errors import ConfigError, TableError
+from fibromorph.postprocessing.stats.contract import BY_NAME, measure_called
+from fibromorph.postprocessing.stats.design import Design, parse_design
+from fibromorph.postprocessing.stats.tables import (
+    CohortVolumes,
+    Participants,
+    read_cohort,
+    read_participants,
+)
+from fibromorph.postprocessing.stats.tables.region_names import is_fluid, is_total
+from fibromorph.postprocessing.volumes import write_whole
+
+GROUP_NAMES = r"(group|dx|diagnosis|type|cohort|case|status|condition)"
+CONTROL_LEVELS = r"(hc|ctrl|con|controls?|healthy.*|0|cn|nc|normal|no|hv)"
+COVARIATES = r"(age|sex|gender)"
+SITE_NAMES = r"(site|scanner|center|centre)"
+HEADER = """\
+# A design for `fibromorph stats`, written from {volumes} and {participants}.
+# Read it all: what is guessed may be wrong. Every key that may be left out is shown with its
+# default; docs/statistics.md says what each does.
+"""
+
+
+def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> Design:
+    """Write a design with every key, guessed from headers and levels.
+
+    Raises:
+        ConfigError: the file is there already.
+        TableError: the tables cannot be read, or no column has the two groups.
+    """
+    if path.exists():
+        raise ConfigError("a design is never overwritten: name another file", subject=path)
+    cohort, people = read_cohort(volumes), read_participants(participants)
+    design = guess_design(cohort, people)
+    head = HEADER.format(volumes=", ".join(p.name for p in volumes), participants=participants.name)
+    content = yaml.safe_dump(
+        design.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=96
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, head + content)
+    return design
+
+
+def guess_design(cohort: CohortVolumes, people: Participants) -> Design:
+    """A design that fits these tables.
+
+    Raises:
+        TableError: no column has the two groups.
+    """
+    group, patients, controls = _groups(people)
+    columns = [str(c) for c in people.cells.columns]
+    sessions = cohort.sessions
+    site = next((c for c in columns if re.fullmatch(SITE_NAMES, c, re.I)), "")
+    content = {
+        "groups": {"column": group, "patients": patients, "controls": controls},
+        "covariates": [c for c in columns if _useful_covariate(people, c)],
+        "etiv": "covariate" if cohort.etiv_ml is not None else "none",
+        "families": guess_families(cohort.regions),
+        "scores": _scores(people, columns, group),
+        "sessions": {"baseline": sessions[0], "follow_up": sessions[1:]},
+        "site": {"column": site, "method": "covariate" if site else "none"},
+    }
+    return parse_design(content)
+
+
+def guess_families(regions: Sequence[str]) -> dict[str, list[str]]:
+    """Cortex, other grey and white matter, and fluid spaces apart; totals left out."""
+    parts = [r for r in regions if not is_total(r)]
+    cortex = [r for r in parts if r.startswith("ctx-")]
+    fluid = [r for r in parts if is_fluid(r)]
+    rest = [r for r in parts if r not in cortex and r not in fluid]
+    families = {"cortex": cortex, "structures": rest, "fluid": fluid}
+    return {name: found for name, found in families.items() if found}
+
+
+def _groups(people: Participants) -> tuple[str, str, str]:
+    """(column, patients' level, controls' level)."""
+    columns = [str(c) for c in people.cells.columns]
+    named = [c for c in columns if re.fullmatch(GROUP_NAMES, c, re.IGNORECASE)]
+    for column in named:
+        levels = people.levels(column)
+        well = [v for v in levels if re.fullmatch(CONTROL_LEVELS, v, re.IGNORECASE)]
+        ill = [v for v in levels if v not in well]
+        if well and ill:
+            count = people.cells[column].value_counts()
+            return column, max(ill, key=lambda v: count[v]), well[0]
+    raise TableError(
+        "no column looks like patients and controls; write the design by hand from"
+        " configs/stats-fibromyalgia.yaml",
+        value=", ".join(columns[:20]),
+        subject=people.path,
+    )
+
+
+def _useful_covariate(people: Participants, column: str) -> bool:
+    return re.fullmatch(COVARIATES, column, re.I) is not None and len(people.levels(column)) > 1
+
+
+def _scores(people: Participants, columns: Sequence[str], group: str) -> dict[str, str]:
+    """Columns that look like a measure of the contract and hold numbers within its range."""
+    scores: dict[str, str] = {}
+    for column in columns:
+        measure = measure_called(column)
+        if measure is None or column == group or measure.name in scores:
+            continue
+        if people.is_numeric(column) and _within(people, column, measure.name):
+            scores[measure.name] = column
+    return scores
+
+
+def _within(people: Participants, column: str, name: str) -> bool:
+    values, measure = people.numbers(column).dropna(), BY_NAME[name]
+    return bool((values >= measure.low).all() and (values <= (measure.high or float("inf"))).all())

@@ -1,0 +1,8 @@
+"""Reading: volumes of several tools and participants of BIDS, into the same two tables."""
+
+from fibromorph.postprocessing.stats.tables.cohort import CohortVolumes
+from fibromorph.postprocessing.stats.tables.formats import read_cohort
+from fibromorph.postprocessing.stats.tables.participants import Participants, read_participants
+from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
+
+__all__ = ["CohortVolumes", "Participants", "ScanIds", "read_cohort", "read_participants"]

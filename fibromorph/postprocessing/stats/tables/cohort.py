@@ -1,0 +1,131 @@
+"""The volumes of a cohort: one row a scan, one column a region, with their errors beside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fibromorph.errors import TableError
+
+KEY = ["participant_id", "session_id"]
+
+
+@dataclass(frozen=True, eq=False)
+class CohortVolumes:
+    """Volumes in ml; every table has the same index (participant_id, session_id).
+
+    Attributes:
+        soft_ml: the values that are analysed unless the design asks for `hard`.
+        hard_ml: voxels counted; None where the tool writes one value only.
+        sd_ml: standard deviations of the errors of `soft_ml`; None where the tool has none.
+        etiv_ml: intracranial volume; None where the table has none.
+        quality: 0..1 a scan; None where the table has none.
+        tool: who measured, as the methods text names it.
+        sources: the files.
+        zeros: cells that were 0 and count as missing: the structure was not found.
+    """
+
+    soft_ml: pd.DataFrame
+    hard_ml: pd.DataFrame | None
+    sd_ml: pd.DataFrame | None
+    etiv_ml: pd.Series | None
+    quality: pd.Series | None
+    tool: str
+    sources: tuple[Path, ...]
+    zeros: int = 0
+
+    @property
+    def regions(self) -> list[str]:
+        return [str(c) for c in self.soft_ml.columns]
+
+    @property
+    def participants(self) -> list[str]:
+        return list(dict.fromkeys(str(p) for p, _ in self.soft_ml.index))
+
+    @property
+    def sessions(self) -> list[str]:
+        return sorted({str(s) for _, s in self.soft_ml.index})
+
+
+def keyed(keys: Sequence[tuple[str, str]], path: Path) -> pd.MultiIndex:
+    """Index of scans.
+
+    Raises:
+        TableError: a scan that is there twice.
+    """
+    seen: set[tuple[str, str]] = set()
+    for row, key in enumerate(keys):
+        if key in seen:
+            raise TableError(
+                "a scan may have one row only; delete one, or tell the sessions apart"
+                " (sessions.rule)",
+                value=" ".join(key).strip(),
+                subject=f"{path}, line {row + 2}",
+            )
+        seen.add(key)
+    return pd.MultiIndex.from_tuples(list(keys), names=KEY)
+
+
+def positive(cohort: CohortVolumes) -> CohortVolumes:
+    """The cohort with volumes of 0 counted and set missing.
+
+    Raises:
+        TableError: a volume below 0.
+    """
+    for region in cohort.regions:
+        negative = cohort.soft_ml.index[cohort.soft_ml[region] < 0]
+        if len(negative):
+            raise TableError(
+                "a volume must not be negative",
+                value=cohort.soft_ml.loc[negative[0], region],
+                subject=f"{cohort.sources[0]}, {' '.join(negative[0]).strip()}, column {region}",
+            )
+    zeros = int((cohort.soft_ml == 0).to_numpy().sum())
+    return replace(cohort, soft_ml=cohort.soft_ml.replace(0.0, np.nan), zeros=zeros)
+
+
+def joined(parts: Sequence[CohortVolumes]) -> CohortVolumes:
+    """Several tables of the same scans side by side (aseg with both aparc tables).
+
+    Raises:
+        TableError: a region in two of them, or other scans in one than in another.
+    """
+    first, *others = parts
+    for other in others:
+        first = _beside(first, other)
+    return first
+
+
+def _beside(first: CohortVolumes, other: CohortVolumes) -> CohortVolumes:
+    different = set(first.soft_ml.index).symmetric_difference(other.soft_ml.index)
+    if different:
+        raise TableError(
+            f"tables that are joined must hold the same scans as {first.sources[0]}",
+            value=" ".join(min(different)).strip(),
+            subject=other.sources[0],
+        )
+    twice = set(first.regions) & set(other.regions)
+    if twice:
+        raise TableError(
+            "a region may be in one table only", value=min(twice), subject=other.sources[0]
+        )
+    etiv = first.etiv_ml if first.etiv_ml is not None else other.etiv_ml
+    return replace(
+        first,
+        soft_ml=pd.concat([first.soft_ml, other.soft_ml.loc[first.soft_ml.index]], axis=1),
+        hard_ml=_both(first.hard_ml, other.hard_ml),
+        sd_ml=_both(first.sd_ml, other.sd_ml),
+        etiv_ml=None if etiv is None else etiv.loc[first.soft_ml.index],
+        sources=(*first.sources, *other.sources),
+        zeros=first.zeros + other.zeros,
+    )
+
+
+def _both(first: pd.DataFrame | None, other: pd.DataFrame | None) -> pd.DataFrame | None:
+    if first is None or other is None:
+        return None
+    return pd.concat([first, other.loc[first.index]], axis=1)

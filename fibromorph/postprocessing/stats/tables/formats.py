@@ -1,0 +1,105 @@
+"""Which tool wrote a table of volumes: told by its header."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.tables import native
+from fibromorph.postprocessing.stats.tables.cells import read_text_table, to_numbers
+from fibromorph.postprocessing.stats.tables.cohort import (
+    KEY,
+    CohortVolumes,
+    joined,
+    keyed,
+    positive,
+)
+from fibromorph.postprocessing.stats.tables.region_names import (
+    ENIGMA,
+    ETIV,
+    from_enigma,
+    from_freesurfer,
+    from_synthseg,
+)
+from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
+
+MM3_PER_ML = 1000.0
+KNOWN = (
+    "fibromorph (participant_id, regions, eTIV), FreeSurfer (Measure:volume or ?h.aparc.volume),"
+    " ENIGMA (SubjID, LLatVent, ...), SynthSeg (subject, total intracranial, ...)"
+)
+
+
+@dataclass(frozen=True)
+class _Tool:
+    """Another tool's table: ids in the first column, volumes in mm3 in the others."""
+
+    name: str
+    recognises: Callable[[list[str]], bool]
+    rename: Callable[[str], str]
+
+
+_TOOLS = (
+    _Tool(
+        "FreeSurfer",
+        lambda header: header[0].startswith("Measure:volume") or header[0].endswith(".volume"),
+        from_freesurfer,
+    ),
+    _Tool("ENIGMA (FreeSurfer)", lambda header: len(set(header) & set(ENIGMA)) > 2, from_enigma),
+    _Tool("SynthSeg", lambda header: "total intracranial" in header, from_synthseg),
+)
+
+
+def read_cohort(paths: Sequence[Path], ids: ScanIds | None = None) -> CohortVolumes:
+    """Volumes of a cohort, from whichever tool's tables.
+
+    Args:
+        paths: a wide table of fibromorph, a folder of its tables, or one or more tables of
+            FreeSurfer (aseg with aparc, say), ENIGMA or SynthSeg, which are joined.
+        ids: how scans are told apart; by BIDS names if None.
+
+    Raises:
+        TableError: unknown header, text in a number, a scan twice, scans that do not match.
+    """
+    rule = ids or ScanIds()
+    return positive(joined([_read(Path(path), rule) for path in paths]))
+
+
+def _read(path: Path, ids: ScanIds) -> CohortVolumes:
+    if path.is_dir():
+        return native.read_folder(path, ids)
+    frame = read_text_table(path)
+    header = [str(c) for c in frame.columns]
+    for tool in _TOOLS:
+        if tool.recognises(header):
+            return _read_other(frame, tool, path, ids)
+    if KEY[0] in header:
+        return native.read_wide(path, ids)
+    rule = f"the header must be one of: {KNOWN}"
+    if header[0].endswith((".thickness", ".area")):
+        rule = "the table must hold volumes (aparcstats2table --meas volume)"
+    raise TableError(rule, value=" ".join(header[:4]), subject=path)
+
+
+def _read_other(frame: pd.DataFrame, tool: _Tool, path: Path, ids: ScanIds) -> CohortVolumes:
+    id_column, *columns = (str(c) for c in frame.columns)
+    names = [str(cell) for cell in frame[id_column]]
+    keys = [ids.split(name, None, f"{path}, line {r + 2}") for r, name in enumerate(names)]
+    index = keyed(keys, path)
+    values = to_numbers(frame, columns, path).set_axis(index) / MM3_PER_ML
+    values = values.rename(columns={c: tool.rename(c) for c in columns})
+    values = values.loc[:, ~values.columns.duplicated()]
+    etiv = values.pop(ETIV) if ETIV in values else None
+    return CohortVolumes(
+        soft_ml=values,
+        hard_ml=None,
+        sd_ml=None,
+        etiv_ml=etiv,
+        quality=None,
+        tool=tool.name,
+        sources=(path,),
+    )

@@ -1,0 +1,117 @@
+"""fibromorph's own volumes: the wide table of a cohort, or a folder of tables of single scans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.tables.cells import (
+    read_text_table,
+    require_columns,
+    to_numbers,
+)
+from fibromorph.postprocessing.stats.tables.cohort import KEY, CohortVolumes, keyed
+from fibromorph.postprocessing.stats.tables.region_names import ETIV
+from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
+from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
+
+QUALITY = "quality"
+SUFFIX = "_volumes.tsv"
+TOOL = "fibromorph"
+
+
+def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
+    """`volumes.tsv` of a cohort, with `volumes_sd.tsv` and `volumes_hard.tsv` beside it, if any.
+
+    Columns: participant_id, session_id (optional), quality (optional, 0..1), regions in ml, eTIV.
+
+    Raises:
+        TableError: a table that is not of this kind, or companions with other scans or regions.
+    """
+    frame, index = _read_keyed(path, ids)
+    regions = [c for c in frame.columns if c not in (*KEY, QUALITY, ETIV)]
+    values = to_numbers(frame, regions, path).set_axis(index)
+    return CohortVolumes(
+        soft_ml=values,
+        hard_ml=_companion(path, "hard", ids, values),
+        sd_ml=_companion(path, "sd", ids, values),
+        etiv_ml=_column(frame, ETIV, index, path),
+        quality=_column(frame, QUALITY, index, path),
+        tool=TOOL,
+        sources=(path,),
+    )
+
+
+def read_folder(folder: Path, ids: ScanIds) -> CohortVolumes:
+    """All `NAME_volumes.tsv` under a folder, one scan each.
+
+    Raises:
+        TableError: there are none, or one that is not readable or has other rows than the first.
+    """
+    paths = sorted(folder.rglob(f"*{SUFFIX}"))
+    if not paths:
+        raise TableError(f"the folder must hold tables named NAME{SUFFIX}", subject=folder)
+    index = keyed([ids.split(p.name.removesuffix(SUFFIX), None, str(p)) for p in paths], folder)
+    scans = [{row.name: row for row in read_volumes(path)} for path in paths]
+    regions = [name for name in scans[0] if name != ETIV]
+    for path, scan in zip(paths, scans, strict=True):
+        if set(scan) - {ETIV} != set(regions):
+            raise TableError("all scans must have the same regions", subject=path)
+    etiv = _etiv(scans)
+    return CohortVolumes(
+        soft_ml=_values(scans, regions, index, "soft_volume_ml"),
+        hard_ml=_values(scans, regions, index, "volume_ml"),
+        sd_ml=_values(scans, regions, index, "sd_ml"),
+        etiv_ml=pd.Series(etiv, index=index, dtype=float, name=ETIV),
+        quality=None,
+        tool=TOOL,
+        sources=(folder,),
+    )
+
+
+def _etiv(scans: Sequence[dict[str, VolumeRow]]) -> list[float | None]:
+    return [scan[ETIV].volume_ml if ETIV in scan else None for scan in scans]
+
+
+def _values(
+    scans: Sequence[dict[str, VolumeRow]], regions: list[str], index: pd.MultiIndex, what: str
+) -> pd.DataFrame:
+    rows = [[getattr(scan[name], what) for name in regions] for scan in scans]
+    return pd.DataFrame(rows, index=index, columns=regions, dtype=float)
+
+
+def _read_keyed(path: Path, ids: ScanIds) -> tuple[pd.DataFrame, pd.MultiIndex]:
+    frame = read_text_table(path)
+    require_columns(frame, KEY[:1], path)
+    sessions = frame[KEY[1]] if KEY[1] in frame else [None] * len(frame)
+    keys = [
+        ids.split(str(participant), session, f"{path}, line {row + 2}")
+        for row, (participant, session) in enumerate(zip(frame[KEY[0]], sessions, strict=True))
+    ]
+    return frame, keyed(keys, path)
+
+
+def _column(frame: pd.DataFrame, name: str, index: pd.MultiIndex, path: Path) -> pd.Series | None:
+    if name not in frame:
+        return None
+    return to_numbers(frame, [name], path)[name].set_axis(index)
+
+
+def _companion(path: Path, what: str, ids: ScanIds, values: pd.DataFrame) -> pd.DataFrame | None:
+    beside = path.with_name(f"{path.stem}_{what}{path.suffix}")
+    if not beside.exists():
+        return None
+    frame, index = _read_keyed(beside, ids)
+    require_columns(frame, [str(c) for c in values.columns], beside)
+    absent = set(values.index) - set(index)
+    if absent:
+        raise TableError(
+            f"must hold every scan of {path.name}",
+            value=" ".join(min(absent)).strip(),
+            subject=beside,
+        )
+    numbers = to_numbers(frame, [str(c) for c in values.columns], beside).set_axis(index)
+    return numbers.loc[values.index]

@@ -1,0 +1,111 @@
+"""`participants.tsv`: who was scanned, with what each study calls its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.tables.cells import (
+    is_number,
+    place,
+    read_text_table,
+    require_columns,
+    to_numbers,
+)
+from fibromorph.postprocessing.stats.tables.cohort import KEY, keyed
+from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
+
+ID_COLUMNS = ("participant_id", "SubjID", "subject", "subject_id", "ID", "id")
+MOSTLY_NUMBERS = 0.8
+FEW_LEVELS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Participants:
+    """The table as text, keyed by (participant_id, session_id); session '' = holds for all.
+
+    Attributes:
+        cells: text, None where missing.
+        path: the file.
+    """
+
+    cells: pd.DataFrame
+    path: Path
+
+    @property
+    def ids(self) -> list[str]:
+        return list(dict.fromkeys(str(p) for p, _ in self.cells.index))
+
+    def require(self, column: str, key: str) -> None:
+        """Refuse a column that the table lacks; `key` names what in the design asked for it."""
+        require_columns(self.cells, [column], Path(f"{self.path} ({key})"))
+
+    def numbers(self, column: str) -> pd.Series:
+        """A column as float64.
+
+        Raises:
+            TableError: text in a cell.
+        """
+        return to_numbers(self.cells, [column], self.path)[column]
+
+    def is_numeric(self, column: str, categorical: Collection[str] = ()) -> bool:
+        """Whether a column holds numbers: at least four in five of its known cells do.
+
+        Raises:
+            TableError: it does, but not in all of them; the first such cell is named.
+        """
+        known = [cell for cell in self.cells[column] if cell is not None]
+        if column in categorical or not known:
+            return False
+        numeric = sum(is_number(cell) for cell in known)
+        if numeric / len(known) < MOSTLY_NUMBERS:
+            return False
+        self.numbers(column)
+        return True
+
+    def levels(self, column: str) -> list[str]:
+        """The different texts in a column, sorted."""
+        return sorted({str(cell) for cell in self.cells[column] if cell is not None})
+
+    def at(self, key: tuple[str, str], column: str) -> str:
+        """How errors name a cell of the row `key`."""
+        return place(self.path, list(self.cells.index).index(key), column)
+
+
+def read_participants(
+    path: Path,
+    ids: ScanIds | None = None,
+    *,
+    id_column: str = "",
+    missing_codes: Collection[str] = (),
+) -> Participants:
+    """Read the table.
+
+    Args:
+        path: tab, comma or semicolon separated.
+        ids: how participant and session are told apart; by BIDS names if None.
+        id_column: '' takes the first of participant_id, SubjID, subject, subject_id, ID.
+        missing_codes: further texts that mean "not known", such as -999.
+
+    Raises:
+        TableError: no id column, a row without an id, a participant (and session) twice.
+    """
+    frame = read_text_table(path)
+    column = id_column or next((c for c in ID_COLUMNS if c in frame.columns), ID_COLUMNS[0])
+    require_columns(frame, [column], path)
+    rule = ids or ScanIds()
+    sessions = frame[KEY[1]] if KEY[1] in frame else [None] * len(frame)
+    keys = []
+    for row, (name, session) in enumerate(zip(frame[column], sessions, strict=True)):
+        if name is None:
+            raise TableError("every row needs a participant", subject=place(path, row, column))
+        keys.append(rule.split(name, session, place(path, row, column)))
+    frame = frame.drop(columns=[c for c in (column, KEY[1]) if c in frame])
+    codes = {code.strip() for code in missing_codes}
+    cells = frame.map(lambda cell: None if cell in codes else cell).astype(object)
+    cells = cells.where(cells.notna(), None)
+    return Participants(cells.set_axis(keyed(keys, path)), path)
