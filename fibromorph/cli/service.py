@@ -1,0 +1,66 @@
+"""`serve` and `keys`: the REST service, and who may use it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fibromorph.cli.parts import DONE, Commands, command
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    parser = command(commands, "serve", "answer REST requests, with a page at /", _serve)
+    parser.add_argument("--config", type=Path, metavar="YAML")
+    parser.add_argument("--host", metavar="ADDRESS", help="others than this machine need keys")
+    parser.add_argument("--port", type=int, metavar="N")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="ledger, inputs, results")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tls://..."
+    )
+    _add_keys(command(commands, "keys", "make, list and revoke keys of the service", _list))
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="YAML", help="the service's")
+    actions = parser.add_subparsers(metavar="ACTION")
+    add = actions.add_parser("add", help="make a key and print it, this once")
+    add.add_argument("--name", required=True, help="whose it is")
+    add.add_argument("--scope", action="append", metavar="SCOPE", help="read, submit, admin")
+    add.add_argument("--days", type=float, metavar="N", help="until it expires (default: never)")
+    add.set_defaults(handler=_add)
+    listing = actions.add_parser("list", help="the keys there are")
+    listing.set_defaults(handler=_list)
+    revoke = actions.add_parser("revoke", help="end a key at once")
+    revoke.add_argument("key_id", metavar="ID")
+    revoke.set_defaults(handler=_revoke)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from fibromorph.serving.service import serve
+
+    names = ("host", "port", "data_dir", "scheduler")
+    serve(options.config, **{name: getattr(options, name) for name in names})
+    return DONE
+
+
+def _add(options: argparse.Namespace) -> int:
+    from fibromorph.serving.service.desk import add_key
+
+    scopes = options.scope or ["read", "submit"]
+    print(add_key(options.config, options.name, scopes, options.days))
+    return DONE
+
+
+def _list(options: argparse.Namespace) -> int:
+    from fibromorph.serving.service.desk import list_keys
+
+    print(list_keys(options.config))
+    return DONE
+
+
+def _revoke(options: argparse.Namespace) -> int:
+    from fibromorph.serving.service.desk import revoke_key
+
+    revoke_key(options.config, options.key_id)
+    return DONE

@@ -1,0 +1,26 @@
+"""The REST service: scans in, jobs that survive, results and a page to look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def serve(config: Path | None, **overrides: Any) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        config: YAML file, see `Settings`; None = defaults and environment.
+        overrides: settings that go before the file's; None is left out.
+
+    Raises:
+        ConfigError: a setting is wrong, or does not allow the service to run safely.
+        BundleError: the default model cannot be loaded.
+    """
+    from fibromorph.serving.service.core import Service
+    from fibromorph.serving.service.logs import configure_logs
+    from fibromorph.serving.service.server import run
+    from fibromorph.serving.service.settings import load_settings
+
+    configure_logs()
+    run(Service(load_settings(config, **overrides)))

@@ -1,0 +1,140 @@
+"""Who asks, and what they may: keys, OIDC tokens, or anybody on loopback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from fibromorph.errors import ConfigError
+from fibromorph.serving.service.ledger import SCOPES, Keys, Scope
+from fibromorph.serving.service.problems import Refusal
+from fibromorph.serving.service.settings import Settings
+
+LOCAL = "local"
+WRONG_KEYS_PER_MINUTE = 10
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        owner: whose the jobs are: id of a key, 'oidc:<subject>', or 'local'.
+        scopes: what they may do.
+    """
+
+    owner: str
+    scopes: frozenset[str]
+
+    @property
+    def sees(self) -> str | None:
+        """The owner whose jobs are visible; None = everybody's."""
+        return None if "admin" in self.scopes else self.owner
+
+
+class Tokens(Protocol):
+    """Checks bearer tokens that are no keys of ours."""
+
+    def caller(self, token: str) -> Caller | None:
+        """Who presents `token`; None if it is not valid."""
+
+
+class Access:
+    """The door.
+
+    Args:
+        settings: address, `require_keys`, rates.
+        keys: the ledger's.
+        tokens: OIDC, if configured.
+
+    Raises:
+        ConfigError: others than this machine could come in without a key.
+    """
+
+    def __init__(self, settings: Settings, keys: Keys, tokens: Tokens | None = None) -> None:
+        self._keys = keys
+        self._tokens = tokens
+        self.open = settings.on_loopback and not settings.require_keys and tokens is None
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._requests = RateLimitItemPerMinute(settings.requests_per_minute)
+        self._uploads = RateLimitItemPerMinute(settings.uploads_per_minute)
+        self._wrong = RateLimitItemPerMinute(WRONG_KEYS_PER_MINUTE)
+        if not self.open and tokens is None and not keys.any_live():
+            rule = (
+                "a service that asks for keys, or is reached from other machines, needs a key "
+                "first: fibromorph keys add --name NAME"
+            )
+            raise ConfigError(rule, value=settings.host, subject="host")
+
+    def caller(self, token: str | None, address: str) -> Caller:
+        """Who asks.
+
+        Raises:
+            Refusal: 401, no key or a wrong one; 429, too many requests or wrong keys.
+        """
+        if token is None and self.open:
+            caller = Caller(LOCAL, frozenset(SCOPES))
+        elif token is None:
+            raise Refusal(401, "a key must be sent: Authorization: Bearer KEY")
+        else:
+            caller = self._known(token, address)
+        self._count(self._requests, caller.owner)
+        return caller
+
+    def count_upload(self, caller: Caller) -> None:
+        """Refuse an upload that comes too soon.
+
+        Raises:
+            Refusal: 429.
+        """
+        self._count(self._uploads, caller.owner)
+
+    def _known(self, token: str, address: str) -> Caller:
+        if not self._limiter.test(self._wrong, address):
+            raise _too_many(self._wrong)
+        key = self._keys.find(token)
+        if key is not None:
+            return Caller(key.id, frozenset(key.scopes))
+        caller = self._tokens.caller(token) if self._tokens else None
+        if caller is None:
+            self._limiter.hit(self._wrong, address)
+            raise Refusal(401, "a key must be known, not expired and not revoked")
+        return caller
+
+    def _count(self, limit: RateLimitItem, owner: str) -> None:
+        if not self._limiter.hit(limit, owner):
+            raise _too_many(limit)
+
+
+def _too_many(limit: RateLimitItem) -> Refusal:
+    rule = f"at most {limit.amount} a minute: slow down"
+    retry = max(1, round(limit.get_expiry() / limit.amount))
+    return Refusal(429, rule, subject="requests", retry_after=retry)
+
+
+_bearer = HTTPBearer(auto_error=False, description="A key of `fibromorph keys add`.")
+Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+
+
+def _caller_with(scope: Scope) -> object:
+    def caller(request: Request, credentials: Credentials) -> Caller:
+        access: Access = request.app.state.service.access
+        address = request.client.host if request.client else ""
+        found = access.caller(credentials.credentials if credentials else None, address)
+        if not found.scopes & {scope, "admin"}:
+            rule = f"the key must have the scope '{scope}'"
+            raise Refusal(403, rule, value=" ".join(sorted(found.scopes)))
+        return found
+
+    return Depends(caller)
+
+
+Reader = Annotated[Caller, _caller_with("read")]
+Submitter = Annotated[Caller, _caller_with("submit")]
+Admin = Annotated[Caller, _caller_with("admin")]

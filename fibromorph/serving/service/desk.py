@@ -1,0 +1,53 @@
+"""Keys from the command line, beside a service that may be running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fibromorph.errors import ConfigError
+from fibromorph.serving.service.ledger import Database, Keys
+from fibromorph.serving.service.schemas import when
+from fibromorph.serving.service.settings import load_settings
+
+LINE = "{:<10} {:<20} {:<20} {:<18} {}"
+
+
+def add_key(config: Path | None, name: str, scopes: Sequence[str], days: float | None) -> str:
+    """Make a key; arguments and errors as `Keys.add`'s."""
+    with _keys(config) as keys:
+        return keys.add(name, scopes, days)
+
+
+def list_keys(config: Path | None) -> str:
+    """The keys as a table: id, name, scopes, expiry, state."""
+    with _keys(config) as keys:
+        lines = [LINE.format("id", "name", "scopes", "expires", "state")]
+        for key in keys.all():
+            expiry = when(key.expires_at)
+            expires = "never" if expiry is None else f"{expiry:%Y-%m-%d %H:%M}"
+            state = "live" if key.revoked_at is None else "revoked"
+            lines.append(LINE.format(key.id, key.name, " ".join(key.scopes), expires, state))
+    return "\n".join(lines)
+
+
+def revoke_key(config: Path | None, key_id: str) -> None:
+    """End a key; errors as `Keys.revoke`'s."""
+    with _keys(config) as keys:
+        keys.revoke(key_id)
+
+
+@contextmanager
+def _keys(config: Path | None) -> Iterator[Keys]:
+    settings = load_settings(config)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        rule = "the service's folder must be writable"
+        raise ConfigError(rule, value=error.strerror, subject=settings.data_dir) from error
+    database = Database(settings.url)
+    try:
+        yield Keys(database)
+    finally:
+        database.close()

@@ -1,0 +1,79 @@
+"""Every error of the service, answered as `application/problem+json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+
+from fibromorph.errors import FibromorphError
+from fibromorph.serving.service.logs import log
+from fibromorph.serving.service.problems import (
+    FULL_DISK_RULE,
+    Problem,
+    Refusal,
+    is_full_disk,
+    plain_problem,
+    problem_of,
+    status_of,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem; never with a stack trace."""
+    app.add_exception_handler(FibromorphError, _on_fibromorph)
+    app.add_exception_handler(RequestValidationError, _on_validation)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(OSError, _on_other)
+    app.add_exception_handler(OperationalError, _on_other)
+    app.add_exception_handler(Exception, _on_other)
+
+
+def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A problem as a response."""
+    content = problem.model_dump(exclude_none=True)
+    return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
+
+
+async def _on_fibromorph(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, FibromorphError)
+    headers = {}
+    if isinstance(error, Refusal) and error.retry_after:
+        headers["Retry-After"] = str(error.retry_after)
+    if status_of(error) == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return answer(problem_of(error), headers)
+
+
+async def _on_validation(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first: dict[str, Any] = error.errors()[0]
+    subject = ".".join(str(part) for part in first["loc"])
+    return answer(problem_of(Refusal(422, first["msg"], value=first.get("input"), subject=subject)))
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    problem = plain_problem(error.status_code, str(error.detail), request.url.path)
+    return answer(problem, error.headers)
+
+
+async def _on_other(request: Request, error: Exception) -> JSONResponse:
+    if _disk_is_full(error):
+        log.error("disk is full", path=request.url.path)
+        return answer(plain_problem(507, FULL_DISK_RULE))
+    log.error("request failed", path=request.url.path, exc_info=error)
+    return answer(plain_problem(500, "the service failed; its log says why"))
+
+
+def _disk_is_full(error: Exception) -> bool:
+    return is_full_disk(error) or (
+        isinstance(error, OperationalError) and "disk is full" in str(error)
+    )

@@ -1,0 +1,100 @@
+"""The connection to the ledger: SQLite in WAL mode, or PostgreSQL, migrated when opened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from fibromorph.errors import ConfigError
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
+BUSY_MILLISECONDS = 10_000
+
+
+class Database:
+    """Sessions on the ledger.
+
+    One process serves the ledger (the store's lock sees to that), so writers take turns on a lock;
+    `fibromorph keys` beside it is held off by the database's own.
+
+    Args:
+        url: SQLAlchemy URL.
+
+    Raises:
+        ConfigError: the URL is wrong or the database cannot be reached or migrated.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = create_engine(_with_driver(url), pool_pre_ping=True)
+            if self._engine.dialect.name == "sqlite":
+                _set_up_sqlite(self._engine)
+            migrate(self._engine)
+        except (SQLAlchemyError, ModuleNotFoundError) as error:
+            rule = "the ledger's database must be reachable"
+            raise ConfigError(rule, value=error, subject="database_url") from error
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session to look things up; what it returns stays usable afterwards."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose changes are kept, all of them, unless an exception leaves it."""
+        engine = self._engine.execution_options(immediate=True)
+        with self._writing, Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to the newest revision."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _with_driver(url: str) -> str:
+    """`postgresql://` means psycopg 3, which is what the 'postgres' extra brings."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _set_up_sqlite(engine: Engine) -> None:
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
+
+
+def _on_connect(connection: Any, _: object) -> None:
+    # The driver would begin transactions by its own rules; `_on_begin` does it by ours.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_MILLISECONDS}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _on_begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later could not be upgraded in WAL mode.
+    immediate = connection.get_execution_options().get("immediate")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

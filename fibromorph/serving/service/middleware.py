@@ -1,0 +1,77 @@
+"""What holds for every request: under what name it comes, from which page, who may embed us."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fibromorph.serving.service.handlers import answer
+from fibromorph.serving.service.problems import plain_problem
+from fibromorph.serving.service.settings import Settings
+
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+EVERYWHERE = ("0.0.0.0", "::")
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
+    "font-src 'self' data:; frame-src 'self' blob:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class SameOrigin:
+    """Refuses requests under a foreign name, and those that another site's page makes.
+
+    Without it, any web page could reach a service on loopback through its visitor's browser: by a
+    form, or by a name of its own that resolves to 127.0.0.1.
+
+    Args:
+        app: what to guard.
+        settings: the names under which the service is reached.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        names = {settings.host, *settings.allowed_hosts}
+        self._names = names | (set(LOOPBACK_NAMES) if settings.on_loopback else set())
+        # With keys, a foreign name gains nothing; without `allowed_hosts` every name will do.
+        self._any = settings.host in EVERYWHERE and not settings.allowed_hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not self._any and _name(host) not in self._names:
+            problem = plain_problem(421, "the service must be called by its own name", "Host")
+            return await answer(problem)(scope, receive, send)
+        if origin is not None and urlsplit(origin).netloc != host:
+            problem = plain_problem(403, "requests of other sites' pages are refused", "Origin")
+            return await answer(problem)(scope, receive, send)
+        return await self._app(scope, receive, _with_headers(send))
+
+
+def _name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _with_headers(send: Send) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return wrapped

@@ -1,0 +1,33 @@
+"""From a job in the ledger to what its worker is told."""
+
+from __future__ import annotations
+
+from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.settings import MIB, Settings
+from fibromorph.serving.service.store import CANCEL_FLAG, Store
+from fibromorph.serving.service.work import Order
+
+NAME_LENGTH = 12
+
+
+def make_order(job: Job, store: Store, settings: Settings) -> Order:
+    """What a worker has to know for this attempt.
+
+    The scan's name is made from its content: results are shared between jobs of equal content, and
+    must not carry what one of the senders calls it.
+    """
+    return Order(
+        kind=job.kind,
+        job_id=job.id,
+        attempt=job.attempt,
+        input=str(store.input(job.id)),
+        work=str(store.work(job.id, job.attempt)),
+        cancel_flag=CANCEL_FLAG,
+        seconds=settings.job_seconds,
+        memory=settings.worker_memory_mb * MIB,
+        model=job.model_folder,
+        device=settings.device,
+        threads=settings.engine_threads,
+        name=f"scan-{job.content[:NAME_LENGTH]}",
+        request=job.detail.get("request", {}),
+    )

@@ -1,0 +1,35 @@
+"""`/health` and `/metrics`: for those who keep the service running."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from fibromorph.serving.service.access import Reader
+from fibromorph.serving.service.routes.parts import The, problems
+from fibromorph.serving.service.schemas import Health
+
+router = APIRouter(tags=["operation"])
+
+
+@router.get("/health/live", responses={421: problems()[421]})
+async def live(service: The) -> Health:
+    """The process answers."""
+    return Health(status=service.status)
+
+
+@router.get("/health/ready", responses={421: problems()[421], 503: problems(503)[503]})
+async def ready(service: The) -> Health:
+    """Scans are accepted: an engine has answered a warm-up scan, and nothing is being drained."""
+    service.check_open()
+    return Health(status=service.status)
+
+
+@router.get(
+    "/metrics",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **problems()},
+    response_class=Response,
+)
+def metrics(service: The, caller: Reader) -> Response:  # noqa: ARG001
+    """Jobs, stages, queue, engine and memory, in Prometheus' text format."""
+    return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,93 @@
+"""`/v1/jobs`: how far they are, as a look and as a stream; and ending them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from fibromorph.serving.service.access import Reader, Submitter
+from fibromorph.serving.service.core import Service
+from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.routes.parts import JobId, The, find_job, problems, shown
+from fibromorph.serving.service.schemas import JobList, JobOut
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+LOOK_AGAIN_SECONDS = 5.0
+States = Annotated[
+    list[Literal["queued", "running", "done", "failed", "cancelled"]], Query(alias="state")
+]
+
+
+def _found(job_id: JobId, service: The, caller: Reader) -> Job:
+    return find_job(service, job_id, caller)
+
+
+Found = Annotated[Job, Depends(_found)]
+
+
+@router.get("/jobs", responses=problems())
+def get_jobs(
+    service: The,
+    caller: Reader,
+    states: States = [],  # noqa: B006  # FastAPI copies it
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[float | None, Query(ge=0, le=1e12)] = None,
+) -> JobList:
+    """Your jobs, newest first."""
+    jobs = service.jobs.find(caller.sees, "scan", states, limit, before)
+    following = jobs[-1].created_at if len(jobs) == limit else None
+    return JobList(jobs=[shown(service, job) for job in jobs], before=following)
+
+
+@router.get("/jobs/{job_id}", responses=problems(404))
+def get_job(job_id: JobId, service: The, caller: Reader) -> JobOut:
+    """One job, now."""
+    return shown(service, find_job(service, job_id, caller))
+
+
+@router.get("/jobs/{job_id}/events", responses=problems(404), response_class=EventSourceResponse)
+async def get_events(service: The, job: Found) -> AsyncIterator[ServerSentEvent]:
+    """A server-sent event `job` for every change, until the job has ended."""
+    async for now in _changes(service, job):
+        yield ServerSentEvent(event="job", data=now)
+
+
+@router.delete(
+    "/jobs/{job_id}",
+    status_code=202,
+    responses={204: {"description": "Nothing is left of the job."}, **problems(404)},
+)
+async def delete_job(
+    job_id: JobId, service: The, caller: Submitter, response: Response
+) -> JobOut | None:
+    """End a job that has not ended; purge one that has.
+
+    A running scan stops between two stages; if that takes too long, its worker is ended.
+    """
+    job = await asyncio.to_thread(find_job, service, job_id, caller)
+    if job.has_ended:
+        await asyncio.to_thread(service.purge, job_id, caller.owner, "asked for")
+        response.status_code = 204
+        return None
+    marked = await asyncio.to_thread(service.jobs.request_cancel, job_id, caller.owner)
+    job = marked or job
+    await service.supervisor.cancel(job)
+    return await asyncio.to_thread(shown, service, job)
+
+
+async def _changes(service: Service, job: Job) -> AsyncIterator[JobOut]:
+    last = None
+    found: Job | None = job
+    while found is not None:
+        now = await asyncio.to_thread(shown, service, found)
+        if now != last:
+            yield now
+            last = now
+        if found.has_ended or service.status == "draining":
+            return
+        await service.board.wait(LOOK_AGAIN_SECONDS)
+        found = await asyncio.to_thread(service.jobs.get, job.id, None)

@@ -1,0 +1,69 @@
+"""What routes share: the service behind a request, its jobs, the problems it may answer with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+
+from fastapi import Depends, Path, Request
+
+from fibromorph.serving.service.access import Caller
+from fibromorph.serving.service.core import Service
+from fibromorph.serving.service.handlers import MEDIA_TYPE
+from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.problems import Problem, Refusal
+from fibromorph.serving.service.schemas import JOB_ID, JobOut, job_out
+
+MEANING = {
+    401: "No key, or one that is not valid.",
+    403: "The key lacks the scope, or another site's page asked.",
+    404: "There is no such job, or it is another owner's.",
+    406: "None of the types in `Accept` is offered.",
+    409: "The job is not in the state that this needs.",
+    410: "The files of this job are gone.",
+    413: "The upload is too large.",
+    415: "The body is of no supported type.",
+    421: "The service was called by a foreign name.",
+    422: "The input breaks a rule.",
+    429: "Too many requests, or the queue is full; see `Retry-After`.",
+    503: "Starting or draining; see `Retry-After`.",
+    507: "The disk is full.",
+}
+ALWAYS = (401, 403, 421, 422, 429)
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route, beside its good one, for OpenAPI."""
+    return {
+        status: {
+            "description": MEANING[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "model": Problem,
+        }
+        for status in sorted({*ALWAYS, *statuses})
+    }
+
+
+def _service(request: Request) -> Service:
+    return cast(Service, request.app.state.service)
+
+
+The = Annotated[Service, Depends(_service)]
+JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=[JOB_ID])]
+
+
+def find_job(service: Service, job_id: str, caller: Caller) -> Job:
+    """A job that the caller may see.
+
+    Raises:
+        Refusal: 404.
+    """
+    job = service.jobs.get(job_id, caller.sees)
+    if job is None:
+        raise Refusal(404, "there must be such a job", value=job_id, subject="job")
+    return job
+
+
+def shown(service: Service, job: Job) -> JobOut:
+    """A job as it is answered."""
+    progress, position = service.board.get(job.id), service.jobs.position(job)
+    return job_out(job, progress, position, service.keep_seconds)

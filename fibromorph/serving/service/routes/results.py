@@ -1,0 +1,153 @@
+"""`/v1/jobs/{id}/...`: the files of a finished scan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.responses import FileResponse, JSONResponse, Response
+
+from fibromorph.postprocessing.volumes import read_volumes
+from fibromorph.serving.service.access import Reader
+from fibromorph.serving.service.core import Service
+from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.problems import Refusal
+from fibromorph.serving.service.routes.parts import JobId, The, find_job, problems
+from fibromorph.serving.service.schemas import ModelOut, Volumes, region_of
+from fibromorph.serving.service.work import FILES
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
+TSV, JSON, HTML, PNG, GZIP = (
+    "text/tab-separated-values",
+    "application/json",
+    "text/html",
+    "image/png",
+    "application/gzip",
+)
+# A report is data of ours, but it is a page: let it run and load nothing.
+REPORT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+)
+STATUSES = problems(404, 409, 410)
+
+
+def _finished(job_id: JobId, service: The, caller: Reader) -> Job:
+    job = find_job(service, job_id, caller)
+    if job.kind != "scan" or job.state != "done":
+        rule = "a job must be done before its results can be had"
+        raise Refusal(409, rule, value=job.state, subject="job")
+    return job
+
+
+Finished = Annotated[Job, Depends(_finished)]
+
+
+def _binary(media_type: str) -> dict[str, object]:
+    return {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@router.get(
+    "/segmentation",
+    responses={200: _binary(GZIP), **STATUSES},
+    response_class=Response,
+)
+def get_segmentation(service: The, job: Finished) -> FileResponse:
+    """Label image (NIfTI, gzip) on the scan's own voxels."""
+    return _file(service, job, "dseg", GZIP, "_dseg.nii.gz")
+
+
+@router.get(
+    "/volumes",
+    responses={
+        200: {"content": {TSV: {"schema": {"type": "string"}}}},
+        406: problems(406)[406],
+        **STATUSES,
+    },
+    response_model=Volumes,
+)
+def get_volumes(
+    service: The, job: Finished, accept: Annotated[str, Header(max_length=500)] = "*/*"
+) -> Response:
+    """Regional volumes with their uncertainty: JSON, or the table (TSV), by `Accept`."""
+    if _preferred(accept) == TSV:
+        return _file(service, job, "volumes", TSV, "_volumes.tsv")
+    rows = read_volumes(_path(service, job, "volumes"))
+    places = json.loads(_path(service, job, "places").read_text())
+    volumes = Volumes(
+        job_id=job.id, model=_model(job), regions=[region_of(row, places) for row in rows]
+    )
+    return JSONResponse(volumes.model_dump(), headers=_headers(job))
+
+
+@router.get("/report", responses={200: _binary(HTML), **STATUSES}, response_class=Response)
+def get_report(service: The, job: Finished) -> FileResponse:
+    """The report: one page that opens offline."""
+    response = _file(service, job, "report", HTML, "_report.html", shown=True)
+    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    return response
+
+
+@router.get("/provenance", responses={200: _binary(JSON), **STATUSES}, response_class=Response)
+def get_provenance(service: The, job: Finished) -> FileResponse:
+    """What was done to what, with what."""
+    return _file(service, job, "provenance", JSON, ".json")
+
+
+@router.get("/preview", responses={200: _binary(PNG), **STATUSES}, response_class=Response)
+def get_preview(service: The, job: Finished) -> FileResponse:
+    """Slices in three planes with the segmentation's outlines."""
+    return _file(service, job, "preview", PNG, "_preview.png", shown=True)
+
+
+@router.get("/brain", responses={200: _binary(GZIP), **STATUSES}, response_class=Response)
+def get_brain(service: The, job: Finished) -> FileResponse:
+    """The brain as the network saw it (NIfTI, gzip), without face and skull: to lay labels over."""
+    return _file(service, job, "image", GZIP, "_brain.nii.gz")
+
+
+def _preferred(accept: str) -> str:
+    """JSON or TSV, whichever comes first in `Accept`.
+
+    Raises:
+        Refusal: 406, neither.
+    """
+    for part in accept.split(","):
+        kind = part.partition(";")[0].strip().lower()
+        if kind in (TSV, "text/*"):
+            return TSV
+        if kind in (JSON, "application/*", "*/*", ""):
+            return JSON
+    raise Refusal(406, f"Accept must allow {JSON} or {TSV}", value=accept[:100], subject="Accept")
+
+
+def _path(service: Service, job: Job, kind: str) -> Path:
+    path = service.store.result(job.id) / FILES[kind]
+    if not path.is_file():
+        raise Refusal(410, "the files of a job are deleted after a set time", subject="job")
+    return path
+
+
+def _file(
+    service: Service, job: Job, kind: str, media_type: str, suffix: str, *, shown: bool = False
+) -> FileResponse:
+    return FileResponse(
+        _path(service, job, kind),
+        media_type=media_type,
+        filename=f"{job.label or 'scan'}{suffix}",
+        content_disposition_type="inline" if shown else "attachment",
+        headers=_headers(job),
+    )
+
+
+def _headers(job: Job) -> dict[str, str]:
+    return {
+        "Fibromorph-Model": f"{job.model_name} {job.model_version} sha256:{job.model_sha256}",
+        "Cache-Control": "private, no-cache",
+        "Vary": "Accept, Authorization",
+    }
+
+
+def _model(job: Job) -> ModelOut:
+    return ModelOut(name=job.model_name, version=job.model_version, sha256=job.model_sha256)

@@ -1,0 +1,138 @@
+"""`POST /v1/scans`: an upload becomes a job."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from fibromorph.serving.service.access import Caller, Submitter
+from fibromorph.serving.service.catalogue import Model
+from fibromorph.serving.service.core import Service
+from fibromorph.serving.service.ledger import Job, new_id
+from fibromorph.serving.service.ledger import Request as JobRequest
+from fibromorph.serving.service.routes.parts import The, problems, shown
+from fibromorph.serving.service.schemas import JobOut
+from fibromorph.serving.service.settings import MIB
+from fibromorph.serving.service.uploads import (
+    FORM_TYPE,
+    RAW_TYPES,
+    body_of,
+    check_length,
+    receive,
+)
+
+router = APIRouter(prefix="/v1", tags=["scans"])
+PRIORITIES = {"single": 0, "cohort": 1}
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+FORM = {
+    "type": "object",
+    "properties": {"scan": {"type": "string", "format": "binary"}},
+    "required": ["scan"],
+}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "NIfTI (.nii, .nii.gz), MGH/MGZ, or a zip of one DICOM series.",
+        "content": {
+            **dict.fromkeys(RAW_TYPES, BINARY),
+            FORM_TYPE: {"schema": FORM},
+        },
+    }
+}
+
+
+class Choice(BaseModel):
+    """What to do with a scan, and what to call it."""
+
+    model: str = Field("", max_length=64, description="Name of a model; the default if empty.")
+    label: str = Field(
+        "",
+        pattern="^[A-Za-z0-9_.-]{0,64}$",
+        description="What you call the scan: a participant's id, never a name.",
+        examples=["sub-01"],
+    )
+    priority: Literal["single", "cohort"] = Field(
+        "single", description="Single scans go before those of a cohort."
+    )
+
+
+Key = Annotated[str, Header(alias="Idempotency-Key", max_length=255)]
+
+
+@router.post("/scans", status_code=202, responses=problems(413, 415, 503, 507), openapi_extra=BODY)
+async def post_scan(
+    request: Request,
+    response: Response,
+    service: The,
+    caller: Submitter,
+    choice: Annotated[Choice, Query()],
+    idempotency_key: Key = "",
+) -> JobOut:
+    """Send a scan; the answer is the job that segments it.
+
+    The upload is read before it is answered: what is no scan, or breaks a rule, is refused here.
+    The same bytes with the same model and label are the same job; they are never computed twice.
+    """
+    service.check_open()
+    service.access.count_upload(caller)
+    model = service.catalogue[choice.model] if choice.model else service.catalogue.default
+    await asyncio.to_thread(service.jobs.check_room)
+    job_id = new_id()
+    try:
+        sha256 = await _receive(request, service, job_id)
+        wanted = replace(
+            _job_request(caller, sha256, model, choice), idempotency_key=idempotency_key
+        )
+        job = await _accept(service, job_id, wanted)
+    finally:
+        await asyncio.to_thread(service.store.drop_upload, job_id)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return await asyncio.to_thread(shown, service, job)
+
+
+async def _receive(request: Request, service: Service, job_id: str) -> str:
+    limit = service.settings.upload_mb * MIB
+    body = body_of(request)
+    service.store.check_space(check_length(request, limit))
+    upload = service.store.upload(job_id)
+    sha256 = await receive(body, upload, limit)
+    await service.intake.read(upload, service.store.parsed(job_id))
+    return sha256
+
+
+async def _accept(service: Service, job_id: str, wanted: JobRequest) -> Job:
+    """First the scan is in place, then the ledger says so."""
+
+    def accept() -> Job:
+        service.store.accept(job_id)
+        job, is_new = service.jobs.accept(job_id, wanted)
+        if not is_new:
+            service.store.drop_input(job_id)
+        return job
+
+    try:
+        job = await asyncio.to_thread(accept)
+    except BaseException:
+        await asyncio.to_thread(service.store.drop_input, job_id)
+        raise
+    service.supervisor.poke()
+    return job
+
+
+def _job_request(caller: Caller, sha256: str, model: Model, choice: Choice) -> JobRequest:
+    return JobRequest(
+        kind="scan",
+        owner=caller.owner,
+        content=hashlib.sha256(f"{sha256} {model.digest}".encode()).hexdigest(),
+        label=choice.label,
+        priority=PRIORITIES[choice.priority],
+        model_name=model.name,
+        model_version=model.manifest.version,
+        model_sha256=model.manifest.network.sha256,
+        model_folder=str(model.folder),
+    )

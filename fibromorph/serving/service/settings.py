@@ -1,0 +1,163 @@
+"""What the service can be told: a YAML file, overridden by FIBROMORPH_SERVE_* variables."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from fibromorph.errors import ConfigError
+from fibromorph.serving.bundles import DEFAULT_BUNDLE
+from fibromorph.serving.engine import available_cpus
+
+MIB = 1 << 20
+GIB = 1 << 30
+CPUS_PER_WORKER = 4
+
+
+class MlflowSource(BaseModel):
+    """A registered model followed by its alias: `url` of the server, `name`, `alias`."""
+
+    url: str = Field(pattern=r"^https?://")
+    name: str
+    alias: str = "production"
+
+
+class OidcSource(BaseModel):
+    """Who issues tokens, for whom they must be meant, and which claim lists the scopes."""
+
+    issuer: str
+    audience: str
+    scopes_claim: str = "scope"
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured; sizes and times carry their unit in the name.
+
+    Attributes:
+        data_dir: ledger, inputs and results; on a cluster, shared with the workers.
+        database_url: SQLAlchemy URL; SQLite in `data_dir` if not given.
+        scheduler: address of a Dask scheduler; a local cluster if not given.
+        workers: processes of the local cluster; 0 = one for every four CPUs.
+        threads: of the engine in each worker; 0 = the CPUs shared out evenly.
+        worker_memory_mb: above which a worker is ended, and its job with it.
+        models_dir: folder of bundle folders, looked at again every `reload_seconds`.
+        allowed_models: sha256 of the networks that may be loaded besides those that ship.
+        require_keys: ask for a key on loopback too.
+        keep_inputs: leave the (header-free) scan in place after its job has ended.
+        keep_free_mb: uploads are refused when less than this is free on the disk.
+        allowed_hosts: names under which the service is reached, besides the address it binds to.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="FIBROMORPH_SERVE_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    data_dir: Path = Path("fibromorph-data")
+    database_url: str = ""
+    scheduler: str = ""
+
+    workers: int = Field(0, ge=0)
+    threads: int = Field(0, ge=0)
+    device: str = "auto"
+    worker_memory_mb: int = Field(8192, ge=512)
+    job_seconds: float = Field(1800, gt=0)
+    cancel_grace_seconds: float = Field(5, ge=0)
+    drain_seconds: float = Field(300, ge=0)
+
+    model: str = DEFAULT_BUNDLE
+    models_dir: Path | None = None
+    allowed_models: tuple[str, ...] = ()
+    mlflow: MlflowSource | None = None
+    reload_seconds: float = Field(30, gt=0)
+
+    require_keys: bool = False
+    oidc: OidcSource | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    requests_per_minute: int = Field(1200, ge=1)
+    uploads_per_minute: int = Field(120, ge=1)
+    queue_length: int = Field(1000, ge=1)
+
+    upload_mb: int = Field(1024, ge=1)
+    intake_seconds: float = Field(30, gt=0)
+    intake_memory_mb: int = Field(4096, ge=1024)
+    keep_free_mb: int = Field(512, ge=0)
+    keep_inputs: bool = False
+    keep_results_days: float = Field(30, gt=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before the file, so that a container can be adjusted."""
+        return (EnvSettingsSource(settings_cls), init_settings)
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'ledger.sqlite'}"
+
+    @property
+    def worker_count(self) -> int:
+        return self.workers or max(1, available_cpus() // CPUS_PER_WORKER)
+
+    @property
+    def engine_threads(self) -> int:
+        return self.threads or max(1, available_cpus() // self.worker_count)
+
+    @property
+    def on_loopback(self) -> bool:
+        """True if nobody outside this machine can reach the address that is bound to."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def load_settings(path: Path | None, **overrides: Any) -> Settings:
+    """Settings of a YAML file.
+
+    Args:
+        path: the file; None = defaults and environment alone.
+        overrides: options of the command line; those that are None are left out.
+
+    Raises:
+        ConfigError: missing file, not a mapping, an unknown key or a value out of range.
+    """
+    content = {} if path is None else _read(path)
+    content.update({key: value for key, value in overrides.items() if value is not None})
+    try:
+        return Settings(**content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(first["msg"], value=first["input"], subject=where) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError("a configuration must be YAML", value=error, subject=path) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError("a configuration must map names to values", subject=path)
+    return content

@@ -1,0 +1,132 @@
+"""The body of an upload, streamed to a file: never in memory, never longer than allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import Request
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from fibromorph.serving.service.problems import Refusal
+
+RAW_TYPES = (
+    "application/octet-stream",
+    "application/gzip",
+    "application/x-gzip",
+    "application/zip",
+    "application/x-zip-compressed",
+    "application/dicom",
+    "application/x-nifti",
+)
+FORM_TYPE = "multipart/form-data"
+WRITE_AT = 1 << 20
+
+
+def body_of(request: Request) -> AsyncIterator[bytes]:
+    """The bytes of the scan that a request carries.
+
+    Raises:
+        Refusal: 415, the body is of another type.
+    """
+    header = request.headers.get("content-type", RAW_TYPES[0])
+    kind, options = parse_options_header(header)
+    media_type = kind.decode("latin-1")
+    if media_type in RAW_TYPES:
+        return request.stream()
+    if media_type == FORM_TYPE and options.get(b"boundary"):
+        return _FirstFile(options[b"boundary"]).of(request.stream())
+    rule = f"the body must be the scan itself ({RAW_TYPES[0]}), or {FORM_TYPE} with one file"
+    raise Refusal(415, rule, value=media_type[:100], subject="Content-Type")
+
+
+def check_length(request: Request, limit: int) -> int:
+    """The length that a request announces, 0 if it does not.
+
+    Raises:
+        Refusal: 413, it is more than `limit` bytes.
+    """
+    length = request.headers.get("content-length", "0")
+    announced = int(length) if length.isdecimal() else 0
+    if announced > limit:
+        raise _too_large(limit)
+    return announced
+
+
+async def receive(body: AsyncIterator[bytes], path: Path, limit: int) -> str:
+    """Write a body to a file.
+
+    Returns:
+        Hexadecimal SHA-256 of its bytes.
+
+    Raises:
+        Refusal: 413, longer than `limit` bytes; 422, empty.
+        OSError: the disk is full.
+    """
+    digest, size, held = hashlib.sha256(), 0, bytearray()
+    with path.open("wb") as file:
+        async for chunk in body:
+            size += len(chunk)
+            if size > limit:
+                raise _too_large(limit)
+            digest.update(chunk)
+            held += chunk
+            if len(held) >= WRITE_AT:
+                await asyncio.to_thread(file.write, bytes(held))
+                held.clear()
+        file.write(held)
+    if size == 0:
+        raise Refusal(422, "the body must hold a scan", value="0 bytes", subject="body")
+    return digest.hexdigest()
+
+
+class _FirstFile:
+    """The content of the first file in a multipart form, as it arrives."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._pieces: list[bytes] = []
+        self._header = b""
+        self._wanted = self._found = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_value": self._on_header,
+                "on_part_data": self._on_data,
+                "on_part_end": self._end,
+            },
+        )
+
+    async def of(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The file's bytes out of a form's."""
+        try:
+            async for chunk in stream:
+                self._parser.write(chunk)
+                for piece in self._pieces:
+                    yield piece
+                self._pieces.clear()
+            self._parser.finalize()
+        except MultipartParseError as error:
+            raise Refusal(422, "the form must be intact", subject="body") from error
+
+    def _begin(self) -> None:
+        self._header = b""
+
+    def _on_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+        self._wanted = not self._found and b"filename" in self._header
+
+    def _on_data(self, data: bytes, start: int, end: int) -> None:
+        if self._wanted:
+            self._pieces.append(data[start:end])
+
+    def _end(self) -> None:
+        self._found |= self._wanted
+        self._wanted = False
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, f"an upload may have at most {limit} bytes", subject="body")

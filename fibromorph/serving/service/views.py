@@ -1,0 +1,62 @@
+"""What the page shows of a result: a picture, a background image, and where each region lies."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fibromorph.grid import Grid
+from fibromorph.labels import LabelTable
+from fibromorph.postprocessing.pictures import mosaic_png
+from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.serving.pipeline import Segmented
+
+PREVIEW, IMAGE, PLACES = "preview.png", "brain.nii.gz", "places.json"
+MARGIN_MM = 4.0
+GZIP_LEVEL = 2
+
+
+def write_views(result: Segmented, folder: Path) -> None:
+    """Write `preview.png`, `brain.nii.gz` (no face in it) and `places.json`."""
+    grid, labels = result.conformed.grid, result.labels
+    picture = mosaic_png(result.conformed.intensities, labels, grid, result.table)
+    (folder / PREVIEW).write_bytes(picture)
+    image = brain_image(result.conformed.intensities, labels, grid)
+    content = gzip.compress(image.to_bytes(), GZIP_LEVEL, mtime=0)
+    (folder / IMAGE).write_bytes(content)
+    write_whole(folder / PLACES, json.dumps(places_mm(labels, grid, result.table)))
+
+
+def brain_image(
+    intensities: NDArray[np.float32], labels: NDArray[np.uint8], grid: Grid
+) -> nib.Nifti1Image:
+    """Intensities as uint8 within 4 mm of the brain, 0 elsewhere: nobody can be recognised."""
+    steps = max(1, round(MARGIN_MM / min(grid.spacing_mm)))
+    brain = ndimage.binary_dilation(labels > 0, iterations=steps)
+    seen = intensities[brain] if brain.any() else intensities.ravel()
+    low, high = np.percentile(seen[::7], (1, 99.8))
+    scaled = np.clip((intensities - low) / max(high - low, 1e-6), 0, 1) * 254 + 1
+    image = nib.Nifti1Image(np.where(brain, scaled, 0).astype(np.uint8), grid.affine_ijk_to_ras)
+    image.header.set_xyzt_units("mm")
+    return image
+
+
+def places_mm(labels: NDArray[np.uint8], grid: Grid, table: LabelTable) -> dict[str, list[float]]:
+    """Label id -> RAS mm of the region's voxel that is nearest to its centre of mass."""
+    boxes = ndimage.find_objects(labels)
+    found = {}
+    for label_id in table.ids:
+        box = boxes[label_id - 1] if label_id <= len(boxes) else None
+        if box is not None:
+            inside = np.argwhere(labels[box] == label_id)
+            middle = np.abs(inside - inside.mean(axis=0)).sum(axis=1).argmin()
+            voxel = inside[middle] + [side.start for side in box]
+            place = (grid.affine_ijk_to_ras @ [*voxel, 1.0])[:3]
+            found[str(label_id)] = [round(float(x), 1) for x in place]
+    return found

@@ -1,0 +1,182 @@
+"""What a Dask worker runs: one scan or study, into a folder of its own.
+
+Worker and service share nothing but the store's folder and Dask's messages. A worker runs one job
+at a time, in its one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from distributed import get_worker
+
+from fibromorph.errors import FibromorphError, ScanError
+from fibromorph.manifest import open_bundle
+from fibromorph.serving.engine import Engine
+from fibromorph.serving.outputs import write_outputs
+from fibromorph.serving.pipeline import segment_scan
+from fibromorph.serving.service.clean import read_clean
+from fibromorph.serving.service.phantom import phantom_scan
+from fibromorph.serving.service.problems import (
+    FULL_DISK_RULE,
+    Problem,
+    is_full_disk,
+    plain_problem,
+    problem_of,
+)
+from fibromorph.serving.service.views import IMAGE, PLACES, PREVIEW, write_views
+
+TOPIC = "fibromorph-progress"
+FILES = {
+    "dseg": "segmentation.nii.gz",
+    "volumes": "volumes.tsv",
+    "report": "report.html",
+    "provenance": "provenance.json",
+    "preview": PREVIEW,
+    "image": IMAGE,
+    "places": PLACES,
+}
+ENGINES_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Order:
+    """One attempt at a job.
+
+    Attributes:
+        kind: 'scan' or 'study'.
+        job_id, attempt: which.
+        input, work: folders: to read from, to write to.
+        cancel_flag: the job is to stop when this file appears in `work`.
+        seconds: after which the worker ends itself, and the job with it.
+        memory: bytes of private memory that the worker may hold.
+        model: folder of the bundle.
+        device, threads: see `Engine`.
+        name: the scan's, in its report.
+        request: of a study.
+    """
+
+    kind: str
+    job_id: str
+    attempt: int
+    input: str
+    work: str
+    cancel_flag: str
+    seconds: float
+    memory: int
+    model: str = ""
+    device: str = "auto"
+    threads: int = 0
+    name: str = "scan"
+    request: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended: done unless there is a reason."""
+
+    detail: dict[str, Any] = field(default_factory=dict)
+    reason: str | None = None
+    problem: Problem | None = None
+
+
+class Cancelled(Exception):
+    """Someone asked for the job to stop."""
+
+
+def carry_out(order: Order) -> Outcome:
+    """Segment the order's scan and write its files into the order's work folder."""
+    return attempt(order, _segment)
+
+
+def attempt(order: Order, job: Callable[[Order], dict[str, Any]]) -> Outcome:
+    """Run a job within its limits; what a user is to know comes back, anything else is raised."""
+    try:
+        with _within_limits(order):
+            Path(order.work).mkdir(exist_ok=True)
+            return Outcome(job(order))
+    except Cancelled:
+        return Outcome(reason="cancelled")
+    except FibromorphError as error:
+        return Outcome(reason=type(error).__name__, problem=problem_of(error))
+    except MemoryError:
+        rule = f"a job must fit into {order.memory >> 20} MiB of memory"
+        return Outcome(reason="memory", problem=plain_problem(422, rule))
+    except OSError as error:
+        if not is_full_disk(error):
+            raise
+        return Outcome(reason="disk_full", problem=plain_problem(507, FULL_DISK_RULE))
+
+
+def warm_up(model: str, device: str, threads: int) -> float:
+    """Load a bundle and run the phantom through the whole chain; returns the seconds it took."""
+    started = time.perf_counter()
+    engine = engine_of(model, device, threads)
+    scan = phantom_scan()
+    try:
+        segment_scan(scan, engine)
+    except ScanError:
+        # A network need not see a brain in a phantom, but it must answer.
+        engine.segment(scan.data[:64, :64, :64])
+    return time.perf_counter() - started
+
+
+@lru_cache(maxsize=ENGINES_KEPT)
+def engine_of(model: str, device: str, threads: int) -> Engine:
+    """A loaded bundle; folders of the store never change, so neither does what is loaded."""
+    return Engine(open_bundle(Path(model)), device, threads)
+
+
+def tell(order: Order, stage: str) -> None:
+    """Tell the service which stage begins, unless the job is to stop here.
+
+    Raises:
+        Cancelled: the flag is up.
+    """
+    if Path(order.work, order.cancel_flag).exists():
+        raise Cancelled
+    worker = get_worker()
+    message = {"job_id": order.job_id, "attempt": order.attempt, "stage": stage}
+    worker.log_event(TOPIC, {**message, "worker": worker.address, "pid": os.getpid()})
+
+
+def _segment(order: Order) -> dict[str, Any]:
+    tell(order, "load")
+    engine = engine_of(order.model, order.device, order.threads)
+    scan = read_clean(Path(order.input), order.name)
+    result = segment_scan(scan, engine, lambda stage: tell(order, stage))
+    tell(order, "write")
+    started = time.perf_counter()
+    folder = Path(order.work)
+    for kind, path in write_outputs(result, folder, order.name).items():
+        path.rename(folder / FILES[kind])
+    write_views(result, folder)
+    seconds = {step.name: step.seconds or 0.0 for step in result.steps}
+    seconds["write"] = time.perf_counter() - started
+    tell(order, "publish")
+    return {"seconds": seconds, "engine": result.engine, "quality": result.quality.verdict}
+
+
+@contextmanager
+def _within_limits(order: Order) -> Iterator[None]:
+    """Memory runs out as an exception; time runs out as the end of this process.
+
+    The alarm's default action needs no interpreter: it ends a worker that hangs in a library.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (order.memory, hard))
+    signal.setitimer(signal.ITIMER_REAL, order.seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
