@@ -64,7 +64,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler, tls://HOST:PORT")
     for what in ("ca", "cert", "key"):
-        group.add_argument(f"--tls-{what}", type=Path, metavar="PEM", help=argparse.SUPPRESS)
+        group.add_argument(f"--tls-{what}", type=Path, metavar="PEM", help="of this client")
     group.add_argument("--stale-after", type=float, default=180.0, metavar="S", help=STALE_HELP)
 
 
@@ -80,6 +80,7 @@ def _participant(options: argparse.Namespace) -> int:
 
     from fibromorph.serving.cohort.participant import plan_cohort, print_plan, run_participants
 
+    _refuse_both(options)
     plan, settings = plan_cohort(_cohort(options))
     executor = _executor(options, settings)
     # Every line of a plan of 100 000 scans would bury its sum; --dry-run shows them all.
@@ -101,6 +102,12 @@ def _executor(options: argparse.Namespace, settings: Settings) -> AbstractContex
 
     tls = Tls(options.tls_ca, options.tls_cert, options.tls_key)
     return Cluster(settings, options.scheduler, tls)
+
+
+def _refuse_both(options: argparse.Namespace) -> None:
+    if options.scheduler is not None and options.workers != 1:
+        rule = "a Dask scheduler has workers of its own: leave --workers out"
+        raise ConfigError(rule, value=options.workers, subject="--scheduler")
 
 
 def _cohort(options: argparse.Namespace) -> Cohort:

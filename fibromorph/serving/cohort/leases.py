@@ -116,12 +116,12 @@ class Leases:
             place.rename(grave)
         except OSError:
             return False
-        if _owner(grave).get("token") != judged:
+        fresh = _owner(grave).get("token") != judged
+        if fresh:
             with suppress(OSError):
                 grave.rename(place)
-            return False
         shutil.rmtree(grave, ignore_errors=True)
-        return True
+        return not fresh
 
     def _server_now(self) -> float:
         probe = self.folder / f".now.{uuid.uuid4().hex}"

@@ -7,9 +7,11 @@ and the locks of a queue cannot die with one.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -23,6 +25,12 @@ from fibromorph.serving.engine import available_cpus
 
 ATTEMPTS = 2
 """A scan whose worker was killed is tried once more: the kernel may have been short of memory."""
+
+BLAS_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Set to 1 in workers, as Dask does: theirs are the engine's threads, and sums do not depend on
+how many cores a machine has."""
+
+MakeWorker = Callable[[Settings], Worker]
 
 
 @dataclass(eq=False)
@@ -40,12 +48,14 @@ class Pool:
     Args:
         settings: of every worker; `threads` 0 divides the CPUs among them.
         workers: 1 or more.
+        make_worker: called once in every process.
     """
 
-    def __init__(self, settings: Settings, workers: int) -> None:
+    def __init__(self, settings: Settings, workers: int, make_worker: MakeWorker = Worker) -> None:
         threads = settings.threads or max(1, available_cpus() // workers)
         self.settings = replace(settings, threads=threads)
         self.workers = workers
+        self._make_worker = make_worker
         self._members: list[_Member] = []
         self._attempts: dict[ScanTask, int] = {}
 
@@ -89,7 +99,7 @@ class Pool:
         """Give every worker one task to compute and one for each of its readers."""
         wanted = min(self.workers, len(todo) + sum(bool(m.tasks) for m in self._members))
         while len(self._members) < wanted:
-            self._members.append(_start(self.settings))
+            self._members.append(_start(self.settings, self._make_worker))
         for depth in range(1 + self.settings.readers):
             for member in self._members:
                 if todo and len(member.tasks) <= depth:
@@ -124,11 +134,12 @@ class Pool:
             todo.append(victim)
 
 
-def _start(settings: Settings) -> _Member:
+def _start(settings: Settings, make_worker: MakeWorker) -> _Member:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_main, args=(settings, there), daemon=True)
-    process.start()
+    process = context.Process(target=_main, args=(settings, make_worker, there), daemon=True)
+    with _environment(dict.fromkeys(BLAS_THREADS, "1")):
+        process.start()
     there.close()
     return _Member(process, here)
 
@@ -140,12 +151,27 @@ def _send(member: _Member, task: ScanTask | None) -> None:
         return  # it is dead: `_hear` finds out, and knows what it had
 
 
-def _main(settings: Settings, pipe: Connection) -> None:
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Variables for a process that is started meanwhile; this one gets its own back."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _main(settings: Settings, make_worker: MakeWorker, pipe: Connection) -> None:
     # Ctrl-C goes to the whole group: the parent decides, and ends its workers by SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        worker = Worker(settings)
+        worker = make_worker(settings)
     except FibromorphError as error:
         pipe.send(error)
         return

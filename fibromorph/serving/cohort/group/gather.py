@@ -94,7 +94,8 @@ def gather(store: Store) -> Cohort:
         for column, name in enumerate(regions):
             values[:, row, column] = table.get(name, (np.nan,) * 3)
     models = sorted({_model(record["recipe"]) for record in records})
-    return Cohort(tuple(tasks), regions, *values, tuple(quality), tuple(models))
+    soft, hard, sd = values
+    return Cohort(tuple(tasks), regions, soft, hard, sd, tuple(quality), tuple(models))
 
 
 def _numbers(rows: Sequence[VolumeRow]) -> dict[str, tuple[float, float, float]]:

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from fibromorph.serving.cohort.leases import OWNER, Leases
+
+
+def age(place: Path, seconds: float) -> None:
+    """Make a lease look as if its owner had been silent."""
+    then = time.time() - seconds
+    os.utime(place / OWNER, (then, then))
+
+
+def elsewhere(place: Path) -> None:
+    """Make a lease look as if another machine held it."""
+    owner = json.loads((place / OWNER).read_text())
+    (place / OWNER).write_text(json.dumps({**owner, "machine": "another"}))
+
+
+def test_one_holder_at_a_time(tmp_path: Path) -> None:
+    leases = Leases(tmp_path / "leases")
+    with leases.hold("scan") as mine:
+        assert mine is not None
+        assert mine.holds()
+        with leases.hold("scan") as second:
+            assert second is None
+        with leases.hold("other") as other:
+            assert other is not None
+    assert list((tmp_path / "leases").iterdir()) == []
+
+
+def test_many_at_once_make_one_holder(tmp_path: Path) -> None:
+    leases = Leases(tmp_path)
+    with ThreadPoolExecutor(16) as pool:
+        taken = list(pool.map(lambda _: leases.take("scan"), range(64)))
+    assert sum(lease is not None for lease in taken) == 1
+
+
+def test_a_silent_holder_is_replaced_and_notices(tmp_path: Path) -> None:
+    leases = Leases(tmp_path, stale_s=5.0)
+    old = leases.take("scan")
+    assert old is not None
+    elsewhere(tmp_path / "scan")
+    age(tmp_path / "scan", 4.0)
+    assert leases.take("scan") is None
+    age(tmp_path / "scan", 6.0)
+    new = leases.take("scan")
+    assert new is not None
+    assert not old.holds()
+    old.release()
+    assert new.holds()
+
+
+def test_many_at_once_replace_a_silent_holder_once(tmp_path: Path) -> None:
+    leases = Leases(tmp_path, stale_s=5.0)
+    assert leases.take("scan") is not None
+    elsewhere(tmp_path / "scan")
+    age(tmp_path / "scan", 60.0)
+    with ThreadPoolExecutor(16) as pool:
+        taken = list(pool.map(lambda _: leases.take("scan"), range(64)))
+    assert sum(lease is not None for lease in taken) == 1
+
+
+def test_a_holder_that_is_alive_keeps_its_lease(tmp_path: Path) -> None:
+    leases = Leases(tmp_path, stale_s=0.6)
+    with leases.hold("scan") as mine:
+        assert mine is not None
+        elsewhere(tmp_path / "scan")
+        time.sleep(1.5)
+        assert leases.take("scan") is None
+        assert mine.holds()
+
+
+def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path;"
+        "from fibromorph.serving.cohort.leases import Leases;"
+        "assert Leases(Path(sys.argv[1])).take('scan'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert (tmp_path / "scan").is_dir()
+    assert Leases(tmp_path).take("scan") is not None
+
+
+def test_a_lease_whose_maker_died_before_signing_it_becomes_free(tmp_path: Path) -> None:
+    (tmp_path / "scan").mkdir()
+    leases = Leases(tmp_path, stale_s=5.0)
+    assert leases.take("scan") is None
+    then = time.time() - 6
+    os.utime(tmp_path / "scan", (then, then))
+    assert leases.take("scan") is not None
