@@ -85,7 +85,7 @@ def percentage_bend(x: Floats, y: Floats) -> float:
 def _bent(values: Floats) -> Floats:
     median = np.median(values)
     distances = np.sort(np.abs(values - median))
-    reach = distances[int((1 - BEND) * len(values) + 0.5) - 1]
+    reach = distances[int((1 - BEND) * len(values)) - 1]
     standard = (values - median) / reach
     low, high = (standard < -1).sum(), (standard > 1).sum()
     inside = values[np.abs(standard) <= 1].sum()
