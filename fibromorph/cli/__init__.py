@@ -1,0 +1,86 @@
+"""The command line: one module a group of commands, none of which imports anything heavy.
+
+Every import that costs time is made by the handler that needs it, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import fibromorph
+from fibromorph.cli import bundles, cohort, scans, service, statistics, synth, training
+from fibromorph.cli.parts import WRONG_CALL
+from fibromorph.errors import FibromorphError, MissingExtraError
+
+GROUPS = (scans, cohort, statistics, synth, service, bundles, training)
+"""In the order in which `--help` lists their commands."""
+
+EXTRA_OF = {
+    "torch": "train",
+    "monai": "train",
+    "pytorch_lightning": "train",
+    "mlflow": "train",
+    "torchio": "train",
+    "onnx": "train",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "pydantic_settings": "serve",
+    "sqlalchemy": "serve",
+    "alembic": "serve",
+    "structlog": "serve",
+    "limits": "serve",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
+    "jwt": "serve",
+    "httpx": "serve",
+    "psycopg": "postgres",
+    "nilearn": "demo",
+    "distributed": "cluster",
+}
+"""Package -> the extra that brings it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 = done; 1 = some scans of several failed, the rest is written; 2 = the call or its input
+        is wrong, and one line on stderr says which rule, which value, which file.
+    """
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not options.passes_on:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    try:
+        return int(options.handler(options))
+    except FibromorphError as error:
+        return _complain(error)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRA_OF:
+            raise
+        return _complain(MissingExtraError(EXTRA_OF[package], package))
+    except KeyboardInterrupt:
+        print("fibromorph: stopped", file=sys.stderr)
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="fibromorph",
+        description="From a T1-weighted scan to regional brain volumes, with their uncertainty.",
+    )
+    parser.add_argument("--version", action="version", version=fibromorph.__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for group in GROUPS:
+        group.add_commands(commands)
+    return parser
+
+
+def _complain(error: FibromorphError) -> int:
+    print(f"fibromorph: {error}", file=sys.stderr)
+    return WRONG_CALL
