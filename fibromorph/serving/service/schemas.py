@@ -86,6 +86,7 @@ class Region(BaseModel):
     sd_ml: float | None = Field(examples=[0.11])
     confidence: float | None = Field(examples=[0.94])
     centre_mm: list[float] | None = Field(None, description="RAS, a voxel of the region.")
+    colour: list[int] | None = Field(None, examples=[[0, 118, 14]])
 
 
 class Volumes(BaseModel):
@@ -145,8 +146,8 @@ def model_card(model: Model, *, is_default: bool) -> ModelCard:
 
 
 def region_of(row: VolumeRow, places: dict[str, Any]) -> Region:
-    """A row of the table, with its place."""
-    return Region(**vars(row), centre_mm=places.get(str(row.region_id)))
+    """A row of the table, with its place and colour."""
+    return Region(**vars(row), **places.get(str(row.region_id), {}))
 
 
 def when(seconds: float | None) -> datetime | None:

@@ -30,7 +30,7 @@ def write_views(result: Segmented, folder: Path) -> None:
     image = brain_image(result.conformed.intensities, labels, grid)
     content = gzip.compress(image.to_bytes(), GZIP_LEVEL, mtime=0)
     (folder / IMAGE).write_bytes(content)
-    write_whole(folder / PLACES, json.dumps(places_mm(labels, grid, result.table)))
+    write_whole(folder / PLACES, json.dumps(places(labels, grid, result.table)))
 
 
 def brain_image(
@@ -47,16 +47,23 @@ def brain_image(
     return image
 
 
-def places_mm(labels: NDArray[np.uint8], grid: Grid, table: LabelTable) -> dict[str, list[float]]:
-    """Label id -> RAS mm of the region's voxel that is nearest to its centre of mass."""
-    boxes = ndimage.find_objects(labels)
+def places(
+    labels: NDArray[np.uint8], grid: Grid, table: LabelTable
+) -> dict[str, dict[str, list[float]]]:
+    """Label id -> `colour`, and `centre_mm`: RAS of its voxel nearest to its centre of mass."""
+    boxes = ndimage.find_objects(labels, max_label=max(table.ids))
     found = {}
-    for label_id in table.ids:
-        box = boxes[label_id - 1] if label_id <= len(boxes) else None
+    for label in table:
+        box = boxes[label.id - 1]
+        place: dict[str, list[float]] = {"colour": list(label.colour)}
         if box is not None:
-            inside = np.argwhere(labels[box] == label_id)
-            middle = np.abs(inside - inside.mean(axis=0)).sum(axis=1).argmin()
-            voxel = inside[middle] + [side.start for side in box]
-            place = (grid.affine_ijk_to_ras @ [*voxel, 1.0])[:3]
-            found[str(label_id)] = [round(float(x), 1) for x in place]
+            place["centre_mm"] = _centre_mm(labels[box] == label.id, box, grid)
+        found[str(label.id)] = place
     return found
+
+
+def _centre_mm(region: NDArray[np.bool_], box: tuple[slice, ...], grid: Grid) -> list[float]:
+    inside = np.argwhere(region)
+    middle = np.abs(inside - inside.mean(axis=0)).sum(axis=1).argmin()
+    voxel = inside[middle] + [side.start for side in box]
+    return [round(float(x), 1) for x in (grid.affine_ijk_to_ras @ [*voxel, 1.0])[:3]]

@@ -1,0 +1,215 @@
+// The page: send a scan, watch it, look at it.
+
+import { Problem, blob, events, json, send, setKey } from "/page/api.js";
+import * as table from "/page/table.js";
+import * as viewer from "/page/viewer.js";
+
+const $ = (id) => document.getElementById(id);
+const STAGES = ["load", "conform", "network", "components", "own grid", "volumes", "write"];
+const DOWNLOADS = [
+  ["volumes", "Volumes (TSV)", "_volumes.tsv", "text/tab-separated-values"],
+  ["segmentation", "Segmentation (NIfTI)", "_dseg.nii.gz"],
+  ["report", "Report (HTML)", "_report.html"],
+  ["provenance", "Provenance (JSON)", ".json"],
+  ["preview", "Picture (PNG)", "_preview.png"],
+];
+const LOOK_AGAIN_MS = 5000;
+const NAMES = "fibromorph-names";
+
+let chosen = null;
+let watching = new AbortController();
+
+// What a file was called stays in this browser: the service never learns it.
+const names = () => JSON.parse(localStorage.getItem(NAMES) || "{}");
+const nameOf = (job) => job.label || names()[job.id] || `scan ${job.id.slice(0, 8)}`;
+
+function remember(job, name) {
+  localStorage.setItem(NAMES, JSON.stringify({ ...names(), [job.id]: name }));
+}
+
+function complain(element, error) {
+  element.hidden = !error;
+  element.textContent = error ? error.message || String(error) : "";
+  if (error instanceof Problem && error.status === 401) askForKey();
+}
+
+function askForKey() {
+  $("key-button").hidden = false;
+  if (!$("key-dialog").open) $("key-dialog").showModal();
+}
+
+async function upload(file) {
+  const query = new URLSearchParams({ label: $("label").value, model: $("model").value });
+  complain($("upload-problem"), null);
+  $("sending").hidden = false;
+  try {
+    const job = await send(`/v1/scans?${query}`, file, (share) => { $("sending").value = 100 * share; });
+    remember(job, file.name);
+    await refresh();
+    choose(job);
+  } catch (error) {
+    complain($("upload-problem"), error);
+  } finally {
+    $("sending").hidden = true;
+    $("file").value = "";
+  }
+}
+
+async function refresh() {
+  try {
+    const { jobs } = await json("/v1/jobs");
+    $("no-jobs").hidden = jobs.length > 0;
+    $("jobs").replaceChildren(...jobs.map(entry));
+    $("status").textContent = "";
+  } catch (error) {
+    if (error instanceof Problem) complain($("status"), error);
+    else $("status").textContent = "The service cannot be reached.";
+    $("status").hidden = false;
+  }
+}
+
+function entry(job) {
+  const item = document.createElement("li");
+  const button = document.createElement("button");
+  const name = Object.assign(document.createElement("span"), { className: "name", textContent: nameOf(job) });
+  const state = Object.assign(document.createElement("span"), { className: `state ${job.state}` });
+  const time = document.createElement("time");
+  state.textContent = job.state === "running" ? `${job.percent} %` : job.state;
+  time.dateTime = job.created_at;
+  time.textContent = new Date(job.created_at).toLocaleString();
+  button.type = "button";
+  button.dataset.id = job.id;
+  button.ariaCurrent = String(job.id === chosen?.id);
+  button.append(name, state, time);
+  button.onclick = () => choose(job);
+  item.append(button);
+  item.dataset.id = job.id;
+  return item;
+}
+
+async function choose(job) {
+  chosen = job;
+  watching.abort();
+  watching = new AbortController();
+  history.replaceState(null, "", `#${job.id}`);
+  $("result").hidden = true;
+  for (const button of $("jobs").querySelectorAll("button")) button.ariaCurrent = String(button.dataset.id === job.id);
+  draw(job);
+  try {
+    for await (const now of events(`/v1/jobs/${job.id}/events`, watching.signal)) draw(now);
+    if (chosen.id === job.id && chosen.state === "done") await showResult(chosen);
+    refresh();
+  } catch (error) {
+    if (error.name !== "AbortError") complain($("job-problem"), error);
+  }
+}
+
+function draw(job) {
+  chosen = job;
+  $("nothing").hidden = true;
+  $("job").hidden = false;
+  $("job-name").textContent = nameOf(job);
+  $("job-facts").textContent = facts(job);
+  $("end").textContent = ["queued", "running"].includes(job.state) ? "Cancel" : "Delete";
+  $("end").disabled = job.cancel_requested && job.state === "running";
+  complain($("job-problem"), job.problem && { message: job.problem.detail });
+  drawStages(job);
+  $("jobs").querySelector(`li[data-id="${job.id}"]`)?.replaceWith(entry(job));
+}
+
+function facts(job) {
+  const model = `${job.model.name} ${job.model.version}`;
+  if (job.state === "queued") return `waiting, ${job.queue_position} before it · ${model}`;
+  if (job.state === "running") return `${job.stage ?? "starting"}, ${job.percent} % · ${model}`;
+  const seconds = Object.values(job.seconds).reduce((sum, value) => sum + value, 0);
+  const took = seconds ? ` in ${seconds.toFixed(1)} s` : "";
+  return `${job.state}${took}${job.quality ? `, quality ${job.quality}` : ""} · ${model}`;
+}
+
+function drawStages(job) {
+  const at = job.state === "done" ? STAGES.length : STAGES.indexOf(job.stage);
+  $("stages").hidden = ["failed", "cancelled"].includes(job.state);
+  $("stages").replaceChildren(...STAGES.map((stage, index) => {
+    const item = document.createElement("li");
+    item.textContent = stage;
+    item.className = index < at ? "past" : index === at ? "now" : "";
+    if (index === at) item.ariaCurrent = "step";
+    return item;
+  }));
+}
+
+async function showResult(job) {
+  const root = `/v1/jobs/${job.id}`;
+  const { regions } = await json(`${root}/volumes`, { headers: { Accept: "application/json" } });
+  const byId = new Map(regions.map((region) => [region.region_id, region]));
+  $("result").hidden = false;
+  $("report-box").open = false;
+  $("downloads").replaceChildren(...DOWNLOADS.map((download) => button(job, download)));
+  const said = (region) => `${region.name.replaceAll("-", " ")}: ${region.volume_ml?.toFixed(2) ?? "n/a"} ml`;
+  table.show(regions, (region) => {
+    viewer.goTo(region.centre_mm);
+    table.mark(region.region_id);
+    $("place").textContent = said(region);
+  });
+  await viewer.show(root, [...regions], Number($("opacity").value), (mm, id) => {
+    const region = byId.get(Math.round(id || 0));
+    const where = Array.from(mm).slice(0, 3).map((x) => x.toFixed(0)).join(" ");
+    $("place").textContent = `${where} mm${region ? ` · ${said(region)}` : ""}`;
+    if (region) table.mark(region.region_id);
+  });
+}
+
+function button(job, [kind, text, suffix, accept]) {
+  const element = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+  element.onclick = async () => {
+    const content = await blob(`/v1/jobs/${job.id}/${kind}`, accept && { headers: { Accept: accept } });
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(content);
+    link.download = `${job.label || "scan"}${suffix}`;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+  return element;
+}
+
+async function end() {
+  const job = chosen;
+  await json(`/v1/jobs/${job.id}`, { method: "DELETE" });
+  if (!["queued", "running"].includes(job.state)) {
+    $("job").hidden = true;
+    $("nothing").hidden = false;
+  }
+  refresh();
+}
+
+async function begin() {
+  try {
+    const { models } = await json("/v1/models");
+    $("model").replaceChildren(...models.map((model) =>
+      new Option(`${model.name} ${model.version}`, model.name, model.is_default, model.is_default)));
+  } catch (error) {
+    complain($("upload-problem"), error);
+  }
+  await refresh();
+  const wanted = location.hash.slice(1);
+  if (/^[0-9a-f]{32}$/.test(wanted)) json(`/v1/jobs/${wanted}`).then(choose, () => {});
+}
+
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault();
+    $("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files.length) upload(event.dataTransfer.files[0]);
+  });
+}
+$("file").onchange = () => upload($("file").files[0]);
+$("upload").onsubmit = (event) => event.preventDefault();
+$("end").onclick = () => end().catch((error) => complain($("job-problem"), error));
+$("opacity").oninput = () => viewer.setOpacity(Number($("opacity").value));
+$("key-button").onclick = () => $("key-dialog").showModal();
+$("key-dialog").onclose = () => { setKey($("key").value); begin(); };
+$("report-box").ontoggle = async () => {
+  if ($("report-box").open) $("report").srcdoc = await (await blob(`/v1/jobs/${chosen.id}/report`)).text();
+};
+setInterval(() => document.hidden || refresh(), LOOK_AGAIN_MS);
+begin();

@@ -1,0 +1,81 @@
+// Slices with the segmentation over them: NiiVue where it was built in, else the server's picture.
+
+import { blob, buffer } from "/page/api.js";
+
+const canvas = document.getElementById("canvas");
+const box = document.getElementById("canvas-box");
+const preview = document.getElementById("preview");
+const overlayControl = document.getElementById("opacity-label");
+const STEPS = {
+  ArrowLeft: [-1, 0, 0], ArrowRight: [1, 0, 0], ArrowUp: [0, 1, 0], ArrowDown: [0, -1, 0],
+  PageUp: [0, 0, 1], PageDown: [0, 0, -1],
+};
+
+let viewer = null;
+let onPlace = () => {};
+
+async function start() {
+  if (viewer) return viewer;
+  const { Niivue, SLICE_TYPE } = await import("/static/niivue.js");
+  viewer = new Niivue({ crosshairColor: [1, 0.85, 0.2, 0.9], backColor: [0, 0, 0, 1], isColorbar: false, dragAndDropEnabled: false });
+  await viewer.attachToCanvas(canvas);
+  viewer.setSliceType(SLICE_TYPE.MULTIPLANAR);
+  viewer.onLocationChange = (place) => onPlace(place.mm, place.values?.[1]?.value);
+  canvas.addEventListener("keydown", step);
+  return viewer;
+}
+
+function step(event) {
+  const move = STEPS[event.key];
+  if (!move) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  viewer.moveCrosshairInVox(...move);
+}
+
+// A colour table as NiiVue wants it: columns by id, transparent where there is no region.
+function colours(regions) {
+  const known = regions.filter((region) => region.colour);
+  const table = { R: [0], G: [0], B: [0], A: [0], I: [0], labels: ["background"] };
+  for (const { region_id: id, colour, name } of known.sort((a, b) => a.region_id - b.region_id)) {
+    table.R.push(colour[0]); table.G.push(colour[1]); table.B.push(colour[2]);
+    table.A.push(255); table.I.push(id); table.labels.push(name);
+  }
+  return table;
+}
+
+async function showPicture(root) {
+  box.hidden = overlayControl.hidden = true;
+  preview.hidden = false;
+  preview.src = URL.createObjectURL(await blob(`${root}/preview`));
+}
+
+export async function show(root, regions, opacity, placeChanged) {
+  onPlace = placeChanged;
+  try {
+    box.hidden = overlayControl.hidden = false;
+    preview.hidden = true;
+    const nv = await start();
+    for (const volume of [...nv.volumes]) nv.removeVolume(volume);
+    await nv.loadFromArrayBuffer(await buffer(`${root}/brain`), "brain.nii.gz");
+    await nv.loadFromArrayBuffer(await buffer(`${root}/segmentation`), "labels.nii.gz");
+    nv.volumes[1].setColormapLabel(colours(regions));
+    nv.setOpacity(1, opacity);
+    nv.updateGLVolume();
+    canvas.dataset.ready = "yes";
+  } catch (error) {
+    console.info("the interactive viewer is not available:", error.message);
+    await showPicture(root);
+  }
+}
+
+export function goTo(mm) {
+  if (!viewer || box.hidden) return;
+  viewer.scene.crosshairPos = viewer.mm2frac(mm);
+  viewer.createOnLocationChange();
+  viewer.drawScene();
+}
+
+export function setOpacity(value) {
+  if (viewer?.volumes.length > 1) viewer.setOpacity(1, value);
+}

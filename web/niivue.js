@@ -1,0 +1,1 @@
+export { Niivue, SLICE_TYPE } from "@niivue/niivue";
