@@ -92,6 +92,11 @@ CHRONIC_PAIN: tuple[Measure, ...] = (
 BY_NAME = {measure.name: measure for measure in CHRONIC_PAIN}
 
 
+def score_title(name: str) -> str:
+    """What a report calls a score: the contract's title, or the design's name in plain words."""
+    return BY_NAME[name].title if name in BY_NAME else name.replace("_", " ")
+
+
 def measure_called(column: str) -> Measure | None:
     """The measure that a study's column looks like, or None."""
     name = column.strip()

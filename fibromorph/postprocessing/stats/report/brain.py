@@ -1,0 +1,116 @@
+"""Regions painted on a template brain, in the colour of their effect."""
+
+from __future__ import annotations
+
+import importlib.util
+from base64 import b64encode
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from io import BytesIO
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fibromorph.errors import LabelError
+from fibromorph.labels import TABLES
+
+TEMPLATE = "template_dseg.nii.gz"
+"""nilearn's MNI152 template segmented by t1-open, every second voxel."""
+AXIAL_MM = (-20, -8, 0, 8, 18, 40)
+CORONAL_MM = (-60, -28, -14, -4, 8, 16)
+
+
+@dataclass(frozen=True)
+class PaintedBrain:
+    """The picture, and what it could not show.
+
+    Attributes:
+        png_base64: of the picture; '' where it could not be painted.
+        not_drawn: regions that the template has no shape of.
+        reason: why there is no picture, as a sentence; '' if there is one.
+    """
+
+    png_base64: str
+    not_drawn: tuple[str, ...]
+    reason: str = ""
+
+
+def paint(groups: pd.DataFrame, alpha: float, atlas: Path | None) -> PaintedBrain:
+    """Paint adjusted Hedges' g; regions whose corrected p is at most `alpha` are outlined.
+
+    Args:
+        groups: indexed by region, with hedges_g and p_fwe.
+        alpha: level.
+        atlas: segmentation with the label ids of one of fibromorph's protocols; None = the
+            template that fibromorph carries.
+
+    Raises:
+        LabelError: the atlas is not readable.
+    """
+    if importlib.util.find_spec("nilearn") is None:
+        return PaintedBrain("", (), "Painting needs nilearn: pip install 'fibromorph[stats]'.")
+    labels = _read(atlas)
+    ids = {region: _label_id(region) for region in map(str, groups.index)}
+    voxels = np.asarray(labels.dataobj)
+    present = set(np.unique(voxels).tolist())
+    drawn = {r: i for r, i in ids.items() if i in present}
+    not_drawn = tuple(r for r in ids if r not in drawn)
+    if not drawn:
+        return PaintedBrain("", not_drawn, "The template has none of these regions.")
+    values = np.zeros(voxels.shape, np.float32)
+    found = np.zeros(voxels.shape, np.uint8)
+    for region, label_id in drawn.items():
+        values[voxels == label_id] = float(groups.at[region, "hedges_g"])
+        found[voxels == label_id] = float(groups.at[region, "p_fwe"]) <= alpha
+    return PaintedBrain(_picture(values, found, labels.affine), not_drawn)
+
+
+def _picture(values: np.ndarray, found: np.ndarray, affine: np.ndarray) -> str:
+    from nilearn.datasets import load_mni152_template
+    from nilearn.plotting import plot_stat_map
+
+    limit = max(float(np.abs(values).max()), 0.2)
+    figure = Figure(figsize=(13.2, 5.4), facecolor="white")
+    background = load_mni152_template(resolution=1)
+    for mode, cuts, height in (("z", AXIAL_MM, 0.5), ("y", CORONAL_MM, 0.0)):
+        display = plot_stat_map(
+            nibabel.Nifti1Image(values, affine),
+            bg_img=background,
+            display_mode=mode,
+            cut_coords=cuts,
+            figure=figure,
+            axes=(0.0, height, 1.0, 0.5),
+            threshold=1e-6,
+            vmax=limit,
+            vmin=-limit,
+            cmap="RdBu_r",
+            resampling_interpolation="nearest",
+            black_bg=False,
+            draw_cross=False,
+        )
+        if found.any():
+            outline = nibabel.Nifti1Image(found, affine)
+            display.add_contours(outline, levels=[0.5], colors="black", linewidths=0.9)
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=105)
+    return b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _read(atlas: Path | None) -> nibabel.Nifti1Image:
+    if atlas is None:
+        with as_file(files(__package__) / TEMPLATE) as path:
+            image = nibabel.load(path)
+            return nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine)
+    try:
+        image = nibabel.load(atlas)
+        return nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.int32), image.affine)
+    except (OSError, nibabel.filebasedimages.ImageFileError) as reason:
+        raise LabelError("an atlas must be a readable image", value=reason, subject=atlas) from None
+
+
+def _label_id(region: str) -> int:
+    """Id of a region by its name; -1 for names of no protocol."""
+    return next((label.id for t in TABLES.values() for label in t if label.name == region), -1)

@@ -1,0 +1,88 @@
+"""What goes where on the page, as plain values for the template."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from fibromorph.postprocessing.stats.change_design import change_data
+from fibromorph.postprocessing.stats.report import people_figures as people
+from fibromorph.postprocessing.stats.report.brain import PaintedBrain
+from fibromorph.postprocessing.stats.report.curve import specification_curve
+from fibromorph.postprocessing.stats.report.forest import change_forest, groups_forest
+from fibromorph.postprocessing.stats.results import Results, to_tsv
+
+STRIPS, SCATTERS, CURVES, SPAGHETTI = 8, 8, 3, 4
+
+
+@dataclass(frozen=True)
+class Figures:
+    """SVG figures; None where there is nothing to draw."""
+
+    forest: Markup
+    strips: Markup
+    scatter: Markup | None
+    curve: Markup
+    change: tuple[Markup, ...]
+    visits: Markup | None
+    brain: PaintedBrain
+
+
+def draw_figures(results: Results, brain: PaintedBrain) -> Figures:
+    """All figures of the page."""
+    nearest = [str(r) for r in results.groups["p"].sort_values().index]
+    change = results.change
+    data = change_data(results.whole) if change is not None else None
+    questions = _questions(results)
+    return Figures(
+        forest=groups_forest(results.groups),
+        strips=people.groups_figure(results, nearest[:STRIPS]),
+        scatter=people.scores_figure(results, questions) if questions else None,
+        curve=specification_curve(
+            results.sensitivity, nearest[:CURVES], results.design.inference.alpha
+        ),
+        change=()
+        if change is None
+        else tuple(change_forest(change, s) for s in results.design.sessions.follow_up),
+        visits=None
+        if data is None or change is None
+        else people.visits_figure(data, _most_changed(change)),
+        brain=brain,
+    )
+
+
+def primary_associations(results: Results) -> pd.DataFrame:
+    """The associations by the design's first method, strongest evidence first."""
+    table = results.associations
+    if table.empty:
+        return table
+    first = results.design.correlations.methods[0]
+    return table[table["method"] == first].sort_values("p")
+
+
+def downloads(results: Results) -> Mapping[str, str]:
+    """File name -> data URI."""
+    return {
+        name: "data:text/tab-separated-values;base64,"
+        + b64encode(to_tsv(table).encode()).decode("ascii")
+        for name, table in results.tables().items()
+    }
+
+
+def _questions(results: Results) -> list[tuple[str, str]]:
+    """(region, score) with the smallest p in patients, at most three a score."""
+    table = primary_associations(results)
+    if table.empty:
+        return []
+    table = table[table["group"] == "patients"]
+    top = table.groupby("score", sort=False).head(3).head(SCATTERS)
+    return [(str(r), str(s)) for r, s in zip(top["region"], top["score"], strict=True)]
+
+
+def _most_changed(change: pd.DataFrame) -> list[str]:
+    order = change.sort_values("p_bootstrap")["region"]
+    return [str(r) for r in dict.fromkeys(order)][:SPAGHETTI]

@@ -1,0 +1,83 @@
+"""Drawing for the page: figures as inline SVG whose ink follows the page's colours."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, SOFT, LINE, PAPER = "#010101", "#020202", "#030303", "#fefefe"
+PATIENTS, CONTROLS, FOUND = "#040404", "#050505", "#060606"
+"""Stand-ins, one a colour of the page: replaced by its CSS variables in the SVG."""
+_VARIABLES = {
+    INK: "var(--ink)",
+    SOFT: "var(--soft)",
+    LINE: "var(--line)",
+    PAPER: "var(--card)",
+    PATIENTS: "var(--right)",
+    CONTROLS: "var(--left)",
+    FOUND: "var(--found)",
+}
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fibromorph",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+"""Matplotlib settings of every figure; figures are made inside `rc_context(STYLE)`."""
+MANY_POINTS = 2000
+
+
+def to_svg(figure: Figure, label: str) -> Markup:
+    """The figure as an SVG element.
+
+    Args:
+        figure: made inside `rc_context(STYLE)`.
+        label: what it shows, for those who cannot see it.
+    """
+    buffer = StringIO()
+    with rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for stand_in, variable in _VARIABLES.items():
+        text = text.replace(stand_in, variable)
+    text = text.replace("'DejaVu Sans'", "inherit").replace("DejaVu Sans", "inherit")
+    head = Markup('<svg role="img" aria-label="{}" ').format(label)
+    # Matplotlib escapes the texts in it.
+    return Markup(text.replace("<svg ", head, 1))
+
+
+def zero_line(axes: Axes) -> None:
+    """A thin vertical line at 0."""
+    axes.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
+
+
+def points(axes: Axes, x: object, y: object, colour: str, *, count: int) -> None:
+    """Every person as a dot; drawn as pixels where there are very many."""
+    axes.scatter(
+        x,  # type: ignore[arg-type]
+        y,  # type: ignore[arg-type]
+        s=15,
+        color=colour,
+        alpha=0.6,
+        linewidths=0,
+        rasterized=count > MANY_POINTS,
+    )

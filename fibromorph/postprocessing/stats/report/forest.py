@@ -1,0 +1,152 @@
+"""Forest plots: every region's effect with its interval and what could have been found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.stats.report.figures import (
+    FOUND,
+    INK,
+    LINE,
+    SOFT,
+    STYLE,
+    to_svg,
+    zero_line,
+)
+
+SHOWN = 45
+ROW_INCHES = 0.21
+FOUND_WORDS = ("lower", "higher", "increase", "decrease")
+
+
+@dataclass(frozen=True)
+class ForestRow:
+    """One line of a forest plot.
+
+    Attributes:
+        name: of the region.
+        estimate, low, high: on the plot's axis.
+        corrected: the estimate freed of measurement error, as a ring; NaN = none.
+        numbers: at the right.
+        found: whether it is drawn in the colour of findings.
+    """
+
+    name: str
+    estimate: float
+    low: float
+    high: float
+    corrected: float
+    numbers: str
+    found: bool
+
+
+def groups_forest(groups: pd.DataFrame) -> Markup:
+    """Adjusted Hedges' g of every region (of the 45 largest, where there are more).
+
+    The band is what this study could not have found with the design's power in a single test.
+    """
+    table = _sorted(groups)
+    rows = [
+        ForestRow(
+            plain_name(str(region)),
+            float(row["hedges_g"]),
+            float(row["g_ci_low"]),
+            float(row["g_ci_high"]),
+            float(row.get("g_corrected", float("nan"))),
+            _numbers(row, "difference_percent", "percent_ci_low", "percent_ci_high"),
+            str(row["conclusion"]).startswith(FOUND_WORDS),
+        )
+        for region, row in table.iterrows()
+    ]
+    axis = "Hedges' g, adjusted (negative: smaller in patients)"
+    return _forest(rows, axis, float(table["mdes"].median()))
+
+
+def change_forest(change: pd.DataFrame, session: str) -> Markup:
+    """Change to one session in % of the baseline mean."""
+    table = change[change["session"] == session].sort_values("change_percent")
+    scale = table["change_percent"] / table["change_ml"]
+    table = table.assign(low=table["ci_low_ml"] * scale, high=table["ci_high_ml"] * scale)
+    rows = [
+        ForestRow(
+            plain_name(str(row["region"])),
+            float(row["change_percent"]),
+            float(row["low"]),
+            float(row["high"]),
+            float("nan"),
+            _numbers(row, "change_percent", "low", "high"),
+            str(row["conclusion"]).startswith(FOUND_WORDS),
+        )
+        for _, row in table.iloc[_largest(table["change_percent"])].iterrows()
+    ]
+    return _forest(rows, f"change to {session} in % of baseline: {table['contrast'].iloc[0]}", 0.0)
+
+
+def _largest(values: pd.Series) -> list[int]:
+    """Positions of the 45 largest, in their own order."""
+    order = values.abs().to_numpy().argsort()[::-1][:SHOWN]
+    return sorted(order.tolist())
+
+
+def _sorted(groups: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the plot, largest difference downwards first, families kept together."""
+    table = groups.iloc[_largest(groups["hedges_g"])]
+    order = {family: i for i, family in enumerate(dict.fromkeys(groups["family"]))}
+    keys = pd.DataFrame({"family": table["family"].map(order), "g": table["hedges_g"]})
+    return table.loc[keys.sort_values(["family", "g"]).index]
+
+
+def _forest(rows: Sequence[ForestRow], axis: str, band: float) -> Markup:
+    with rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 1.1 + ROW_INCHES * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        if band > 0:
+            axes.axvspan(-band, band, color=LINE, alpha=0.55, linewidth=0, zorder=0)
+        zero_line(axes)
+        heights = list(range(len(rows)))[::-1]
+        for y, row in zip(heights, rows, strict=True):
+            _draw(axes, y, row)
+        _label(axes, heights, rows)
+        axes.set_xlabel(axis)
+        return to_svg(figure, f"Forest plot: {axis}")
+
+
+def _draw(axes: Axes, y: int, row: ForestRow) -> None:
+    colour = FOUND if row.found else INK
+    axes.plot([row.low, row.high], [y, y], color=colour, linewidth=1.3)
+    axes.plot([row.estimate], [y], "o", color=colour, markersize=5)
+    axes.plot(
+        [row.corrected],
+        [y],
+        "o",
+        color=colour,
+        markersize=7.5,
+        fillstyle="none",
+        markeredgewidth=0.9,
+    )
+
+
+def _label(axes: Axes, heights: list[int], rows: Sequence[ForestRow]) -> None:
+    axes.set_yticks(heights, [row.name for row in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_ylim(-0.7, len(rows) - 0.3)
+    side = axes.secondary_yaxis("right")
+    side.set_yticks(heights, [row.numbers for row in rows])
+    side.tick_params(length=0, labelsize=8)
+    side.spines["right"].set_visible(False)
+    axes.set_title("% [interval] · p, family-wise", loc="right", fontsize=8, color=SOFT)
+
+
+def _numbers(row: pd.Series, estimate: str, low: str, high: str) -> str:
+    percent = f"{row[estimate]:+.1f} [{row[low]:+.1f}, {row[high]:+.1f}]"
+    text = f"{percent} · {row['p_fwe']:.3f}".replace("-0.0 ", "0.0 ")
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,128 @@
+"""What the summary has to say against its own results, in words that a reviewer would accept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.stats.results import Results
+
+LARGE_EFFECT = 0.8
+LOW_RELIABILITY = 0.7
+WEAK_SHARE = 0.8
+
+
+def limits(results: Results) -> list[str]:
+    """Sentences, the gravest first."""
+    parts = [
+        _size(results),
+        _undecided(results),
+        _cross_sectional(results),
+        *(c.sentence for c in results.collinear),
+        _sites(results),
+        _fragile(results),
+        _influential(results),
+        _slopes(results),
+        _error(results),
+        *(s.reason for s in results.scopes if s.reason),
+        *results.change_notes,
+        *results.notes,
+        "For research only; no result here is a diagnosis or bears on one person's treatment.",
+    ]
+    return [part for part in parts if part]
+
+
+def _size(results: Results) -> str:
+    table, inference = results.groups, results.design.inference
+    single, family = float(table["mdes"].median()), float(table["mdes_family"].median())
+    ill, well = int(table["n_patients"].max()), int(table["n_controls"].max())
+    text = (
+        f"With {ill} patients and {well} controls, a single test finds d = {single:.2f} with"
+        f" {100 * inference.power:.0f} % power, and d = {family:.2f} once corrected over its family"
+        " (Bonferroni)."
+    )
+    if single > LARGE_EFFECT:
+        text += (
+            " Only large effects can be found: a region that is not significant is not shown to be"
+            " normal, and a significant one is likely to be overestimated."
+        )
+    return text
+
+
+def _undecided(results: Results) -> str:
+    counts = results.groups["conclusion"].value_counts()
+    undecided, equivalent = int(counts.get("undecided", 0)), int(counts.get("equivalent", 0))
+    smallest = results.design.smallest_effect
+    unit = "d = {:g}" if smallest.unit == "d" else "{:g} %"
+    return (
+        f"{undecided} of {len(results.groups)} regions are undecided: neither a difference nor its"
+        f" absence is shown. {equivalent} are equivalent within {unit.format(smallest.value)}."
+    )
+
+
+def _cross_sectional(results: Results) -> str:
+    if results.change is not None:
+        return ""
+    return (
+        "The design is cross-sectional: it cannot tell cause from consequence, nor whether a"
+        " difference would go away with therapy."
+    )
+
+
+def _sites(results: Results) -> str:
+    site = results.study.site
+    if site is None or site.nunique() < 2:
+        return "All scans come from one site as far as the design says: other scanners may differ."
+    return ""
+
+
+def _fragile(results: Results) -> str:
+    """Findings that other reasonable choices do not share."""
+    table = results.sensitivity.groupby("region")["share_significant"].first()
+    found = results.groups.index[results.groups["conclusion"].str.match("lower|higher")]
+    weak = [r for r in found if table[r] < WEAK_SHARE]
+    if not weak:
+        return ""
+    names = ", ".join(f"{plain_name(str(r))} ({100 * table[r]:.0f} %)" for r in weak)
+    return (
+        f"These differences depend on the analyst's choices; p is below the level, before"
+        f" correction, in this share of reasonable analyses: {names}."
+    )
+
+
+def _influential(results: Results) -> str:
+    """Findings whose sign or size rests on one person."""
+    found = results.groups.index[results.groups["conclusion"].str.match("lower|higher")]
+    rests = []
+    for region in found:
+        row, g = results.assumptions.loc[region], results.groups.at[region, "hedges_g"]
+        moved = max(abs(row["g_without_low"] - g), abs(row["g_without_high"] - g))
+        if moved > 0.25 * abs(g):
+            rests.append(f"{plain_name(str(region))} ({row['influential']})")
+    return f"One person moves g by more than a quarter in {', '.join(rests)}." if rests else ""
+
+
+def _slopes(results: Results) -> str:
+    columns = [c for c in results.assumptions.columns if c.startswith("p_slope_")]
+    p = results.assumptions[columns]
+    count = len(p) * max(len(columns), 1)
+    unequal = p.index[(p < results.design.inference.alpha / count).any(axis=1)]
+    if not len(unequal):
+        return ""
+    names = ", ".join(plain_name(str(r)) for r in unequal)
+    return (
+        f"Slopes on a covariate differ between groups in {names}: one adjusted difference does not"
+        " describe these regions; see assumptions.tsv."
+    )
+
+
+def _error(results: Results) -> str:
+    if "reliability" not in results.groups:
+        return "The error of the volumes is not known: it dilutes effects by an unknown amount."
+    reliability = results.groups["reliability"]
+    low = reliability.index[reliability < LOW_RELIABILITY]
+    text = f"Median reliability of the volumes is {float(np.nanmedian(reliability)):.2f}."
+    if len(low):
+        names = ", ".join(plain_name(str(r)) for r in low[:6])
+        text += f" It is below {LOW_RELIABILITY} in {names}: true effects there are larger."
+    return text
