@@ -28,6 +28,7 @@ class LabelEntry(_Frozen):
     """One output label, with what is known about its measurement.
 
     Attributes:
+        parent: structure that this one is a part of in a coarser protocol, '' = none.
         relative_sd: standard deviation of repeated measurements of the soft volume, over the soft
             volume; None until it was measured.
         reference_confidence: median of the label's mean confidence over good scans.
@@ -40,6 +41,7 @@ class LabelEntry(_Frozen):
     hemisphere: Hemisphere
     tissue: Tissue
     colour: Colour
+    parent: str = ""
     relative_sd: float | None = None
     reference_confidence: float | None = None
     dice: float | None = None
@@ -47,7 +49,7 @@ class LabelEntry(_Frozen):
 
     @property
     def label(self) -> Label:
-        return Label(self.id, self.name, self.hemisphere, self.tissue, self.colour)
+        return Label(self.id, self.name, self.hemisphere, self.tissue, self.colour, self.parent)
 
 
 class GraphFile(_Frozen):
@@ -115,7 +117,8 @@ class Manifest(_Frozen):
             name = entry.name.removeprefix("Left-")
             if entry.hemisphere != "right":
                 twin = right.get(name, entry.id)
-                structures.append(Structure(name, entry.tissue, entry.colour, entry.id, twin))
+                tissue, colour, parent = entry.tissue, entry.colour, entry.parent
+                structures.append(Structure(name, tissue, colour, entry.id, twin, parent))
         return LabelTable(self.protocol, tuple(structures))
 
 

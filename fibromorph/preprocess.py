@@ -25,7 +25,7 @@ SHAPE_MULTIPLE = 32
 CLIP_SD = 6.0
 """Voxels further than this from the mean, in standard deviations, are pulled in."""
 
-MARGIN_MM = 8.0
+MARGIN_MM = 6.0
 """Kept around the located brain, for the locator's error and the fluid inside the skull."""
 
 SMALLEST_BRAIN_ML = 250.0

@@ -100,11 +100,11 @@ def augment(scan: LabelledScan, settings: AugmentationSettings, shape: Shape3, s
     ids = torch.from_numpy(take_box(scan.ids, first, roomy))
     image, ids = _transformed(image, ids, settings, place)
     inside = tuple(slice(ROOM_VOXELS, ROOM_VOXELS + n) for n in shape)
-    sample = make_sample(image[inside], ids[inside], scan.unlabelled)
+    sample = make_sample(image[inside], ids[inside], scan)
     if not place.flipped:
         return sample
     sides = torch.tensor(SWAPPED)[sample.sides]
-    return Sample(sample.image, sample.classes, sides, sample.unlabelled)
+    return Sample(sample.image, sample.classes, sides, sample.groups)
 
 
 def _transformed(

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import nibabel as nib
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from fibromorph.datasets.samples import Sample
 from fibromorph.errors import ConfigError, LabelError
-from fibromorph.grid import Grid, Shape3
-from fibromorph.labels import FREESURFER, to_freesurfer
+from fibromorph.grid import Shape3
+from fibromorph.labels import FREESURFER, TABLES, LabelTable
 from fibromorph.preprocess import MARGIN_MM, normalise, padded_length
-from fibromorph.scans import Scan, read_scan, resample, working_grid
+from fibromorph.scans import read_reference, read_scan, resample, working_grid
 
 Voxel = TypeVar("Voxel", bound=np.generic)
 
@@ -35,8 +34,8 @@ class LabelledFolder:
         folder: holds scans and labels.
         scan_suffix: end of a scan's name; what comes before it is the scan's stem.
         label_suffix: end of the name of its labels, after the same stem.
-        protocol: of the labels, see `labels.to_freesurfer`.
-        unlabelled: names of structures (as in `labels.FREESURFER`) that the protocol does not draw
+        protocol: of the labels, one of `labels.TABLES`.
+        unlabelled: names of structures (as in the network's table) that the protocol does not draw
             everywhere; background is then taken to mean 'background or one of these'. Structures
             that no scan of the folder has are added. The default is fluid around the brain, which
             hardly any manual protocol draws.
@@ -53,10 +52,11 @@ class LabelledFolder:
     skip: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        known = [s.name for s in FREESURFER.structures]
+        known = {name for table in TABLES.values() for name in table.names}
         for name in self.unlabelled:
             if name not in known:
-                raise ConfigError(f"must be one of {known}", value=name, subject="unlabelled")
+                rule = f"must be one of {sorted(known)}"
+                raise ConfigError(rule, value=name, subject="unlabelled")
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,11 @@ class LabelledScan:
         name: the scan's stem.
         scan_sha256, labels_sha256: of the files, for the record of a run.
         image: (i, j, k) float32 in units of the brain's 95th percentile, not negative.
-        ids: (i, j, k) uint8 `FREESURFER` ids.
+        ids: (i, j, k) uint8 ids of `table`.
         brain_start: first voxel of the labelled brain's box (fluid left out).
         brain_stop: one past its last voxel.
-        unlabelled: network classes that the labels do not tell from background.
+        table: whose ids these are.
+        groups: see `Sample`; what is not drawn is grouped with background.
     """
 
     name: str
@@ -89,7 +90,8 @@ class LabelledScan:
     ids: NDArray[np.uint8]
     brain_start: Shape3
     brain_stop: Shape3
-    unlabelled: tuple[int, ...]
+    table: LabelTable
+    groups: tuple[int, ...] = ()
 
 
 def find_labelled_pairs(where: LabelledFolder) -> list[LabelledPair]:
@@ -115,17 +117,25 @@ def find_labelled_pairs(where: LabelledFolder) -> list[LabelledPair]:
     return pairs
 
 
-def load_labelled_scans(where: LabelledFolder) -> tuple[LabelledScan, ...]:
+def load_labelled_scans(
+    where: LabelledFolder, table: LabelTable = FREESURFER
+) -> tuple[LabelledScan, ...]:
     """Every labelled scan of a folder.
+
+    Args:
+        where: see `LabelledFolder`.
+        table: whose ids the labels are translated to.
 
     Raises:
         ConfigError, LabelError, ScanError: as `find_labelled_pairs` and `load_labelled_scan`.
     """
-    scans = [load_labelled_scan(pair, where) for pair in find_labelled_pairs(where)]
-    return _with_unlabelled(scans, where.unlabelled)
+    scans = [load_labelled_scan(pair, where, table) for pair in find_labelled_pairs(where)]
+    return _grouped(scans, where.unlabelled, table)
 
 
-def load_labelled_scan(pair: LabelledPair, where: LabelledFolder) -> LabelledScan:
+def load_labelled_scan(
+    pair: LabelledPair, where: LabelledFolder, table: LabelTable = FREESURFER
+) -> LabelledScan:
     """Read a scan and its labels, conformed like a scan to segment.
 
     Raises:
@@ -134,7 +144,7 @@ def load_labelled_scan(pair: LabelledPair, where: LabelledFolder) -> LabelledSca
     """
     scan = read_scan(pair.scan)
     grid = working_grid(scan.grid)
-    ids = read_reference(pair.labels, scan, where.protocol)
+    ids = read_reference(pair.labels, scan, where.protocol, table)
     # Nearest neighbour, so that float32 carries the ids exactly.
     ids = resample(ids.astype(np.float32), scan.grid, grid, order=0).astype(np.uint8)
     image = resample(scan.data, scan.grid, grid)
@@ -153,22 +163,8 @@ def load_labelled_scan(pair: LabelledPair, where: LabelledFolder) -> LabelledSca
         ids=np.ascontiguousarray(ids[kept]),
         brain_start=_shape3(start - begin),
         brain_stop=_shape3(stop - begin),
-        unlabelled=(),
+        table=table,
     )
-
-
-def read_reference(path: Path, scan: Scan, protocol: str) -> NDArray[np.int32]:
-    """Reference labels in FreeSurfer ids, on the scan's voxels.
-
-    Raises:
-        LabelError: another grid than the scan's, or ids that the protocol does not have.
-    """
-    image = nib.load(path)
-    shape, affine = image.shape[:3], np.asarray(image.affine, dtype=float)
-    if len(shape) != 3 or not scan.grid.same_as(Grid(_shape3(shape), affine), 0.1):
-        raise LabelError("labels must lie on the scan's grid", value=image.shape, subject=path)
-    ids = np.rint(np.asanyarray(image.dataobj)).astype(np.int32).reshape(scan.grid.shape)
-    return to_freesurfer(ids, protocol, str(path))
 
 
 def whole_brain(scan: LabelledScan, multiple: int) -> Sample:
@@ -183,20 +179,21 @@ def whole_brain(scan: LabelledScan, multiple: int) -> Sample:
     first = np.rint((start + stop - 1) / 2 - (np.asarray(shape) - 1) / 2).astype(int)
     image = take_box(scan.image, _shape3(first), _shape3(shape))
     ids = take_box(scan.ids, _shape3(first), _shape3(shape))
-    return make_sample(torch.from_numpy(image), torch.from_numpy(ids), scan.unlabelled)
+    return make_sample(torch.from_numpy(image), torch.from_numpy(ids), scan)
 
 
-def make_sample(image: torch.Tensor, ids: torch.Tensor, unlabelled: tuple[int, ...]) -> Sample:
+def make_sample(image: torch.Tensor, ids: torch.Tensor, scan: LabelledScan) -> Sample:
     """Normalise intensities and translate ids.
 
     Args:
         image: (i, j, k) float32.
-        ids: (i, j, k) `FREESURFER` ids, any integer type.
-        unlabelled: see `Sample`.
+        ids: (i, j, k) ids of the scan's table, any integer type.
+        scan: that both come from.
     """
-    classes, sides = _lookups()
     index = ids.long()
-    return Sample(normalise(image), classes[index], sides[index], unlabelled)
+    classes = _lookup(scan.table.class_of_id()).to(index.device)[index]
+    sides = _lookup(scan.table.side_of_id()).to(index.device)[index]
+    return Sample(normalise(image), classes, sides, scan.groups)
 
 
 def take_box(image: NDArray[Voxel], start: Shape3, shape: Shape3) -> NDArray[Voxel]:
@@ -210,27 +207,24 @@ def take_box(image: NDArray[Voxel], start: Shape3, shape: Shape3) -> NDArray[Vox
     return out
 
 
-def _with_unlabelled(
-    scans: Iterable[LabelledScan], names: tuple[str, ...]
+def _grouped(
+    scans: Iterable[LabelledScan], unlabelled: tuple[str, ...], table: LabelTable
 ) -> tuple[LabelledScan, ...]:
     scans = tuple(scans)
     present = set().union(*(np.unique(scan.ids).tolist() for scan in scans))
-    unlabelled = tuple(
-        index
-        for index, structure in enumerate(FREESURFER.structures, start=1)
-        if structure.name in names or not {structure.left_id, structure.right_id} & present
-    )
-    return tuple(replace(scan, unlabelled=unlabelled) for scan in scans)
+    groups = [0]
+    for index, structure in enumerate(table.structures, start=1):
+        drawn = {structure.left_id, structure.right_id} & present
+        groups.append(index if drawn and structure.name not in unlabelled else 0)
+    return tuple(replace(scan, groups=tuple(groups)) for scan in scans)
 
 
-def _lookups() -> tuple[torch.Tensor, torch.Tensor]:
-    """Class and side of every id."""
-    classes, sides = torch.zeros(256, dtype=torch.int64), torch.zeros(256, dtype=torch.int64)
-    for label_id, network_class in FREESURFER.class_of_id().items():
-        classes[label_id] = network_class
-    for label_id, side in FREESURFER.side_of_id().items():
-        sides[label_id] = side
-    return classes, sides
+def _lookup(values: Mapping[int, int]) -> torch.Tensor:
+    """An array that translates uint8 ids by indexing."""
+    lookup = torch.zeros(256, dtype=torch.int64)
+    for label_id, value in values.items():
+        lookup[label_id] = value
+    return lookup
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:

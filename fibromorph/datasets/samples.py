@@ -19,13 +19,14 @@ class Sample:
         image: (i, j, k) float32 normalised intensities.
         classes: (i, j, k) int64 network class, 0 = background.
         sides: (i, j, k) int64, 1 = left, 2 = right, 0 = neither.
-        unlabelled: classes that the reference does not tell from background.
+        groups: for each class the one that stands for it, where the reference does not tell some
+            apart; empty = every class for itself.
     """
 
     image: Tensor
     classes: Tensor
     sides: Tensor
-    unlabelled: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> Sample:
         """The same on another device."""
@@ -47,13 +48,13 @@ class Batch:
     Attributes:
         images: (batch, 1, i, j, k) float32.
         classes, sides: (batch, i, j, k) int64.
-        unlabelled: (batch, classes) bool as in `Sample`, or None where all is labelled.
+        groups: (batch, classes) int64 as in `Sample`, or None where all classes are told apart.
     """
 
     images: Tensor
     classes: Tensor
     sides: Tensor
-    unlabelled: Tensor | None
+    groups: Tensor | None
 
 
 def stack(samples: Sequence[Sample], class_count: int) -> Batch:
@@ -62,14 +63,12 @@ def stack(samples: Sequence[Sample], class_count: int) -> Batch:
         torch.stack([s.image for s in samples])[:, None],
         torch.stack([s.classes for s in samples]),
         torch.stack([s.sides for s in samples]),
-        _unlabelled(samples, class_count),
+        _groups(samples, class_count),
     )
 
 
-def _unlabelled(samples: Sequence[Sample], class_count: int) -> Tensor | None:
-    if not any(s.unlabelled for s in samples):
+def _groups(samples: Sequence[Sample], class_count: int) -> Tensor | None:
+    if not any(s.groups for s in samples):
         return None
-    mask = torch.zeros((len(samples), class_count), dtype=torch.bool)
-    for row, sample in zip(mask, samples, strict=True):
-        row[list(sample.unlabelled)] = True
-    return mask.to(samples[0].image.device)
+    rows = [s.groups or tuple(range(class_count)) for s in samples]
+    return torch.tensor(rows, device=samples[0].image.device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fibromorph.labels import FREESURFER
+from fibromorph.labels import FREESURFER, LabelTable
 
 Range = tuple[float, float]
 
@@ -75,10 +75,13 @@ def _structure_of(label_id: int) -> str:
     return "background"
 
 
-def target_classes() -> tuple[int, ...]:
-    """Network class (0 = background) of every index of `GENERATION_IDS`."""
-    names = ["background", *(s.name for s in FREESURFER.structures)]
-    return tuple(names.index(_structure_of(i)) for i in GENERATION_IDS)
+def target_classes(table: LabelTable = FREESURFER) -> tuple[int, ...]:
+    """Network class (0 = background) of every index of `GENERATION_IDS`.
+
+    Label maps are FreeSurfer's: of a structure that `table` knows in parts, the class is the one
+    that stands for all of them (`LabelTable.coarse_classes`).
+    """
+    return tuple(table.class_of_name(_structure_of(i)) for i in GENERATION_IDS)
 
 
 def target_sides() -> tuple[int, ...]:

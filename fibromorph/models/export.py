@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from fibromorph.errors import BundleError, ConfigError
-from fibromorph.labels import FREESURFER, LabelTable
+from fibromorph.labels import LabelTable
 from fibromorph.manifest import (
     GraphFile,
     LabelEntry,
@@ -31,7 +31,7 @@ from fibromorph.manifest import (
 )
 from fibromorph.models.card import write_card
 from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
-from fibromorph.models.weights import load_weights, network_of, read_weights
+from fibromorph.models.weights import load_weights, network_of, read_weights, table_of_weights
 from fibromorph.preprocess import SHAPE_MULTIPLE, Conformed, conform
 from fibromorph.scans import read_scan
 
@@ -105,17 +105,18 @@ def export_bundle(
     Raises:
         BundleError: no weights, or the two differ on more than 0.1 % of the voxels.
     """
-    net = network_of(read_weights(weights))
+    state = read_weights(weights)
+    net, table = network_of(state), table_of_weights(state)
     locator = LocatorNet()
     load_weights(locator, read_weights(locator_weights, "locator"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         part = Path(name)
         note("writing the graphs")
-        graph = SegmentationGraph(net, FREESURFER).eval()
+        graph = SegmentationGraph(net, table).eval()
         export_segmentation(graph, part / NETWORK.file)
         export_locator(LocatorGraph(locator).eval(), part / LOCATOR.file)
-        manifest = _manifest(part, facts, FREESURFER)
+        manifest = _manifest(part, facts, table)
         note(f"comparing ONNX Runtime with torch on {check_scan.name}")
         parity = measure_parity(graph, part, manifest, check_scan)
         manifest = manifest.model_copy(update={"parity": parity})

@@ -18,6 +18,8 @@ structure, even a ten-thousandth each would add up to more than the structure it
 class SegmentationGraph(nn.Module):
     """Image in; label ids, posterior sums and confidence out.
 
+    The network looks twice, at the image and at its mirror image, and both answers are averaged:
+    a mirrored head gives exactly the mirrored answer, so that no asymmetry is the network's own.
     All of it happens per 2x2x2 block before unfolding: no image with one channel a class ever
     leaves the graph.
     """
@@ -42,12 +44,23 @@ class SegmentationGraph(nn.Module):
             soft_voxels: (labels,) float32 sums of posteriors, in the table's order.
             confidence: (i, j, k) uint8, the winning posterior times 255.
         """
-        features = self.net.features(image[None, None])
-        logits = self.net.head(features).unflatten(1, (self.net.classes + 1, SUBVOXELS))[0]
+        logits = (self._logits(image) + self._mirrored(self._logits(image.flip(0)))) / 2
         ids, soft, confidence = zip(
             *(self._answer(logits[:, n]) for n in range(SUBVOXELS)), strict=True
         )
         return _unfold(torch.stack(ids)), torch.stack(soft).sum(0), _unfold(torch.stack(confidence))
+
+    def _logits(self, image: Tensor) -> Tensor:
+        """(i, j, k) -> (classes + 1, subvoxels, i/2, j/2, k/2)."""
+        features = self.net.features(image[None, None])
+        logits: Tensor = self.net.head(features)[0]
+        return logits.reshape(self.net.classes + 1, SUBVOXELS, *logits.shape[1:])
+
+    def _mirrored(self, logits: Tensor) -> Tensor:
+        """Logits of the mirror image as logits of the image: i reversed, left and right swapped."""
+        # Along i the first four of the eight voxels of a block come before the last four.
+        turned = torch.cat([logits[:, 4:], logits[:, :4]], dim=1).flip(2)
+        return torch.cat([turned[:-1], -turned[-1:]])
 
     def _answer(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ids, posterior sums and confidence at one of the eight voxels of each block.

@@ -42,7 +42,7 @@ class StructureSideLoss(nn.Module):
         classes: Tensor,
         sides: Tensor,
         rarity: float = 0.0,
-        unlabelled: Tensor | None = None,
+        groups: Tensor | None = None,
     ) -> LossParts:
         """Compare logits with the reference.
 
@@ -52,13 +52,13 @@ class StructureSideLoss(nn.Module):
             sides: (batch, ...) int64, 1 = left, 2 = right, 0 = neither.
             rarity: how much more a voxel of a rare class counts in the cross-entropy, 0 to 1; see
                 `rarity_weights`.
-            unlabelled: (batch, classes) bool, what a reference does not tell from background; see
-                `merge_unlabelled`.
+            groups: (batch, classes) int64, what a reference does not tell apart; see
+                `merge_groups`.
         """
         logits = logits.float()
         structures, left = logits[:, :-1], logits[:, -1]
-        if unlabelled is not None:
-            structures, classes = merge_unlabelled(structures, classes, unlabelled)
+        if groups is not None:
+            structures, classes = merge_groups(structures, classes, groups)
         weights = rarity_weights(classes, structures.shape[1], rarity) if rarity > 0 else None
         structure = self.dice(structures, classes[:, None]) + F.cross_entropy(
             structures, classes, weight=weights
@@ -66,28 +66,34 @@ class StructureSideLoss(nn.Module):
         return LossParts(structure, _side_loss(left, sides))
 
 
-def merge_unlabelled(logits: Tensor, classes: Tensor, unlabelled: Tensor) -> tuple[Tensor, Tensor]:
-    """Let background stand for itself and for everything that the reference does not label.
+def merge_groups(logits: Tensor, classes: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+    """Compare classes that a reference does not tell apart by their summed probability.
 
-    Where a reference says background, the network may say background or any unlabelled class: it
-    is their summed probability that is compared (marginal loss, Shi et al. 2021, Medical Image
-    Analysis 70:101979). No class is punished for a truth that was never drawn.
+    Where a reference says 'cortex' and the network knows its regions, the network may say any of
+    them; where it says 'background' because nobody drew the fluid, the network may say fluid
+    (marginal loss, Shi et al. 2021, Medical Image Analysis 70:101979). No class is punished for a
+    truth that was never drawn.
 
     Args:
         logits: (batch, classes, ...) float32, background first.
         classes: (batch, ...) int64.
-        unlabelled: (batch, classes) bool; background itself is False.
+        groups: (batch, classes) int64, the class that stands for each; it stands for itself too.
 
     Returns:
-        Logits and classes of the same shapes, without the unlabelled classes.
+        Logits and classes of the same shapes, in which only classes that stand for something occur.
     """
-    gone = unlabelled.reshape(*unlabelled.shape, *[1] * (logits.ndim - 2))
-    joined = gone.clone()
-    joined[:, 0] = True
-    background = logits.masked_fill(~joined, IMPOSSIBLE).logsumexp(dim=1, keepdim=True)
-    others = logits.masked_fill(gone, IMPOSSIBLE)[:, 1:]
-    merged = unlabelled.gather(1, classes.flatten(1)).reshape(classes.shape)
-    return torch.cat([background, others], dim=1), classes.masked_fill(merged, 0)
+    merged = torch.stack([_merged(row, group) for row, group in zip(logits, groups, strict=True)])
+    return merged, groups.gather(1, classes.flatten(1)).reshape(classes.shape)
+
+
+def _merged(logits: Tensor, group: Tensor) -> Tensor:
+    rows = list(logits.unbind(0))
+    for rep in sorted(set(group.tolist())):
+        members = torch.nonzero(group == rep).flatten()
+        if len(members) > 1:
+            rows[rep] = logits[members].logsumexp(dim=0)
+    gone = group != torch.arange(len(group), device=group.device)
+    return torch.stack(rows).masked_fill(gone.reshape(-1, *[1] * (logits.ndim - 1)), IMPOSSIBLE)
 
 
 def _side_loss(left: Tensor, sides: Tensor) -> Tensor:

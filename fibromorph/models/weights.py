@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fibromorph.errors import BundleError
+from fibromorph.labels import TABLES, LabelTable
 from fibromorph.manifest import open_bundle
 from fibromorph.models.network import SUBVOXELS, SegmentationNet
 
@@ -78,6 +79,46 @@ def network_of(state: Mapping[str, Tensor]) -> SegmentationNet:
     net = SegmentationNet(head.shape[0] // SUBVOXELS - 1, sorted(encoder), head.shape[1])
     load_weights(net, state)
     return net.eval()
+
+
+def with_head_for(table: LabelTable, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights with a head that predicts the structures of `table`.
+
+    A structure that the weights do not know starts with the answer for what it is a part of, its
+    logit lowered so that all parts together are as likely as the whole was.
+
+    Raises:
+        BundleError: the weights predict the structures of no known protocol.
+    """
+    out = dict(state)
+    if "head.1.weight" not in state:
+        return out
+    own = table_of_weights(state)
+    if own.protocol == table.protocol:
+        return out
+    names = ["background", *table.names]
+    parents = {s.name: s.parent for s in table.structures}
+    origin = [name if name in own.names else parents.get(name, name) for name in names]
+    rows = [own.class_of_name(name) for name in origin] + [len(own.structures) + 1]
+    share = torch.tensor([*(origin.count(name) for name in origin), 1]).log()
+    for key in ("head.1.weight", "head.1.bias"):
+        blocks = state[key].reshape(-1, SUBVOXELS, *state[key].shape[1:])
+        out[key] = blocks[rows].flatten(0, 1)
+    out["head.1.bias"] = out["head.1.bias"] - share.repeat_interleave(SUBVOXELS)
+    return out
+
+
+def table_of_weights(state: Mapping[str, Tensor]) -> LabelTable:
+    """The label table that a segmentation network's weights predict.
+
+    Raises:
+        BundleError: its structures are those of no known protocol.
+    """
+    classes = state["head.1.weight"].shape[0] // SUBVOXELS - 1
+    for table in TABLES.values():
+        if len(table.structures) + 1 == classes:
+            return table
+    raise BundleError("weights must predict the structures of a known protocol", value=classes)
 
 
 def _from_checkpoint(path: Path) -> dict[str, Tensor]:

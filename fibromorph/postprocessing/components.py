@@ -28,6 +28,7 @@ KEPT_SHARE: Mapping[str, float] = {
     "4th-Ventricle": 0.1,
     "CSF": 0.0005,
 }
+KEPT_OF_A_PART = 0.1
 _UNDECIDED = 255
 _FULL = np.ones((3, 3, 3), dtype=bool)
 _NEIGHBOURS = np.array([o for o in product((-1, 0, 1), repeat=3) if any(o)], dtype=np.intp)
@@ -117,7 +118,8 @@ def _mark_minor_parts(labels: LabelBox, table: LabelTable) -> None:
     """Set, in place, what each structure does not keep to `_UNDECIDED`."""
     boxes = ndimage.find_objects(labels, max_label=max(table.ids))
     for structure in table.structures:
-        share = KEPT_SHARE.get(structure.name, 1.0)
+        # A region of the cortex may lie on both banks of a sulcus, in parts of like size.
+        share = KEPT_SHARE.get(structure.name, KEPT_OF_A_PART if structure.parent else 1.0)
         for label in structure.labels:
             box = boxes[label.id - 1]
             if box is not None:

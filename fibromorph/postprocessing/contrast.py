@@ -24,8 +24,8 @@ def image_measures(
     mu_grey| / sqrt(sigma_air^2 + sigma_white^2 + sigma_grey^2); CJV = (sigma_white + sigma_grey)
     / |mu_white - mu_grey|. Source: MRIQC, `mriqc.qc.anatomical`.
     """
-    white = image[np.isin(labels, ids_of(table, "Cerebral-White-Matter"))]
-    grey = image[np.isin(labels, ids_of(table, "Cerebral-Cortex"))]
+    white = image[np.isin(labels, table.ids_of("Cerebral-White-Matter"))]
+    grey = image[np.isin(labels, table.ids_of("Cerebral-Cortex"))]
     fluid = image[np.isin(labels, [label.id for label in table if label.tissue == "csf"])]
     if min(white.size, grey.size) < 100:
         return {}
@@ -57,11 +57,6 @@ def contrast_factor(measures: Mapping[str, float]) -> float:
         return 0.0
     order = 0.5 if is_t1_weighted(measures) is False else 1.0
     return order * ramp(measures["cjv"], *CJV_RAMP)
-
-
-def ids_of(table: LabelTable, name: str) -> list[int]:
-    """The ids of the structure called `name`; empty if the table does not have it."""
-    return [label.id for s in table.structures if s.name == name for label in s.labels]
 
 
 def ramp(value: float, zero_at: float, one_at: float) -> float:

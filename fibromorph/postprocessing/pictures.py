@@ -28,8 +28,9 @@ LINE_YIELDS = (
     "Cerebral-Cortex",
     "Cerebellum-Cortex",
 )
-# The PNG is indexed: greys first, then one entry a label. A third of the size of true colour.
-GREYS = 192
+# The PNG is indexed: greys first, then one entry a structure (there may be 71 of them). A third of
+# the size of true colour.
+GREYS = 180
 PIXELS_PER_MM = 2.0
 SMOOTH_VOXELS = 0.6
 MARGIN_MM = 14.0
@@ -132,10 +133,16 @@ def _tile(head: _Head, table: LabelTable, plane: Plane, index: int) -> Picture:
     winner = _enlarged_labels(labels, size)
     rim = _rim(_line_rank(table, plane)[winner])
     rim |= grow(rim, 1) & np.isin(winner, _deep_ids(table))
-    entry = np.zeros(256, dtype=np.uint8)
-    entry[list(table.ids)] = np.arange(GREYS, GREYS + len(table.ids))
-    picture[: size[1]][rim] = entry[winner[rim]]
+    picture[: size[1]][rim] = _palette_entries(table)[winner[rim]]
     return picture
+
+
+def _palette_entries(table: LabelTable) -> NDArray[np.uint8]:
+    """Lookup id -> entry of its structure's colour."""
+    entry = np.zeros(256, dtype=np.uint8)
+    for label_id, number in table.class_of_id().items():
+        entry[label_id] = GREYS - 1 + number
+    return entry
 
 
 def _upright(array: NDArray[Voxel], plane: Plane, index: int) -> NDArray[Voxel]:
@@ -185,7 +192,8 @@ def _share(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.float32
 
 def _deep_ids(table: LabelTable) -> list[int]:
     """Ids of small structures, which get a line of double width."""
-    return [label.id for s in table.structures if s.name not in LINE_YIELDS for label in s.labels]
+    deep = [s for s in table.structures if not {s.name, s.parent} & {*LINE_YIELDS}]
+    return [label.id for structure in deep for label in structure.labels]
 
 
 def _line_rank(table: LabelTable, plane: Plane) -> NDArray[np.int16]:
@@ -238,7 +246,7 @@ def _bright(colour: Colour) -> Colour:
 
 def _encode(indexed: Picture, table: LabelTable) -> bytes:
     greys = [(round(255 * i / (GREYS - 1)),) * 3 for i in range(GREYS)]
-    colours = [_bright(label.colour) for label in table]
+    colours = [_bright(structure.colour) for structure in table.structures]
     picture = Image.fromarray(indexed, mode="P")
     picture.putpalette([channel for entry in (*greys, *colours) for channel in entry])
     out = BytesIO()

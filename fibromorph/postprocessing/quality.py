@@ -18,13 +18,25 @@ from fibromorph.labels import LabelTable, Structure
 from fibromorph.postprocessing.contrast import (
     CJV_RAMP,
     contrast_factor,
-    ids_of,
     image_measures,
     is_t1_weighted,
     ramp,
 )
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.volumes import Calibration, VolumeRow
+
+__all__ = [
+    "Flag",
+    "Quality",
+    "Severity",
+    "Verdict",
+    "asymmetric_structures",
+    "cut_voxels",
+    "image_measures",
+    "is_t1_weighted",
+    "missing_structures",
+    "score",
+]
 
 Severity = Literal["note", "check", "bad"]
 Verdict = Literal["good", "check", "bad"]
@@ -134,7 +146,7 @@ def score(
 
 def cut_voxels(labels: NDArray[np.integer], table: LabelTable) -> int:
     """Labelled voxels on the border of the image, brain stem and outer CSF not counted."""
-    exempt = [i for name in MAY_BE_CUT for i in ids_of(table, name)]
+    exempt = [i for name in MAY_BE_CUT for i in table.ids_of(name)]
     total = 0
     for axis in range(3):
         ends = np.take(labels, [0, -1], axis=axis)
@@ -217,6 +229,7 @@ def _unsure_flags(rows: Iterable[VolumeRow], calibration: Calibration) -> Iterab
         plain_name(row.name): row.confidence
         for row in rows
         if row.region_id is not None
+        and row.volume_ml is not None
         and row.confidence is not None
         and row.confidence < LOW_CONFIDENCE * calibration.expected_confidence(row.region_id)
     }

@@ -111,7 +111,7 @@ def render(content: ReportContent) -> str:
     return environment.get_template("report.html").render(
         c=content,
         picture=b64encode(content.mosaic_png).decode("ascii"),
-        totals=[row for row in content.rows if row.is_total],
+        totals=[row for row in content.rows if row.hemisphere == "both"],
         lines=_lines(content.rows, content.table, limit),
         axis=_axis(limit),
         seconds=sum(step.seconds or 0.0 for step in content.steps),

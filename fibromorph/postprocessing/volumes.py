@@ -36,7 +36,8 @@ class VolumeRow:
 
     Attributes:
         region_id: label id; None for totals.
-        name: as in the label table, or one of `TOTALS`.
+        name: as in the label table, one of `TOTALS`, or what regions are parts of
+            (`Left-Cerebral-Cortex` where the table has the cortex in regions).
         hemisphere: 'left', 'right', 'midline', or 'both' for totals.
         tissue: 'grey', 'white', 'csf', or 'n/a' for totals over several tissues.
         volume_ml: voxels counted.
@@ -140,7 +141,7 @@ def measure(
         )
         known = etiv_ml is not None or label.id != SULCAL_CSF
         rows.append(row if known else _not_estimable(row))
-    return (*rows, *_totals(rows, etiv_ml))
+    return (*rows, *_wholes(rows, table), *_totals(rows, etiv_ml))
 
 
 def write_volumes(path: Path, rows: Sequence[VolumeRow]) -> None:
@@ -187,6 +188,23 @@ def _not_estimable(row: VolumeRow) -> VolumeRow:
     return replace(row, volume_ml=None, soft_volume_ml=None, sd_ml=None)
 
 
+def _wholes(rows: Sequence[VolumeRow], table: LabelTable) -> Iterable[VolumeRow]:
+    """Structures that the table only has in parts, a row a side."""
+    parents = {s.parent: s.tissue for s in table.structures if s.parent not in ("", *table.names)}
+    for parent, tissue in parents.items():
+        ids = table.ids_of(parent)
+        for side in ("left", "right"):
+            parts = [r for r in rows if r.region_id in ids and r.hemisphere == side]
+            yield _sum_of(f"{side.capitalize()}-{parent}", side, tissue, parts)
+
+
+def _sum_of(name: str, hemisphere: str, tissue: str, parts: Sequence[VolumeRow]) -> VolumeRow:
+    hard = sum(row.volume_ml or 0.0 for row in parts)
+    soft = sum(row.soft_volume_ml or 0.0 for row in parts)
+    sd, sure = _combined_sd([row.sd_ml for row in parts]), _mean_confidence(parts)
+    return VolumeRow(None, name, hemisphere, tissue, hard, soft, sd, sure)
+
+
 def _totals(rows: Sequence[VolumeRow], etiv_ml: float | None) -> Iterable[VolumeRow]:
     for name, tissues in TOTALS:
         parts = [row for row in rows if row.tissue in tissues]
@@ -194,10 +212,8 @@ def _totals(rows: Sequence[VolumeRow], etiv_ml: float | None) -> Iterable[Volume
         if "csf" in tissues and etiv_ml is None:
             yield VolumeRow(None, name, "both", tissue, None, None, None, None)
             continue
-        hard = etiv_ml if name == "eTIV" else sum(row.volume_ml or 0.0 for row in parts)
-        soft = sum(row.soft_volume_ml or 0.0 for row in parts)
-        sd, sure = _combined_sd([row.sd_ml for row in parts]), _mean_confidence(parts)
-        yield VolumeRow(None, name, "both", tissue, hard, soft, sd, sure)
+        total = _sum_of(name, "both", tissue, parts)
+        yield replace(total, volume_ml=etiv_ml) if name == "eTIV" else total
 
 
 def _combined_sd(sds: Sequence[float | None]) -> float | None:

@@ -2,6 +2,7 @@
 
 from fibromorph.scans.geometry import working_grid
 from fibromorph.scans.read import read_scan
+from fibromorph.scans.reference import read_reference
 from fibromorph.scans.resample import resample
 from fibromorph.scans.restore import restore_labels
 from fibromorph.scans.scan import Finding, ReadLimits, Scan
@@ -11,6 +12,7 @@ __all__ = [
     "Finding",
     "ReadLimits",
     "Scan",
+    "read_reference",
     "read_scan",
     "resample",
     "restore_labels",

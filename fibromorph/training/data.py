@@ -13,6 +13,7 @@ from fibromorph.datasets.labelled import LabelledFolder, LabelledScan, load_labe
 from fibromorph.datasets.labelmaps import LabelMap, find_label_maps, load_label_maps
 from fibromorph.errors import ConfigError
 from fibromorph.grid import Shape3
+from fibromorph.labels import FREESURFER, LabelTable, table_of
 from fibromorph.training.slots import RealMix, SampleNumbers, Slot, SlotLoader, Slots, as_list
 
 
@@ -27,6 +28,7 @@ class LabelMapData(pl.LightningDataModule):
         ignore_unknown_labels: treat ids outside the protocol as background, instead of refusing.
         labelled_scans: real scans to train on, as often as `recipe.real_share` says.
         validation_scans: real scans to score at each validation.
+        protocol: the table that labels of real scans are translated to; the model's.
         augmentation: how far real training scans are changed.
         workers: processes that augment real scans; 0 = the training process itself.
     """
@@ -41,6 +43,7 @@ class LabelMapData(pl.LightningDataModule):
         ignore_unknown_labels: bool = False,
         labelled_scans: LabelledFolder | None = None,
         validation_scans: LabelledFolder | None = None,
+        protocol: str = FREESURFER.protocol,
         augmentation: AugmentationSettings = AugmentationSettings(),  # noqa: B008
         workers: int = 0,
     ) -> None:
@@ -62,6 +65,7 @@ class LabelMapData(pl.LightningDataModule):
         self.ignore_unknown_labels = ignore_unknown_labels
         self.training_folder = labelled_scans
         self.validation_folder = validation_scans
+        self.table = table_of(protocol)
         self.augmentation = augmentation
         self.workers = workers
         self.maps: tuple[LabelMap, ...] = ()
@@ -74,20 +78,23 @@ class LabelMapData(pl.LightningDataModule):
         if self.maps:
             return
         self.maps = load_label_maps(self.paths, ignore_unknown=self.ignore_unknown_labels)
-        self.labelled_scans = _load(self.training_folder)
-        self.validation_scans = _load(self.validation_folder)
+        self.labelled_scans = _load(self.training_folder, self.table)
+        self.validation_scans = _load(self.validation_folder, self.table)
 
-    def mix_real_scans(self, share: float, shape: Shape3, seed: int) -> None:
-        """Make `share` of the training samples real ones, crops of `shape`.
+    def require_real_scans(self, share: float) -> None:
+        """Check that there are real scans where a share of the samples is to be real.
 
         Raises:
             ConfigError: there are no real scans to train on, or no use for those there are.
         """
         if (share > 0) != bool(self.labelled_scans):
             raise ConfigError(
-                "data.labelled_scans and recipe.real_share above 0 belong together",
+                "data.labelled_scans and recipe.real_share or warped_share above 0 belong together",
                 value=f"{len(self.labelled_scans)} scans, share {share}",
             )
+
+    def mix_real_scans(self, share: float, shape: Shape3, seed: int) -> None:
+        """Make `share` of the training samples real ones, augmented by TorchIO to `shape`."""
         if share > 0:
             self._mix = RealMix(share, shape, seed, self.labelled_scans, self.augmentation)
 
@@ -157,8 +164,8 @@ def data_of(module: pl.LightningModule) -> LabelMapData:
     return data
 
 
-def _load(folder: LabelledFolder | None) -> tuple[LabelledScan, ...]:
-    return () if folder is None else load_labelled_scans(folder)
+def _load(folder: LabelledFolder | None, table: LabelTable) -> tuple[LabelledScan, ...]:
+    return () if folder is None else load_labelled_scans(folder, table)
 
 
 def _scan_hashes(scans: tuple[LabelledScan, ...]) -> dict[str, str]:

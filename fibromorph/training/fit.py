@@ -62,6 +62,11 @@ def train(arguments: Sequence[str]) -> None:
 
 
 class _TrainingCLI(LightningCLI):
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """The labels of real scans are read in the model's protocol."""
+        if self._model_class is SegmentationModule:
+            parser.link_arguments("model.protocol", "data.protocol")
+
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         if not isinstance(args, list):
             raise TypeError(f"arguments must be a list, not {type(args).__name__}")

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fibromorph.labels import FREESURFER
+from fibromorph.labels import FREESURFER, LabelTable
 
 PANEL_INCHES = 1.8
 ALPHA = 0.55
@@ -26,11 +26,13 @@ class Shown:
         image: (i, j, k) float.
         classes: (i, j, k) reference classes.
         predicted: (i, j, k) predicted classes, or None.
+        table: whose classes these are.
     """
 
     image: Tensor
     classes: Tensor
     predicted: Tensor | None = None
+    table: LabelTable = FREESURFER
 
 
 class ShownOutput(TypedDict):
@@ -51,19 +53,19 @@ def draw_samples(samples: Sequence[Shown]) -> Figure:
     for row, sample in zip(panels, samples, strict=True):
         overlays = (None, sample.classes, sample.predicted)
         for n, panel in enumerate(row):
-            _draw_panel(panel, sample.image, overlays[n // 3], n % 3)
+            _draw_panel(panel, sample, overlays[n // 3], n % 3)
     figure.subplots_adjust(0, 0, 1, 1, 0.02, 0.02)
     return figure
 
 
-def _draw_panel(panel: object, image: Tensor, classes: Tensor | None, axis: int) -> None:
+def _draw_panel(panel: object, sample: Shown, classes: Tensor | None, axis: int) -> None:
     show = panel.imshow  # type: ignore[attr-defined]  # matplotlib's arrays of axes have no type
-    show(_plane(image, axis), cmap="gray", origin="lower")
+    show(_plane(sample.image, axis), cmap="gray", origin="lower")
     if classes is not None:
         labels = _plane(classes, axis)
         overlay = np.ma.masked_equal(labels, 0)
-        last = len(FREESURFER.structures)
-        show(overlay, cmap=_colours(), vmin=1, vmax=last, alpha=ALPHA, origin="lower",
+        last = len(sample.table.structures)
+        show(overlay, cmap=_colours(sample.table), vmin=1, vmax=last, alpha=ALPHA, origin="lower",
              interpolation="nearest")  # fmt: skip
     panel.set_axis_off()  # type: ignore[attr-defined]
 
@@ -75,5 +77,5 @@ def _plane(image: Tensor, axis: int) -> NDArray[np.generic]:
     return plane
 
 
-def _colours() -> ListedColormap:
-    return ListedColormap([np.asarray(s.colour) / 255.0 for s in FREESURFER.structures])
+def _colours(table: LabelTable) -> ListedColormap:
+    return ListedColormap([np.asarray(s.colour) / 255.0 for s in table.structures])

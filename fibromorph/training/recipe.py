@@ -36,8 +36,11 @@ class Recipe:
             from the synthesis settings' share.
         rarity_start: how much more rare structures count at first (`losses.rarity_weights`); it
             falls linearly to zero at half of the steps.
-        real_share: share of samples that are augmented real scans (`data.labelled_scans`) instead
-            of synthesised; 1 = supervised training alone.
+        real_share: share of samples that are real scans (`data.labelled_scans`), augmented by
+            TorchIO in the loader's workers, instead of synthesised.
+        warped_share: share of samples that are real scans warped on the training device; in place
+            of `real_share` where no workers can be spared.
+        dressed_share: share of warped samples that get the head of a label map around the brain.
     """
 
     crops: tuple[Crop, ...] = (Crop((128, 128, 128)),)
@@ -49,6 +52,8 @@ class Recipe:
     random_contrast_end: float | None = None
     rarity_start: float = 0.5
     real_share: float = 0.0
+    warped_share: float = 0.0
+    dressed_share: float = 0.0
 
     def __post_init__(self) -> None:
         for shape in (*(c.shape for c in self.crops), self.validation_shape):
@@ -59,8 +64,12 @@ class Recipe:
             raise ConfigError(
                 "must be 1 to 8", value=self.supervised_subvoxels, subject="supervised_subvoxels"
             )
-        if not 0 <= self.real_share <= 1:
-            raise ConfigError("is a share, 0 to 1", value=self.real_share, subject="real_share")
+        for name in ("real_share", "warped_share", "dressed_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
+        if self.real_share and self.warped_share:
+            rule = "real scans are augmented in one way: real_share or warped_share"
+            raise ConfigError(rule, value=self.warped_share, subject="warped_share")
 
     @property
     def largest_crop(self) -> Shape3:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-
-from fibromorph.labels import FREESURFER
 
 Reduce = Callable[[Tensor], Tensor]
 
@@ -17,10 +15,12 @@ class DiceScores:
 
     Args:
         name: of the metric; `name` is the mean, `name/STRUCTURE` each structure's.
+        structures: their names, in the order of the classes.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, structures: Sequence[str]) -> None:
         self.name = name
+        self.structures = structures
         self._scores: list[Tensor] = []
 
     def add(self, dice: Tensor) -> None:
@@ -34,7 +34,7 @@ class DiceScores:
             reduce: sums a tensor over devices; called once on each of them.
             device: where that tensor has to lie.
         """
-        scores = self._scores or [torch.full((len(FREESURFER.structures),), torch.nan)]
+        scores = self._scores or [torch.full((len(self.structures),), torch.nan)]
         dice = torch.stack([s.to(device) for s in scores])
         self._scores = []
         # float32: not every accelerator has doubles.
@@ -44,6 +44,6 @@ class DiceScores:
         if not known.any():
             return {}
         mean = total / count
-        names = [s.name for s in FREESURFER.structures]
-        each = {f"{self.name}/{n}": v for n, v, k in zip(names, mean, known, strict=True) if k}
+        found = zip(self.structures, mean, known, strict=True)
+        each = {f"{self.name}/{n}": value for n, value, is_known in found if is_known}
         return {**each, self.name: mean[known].mean()}

@@ -49,7 +49,7 @@ def test_labels_move_with_the_image_and_removed_skull_stays_dark(
         outside = sample.image[sample.classes == 0]
         if len(outside) > 100:
             assert outside.median() < cortex
-        assert sample.unlabelled == labelled_scan.unlabelled
+        assert sample.groups == labelled_scan.groups
 
 
 def test_a_crop_larger_than_the_scan_is_filled_with_air(labelled_scan: LabelledScan) -> None:

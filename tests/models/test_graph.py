@@ -19,8 +19,29 @@ def answer() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     torch.nn.init.normal_(net.head[1].weight, std=2.0)  # type: ignore[arg-type]
     image = torch.randn(32, 64, 32)
     with torch.inference_mode():
-        logits = net(image[None, None])[0]
+        logits, mirrored = net(image[None, None])[0], net(image.flip(0)[None, None])[0].flip(1)
+        mirrored[-1] *= -1
+        logits = (logits + mirrored) / 2
         return logits, *SegmentationGraph(net, FREESURFER).eval()(image)
+
+
+def test_a_mirrored_head_gives_the_mirrored_answer() -> None:
+    torch.manual_seed(4)
+    net = SegmentationNet(len(FREESURFER.structures) + 1, (4, 6, 8), 8).eval()
+    graph = SegmentationGraph(net, FREESURFER).eval()
+    image = torch.randn(32, 64, 32)
+    with torch.inference_mode():
+        labels, soft, confidence = graph(image)
+        mirrored_labels, mirrored_soft, mirrored_confidence = graph(image.flip(0))
+    twins = {i: i for i in (0, *FREESURFER.ids)}
+    for structure in FREESURFER.structures:
+        twins |= {structure.left_id: structure.right_id, structure.right_id: structure.left_id}
+    swap = torch.tensor([twins.get(i, 0) for i in range(256)])
+    # Ties between left and right, and rounding, touch a voxel here and there.
+    assert (swap[labels.flip(0).long()] == mirrored_labels).float().mean() > 0.999
+    assert torch.allclose(confidence.flip(0).float(), mirrored_confidence.float(), atol=1.0)
+    order = [FREESURFER.ids.index(twins[i]) for i in FREESURFER.ids]
+    assert torch.allclose(soft[order], mirrored_soft, rtol=1e-3)
 
 
 def test_labels_are_the_most_probable_structure_on_its_side(

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 from fibromorph.models.losses import (
     StructureSideLoss,
     class_dice,
-    merge_unlabelled,
+    merge_groups,
     rarity_weights,
 )
 
 COUNT = 4
+NOBODY_DREW_3 = torch.tensor([[0, 1, 2, 0]])
 
 
 def _truth() -> tuple[Tensor, Tensor]:
@@ -53,13 +54,12 @@ def test_the_side_of_midline_structures_does_not_count() -> None:
 
 def test_nobody_is_punished_for_a_truth_that_was_not_drawn() -> None:
     classes, sides = _truth()
-    unlabelled = torch.tensor([[False, False, False, True]])
     found = classes.clone()
     found[:, 0] = 3  # the network sees what the reference calls background
     logits = _confident(found, sides).requires_grad_()
     loss = StructureSideLoss()
     strict = loss(logits, classes, sides)
-    lenient = loss(logits, classes, sides, unlabelled=unlabelled)
+    lenient = loss(logits, classes, sides, groups=NOBODY_DREW_3)
     assert strict.structure.item() > 1
     assert lenient.structure.item() < 0.05
     (gradient,) = torch.autograd.grad(lenient.total, logits)
@@ -68,22 +68,29 @@ def test_nobody_is_punished_for_a_truth_that_was_not_drawn() -> None:
 
 def test_a_missed_structure_still_costs_where_others_are_unlabelled() -> None:
     classes, sides = _truth()
-    unlabelled = torch.tensor([[False, False, False, True]])
     found = torch.where(classes == 2, 3, classes)
-    lost = StructureSideLoss()(_confident(found, sides), classes, sides, unlabelled=unlabelled)
+    lost = StructureSideLoss()(_confident(found, sides), classes, sides, groups=NOBODY_DREW_3)
     assert float(lost.structure) > 0.2
 
 
 def test_merging_sums_probabilities_and_touches_only_its_own_sample() -> None:
     logits = torch.randn(2, COUNT, 3, 3)
     classes = torch.full((2, 3, 3), 3)
-    unlabelled = torch.tensor([[False] * COUNT, [False, False, True, True]])
-    merged, targets = merge_unlabelled(logits, classes, unlabelled)
+    groups = torch.tensor([[0, 1, 2, 3], [0, 1, 0, 0]])
+    merged, targets = merge_groups(logits, classes, groups)
     before, after = logits.softmax(1), merged.softmax(1)
     assert torch.allclose(after[0], before[0], atol=1e-6)
     assert torch.allclose(after[1, 0], before[1, [0, 2, 3]].sum(0), atol=1e-6)
     assert targets[0].eq(3).all()
     assert targets[1].eq(0).all()
+
+
+def test_any_part_is_right_where_the_reference_knows_only_the_whole() -> None:
+    classes, sides = _truth()
+    whole = torch.where(classes == 2, 1, classes)  # the reference draws 1 and 2 as one
+    groups = torch.tensor([[0, 1, 1, 3]])
+    loss = StructureSideLoss()(_confident(classes, sides), whole, sides, groups=groups)
+    assert float(loss.structure) < 0.05
 
 
 def test_rare_classes_weigh_more_unless_told_otherwise() -> None:

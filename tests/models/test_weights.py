@@ -9,8 +9,15 @@ import pytest
 import torch
 
 from fibromorph.errors import BundleError
+from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
 from fibromorph.models.network import SegmentationNet
-from fibromorph.models.weights import load_weights, network_of, read_weights
+from fibromorph.models.weights import (
+    load_weights,
+    network_of,
+    read_weights,
+    table_of_weights,
+    with_head_for,
+)
 
 
 def _net() -> SegmentationNet:
@@ -40,6 +47,26 @@ def test_one_of_several_names_of_a_weight_is_enough() -> None:
     state = net.state_dict()
     load_weights(other, {name: state[name] for name in names.values()})
     assert all(torch.equal(state[k], v) for k, v in other.state_dict().items())
+
+
+def test_a_finer_head_starts_with_the_answer_of_the_coarser_one() -> None:
+    state = _net().state_dict()
+    fine = with_head_for(NEUROMORPHOMETRICS, state)
+    assert table_of_weights(fine) is NEUROMORPHOMETRICS
+    image = torch.randn(1, 1, 32, 32, 32)
+    with torch.inference_mode():
+        before, after = (network_of(s)(image) for s in (state, fine))
+    coarse, parts = before[:, :-1].softmax(1), after[:, :-1].softmax(1)
+    cortex = [
+        n for n, s in enumerate(NEUROMORPHOMETRICS.structures, 1) if s.parent == "Cerebral-Cortex"
+    ]
+    white = NEUROMORPHOMETRICS.class_of_name("Cerebral-White-Matter")
+    assert torch.allclose(
+        parts[:, cortex].sum(1) / parts[:, white],
+        coarse[:, FREESURFER.class_of_name("Cerebral-Cortex")] / coarse[:, 1],
+        rtol=1e-3,
+    )
+    assert torch.equal(before[:, -1], after[:, -1])
 
 
 def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:

@@ -24,10 +24,8 @@ def rows_of(head: Head, etiv_ml: float | None = 1600.0) -> tuple[VolumeRow, ...]
     """The volumes of a head whose posteriors say just what its labels say."""
     soft = {i: float((head.labels == i).sum()) * head.grid.voxel_ml for i in FREESURFER.ids}
     sure = confidence_by_id(head.labels, head.confidence, FREESURFER)
-    calibration = Calibration({i: 0.02 for i in FREESURFER.ids})
-    return measure(
-        head.labels, head.grid, soft, sure, calibration, FREESURFER, etiv_ml=etiv_ml
-    )
+    calibration = Calibration(dict.fromkeys(FREESURFER.ids, 0.02))
+    return measure(head.labels, head.grid, soft, sure, calibration, FREESURFER, etiv_ml=etiv_ml)
 
 
 @pytest.fixture(scope="session")

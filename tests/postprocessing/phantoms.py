@@ -60,9 +60,7 @@ def coordinates_mm(grid: Grid) -> NDArray[np.float64]:
     )
 
 
-def ellipsoid(
-    mm: NDArray[np.float64], axes_mm: tuple[float, float, float]
-) -> NDArray[np.bool_]:
+def ellipsoid(mm: NDArray[np.float64], axes_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
     """The voxels inside an ellipsoid around the origin."""
     return np.asarray(sum((mm[i] / axes_mm[i]) ** 2 for i in range(3)) <= 1)
 

@@ -10,7 +10,7 @@ import pytest
 
 from fibromorph.errors import TableError
 from fibromorph.grid import Grid
-from fibromorph.labels import FREESURFER
+from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
 from fibromorph.postprocessing.volumes import (
     Calibration,
     VolumeRow,
@@ -140,3 +140,19 @@ def test_a_broken_table_is_one_clear_error(text: str, found: str, tmp_path: Path
 def test_a_missing_table_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="readable"):
         read_volumes(tmp_path / "none.tsv")
+
+
+def test_the_cortex_is_the_sum_of_its_regions() -> None:
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[0], labels[1, :2], labels[2, 0] = 101, 143, 100  # left, left, right
+    soft = {101: 0.015, 143: 0.009, 100: 0.004}
+    sds = Calibration(dict.fromkeys(soft, 0.02))
+    grid = Grid((4, 4, 4), np.eye(4))
+    found = by_name(measure(labels, grid, soft, {}, sds, NEUROMORPHOMETRICS, etiv_ml=None))
+    left, right = found["Left-Cerebral-Cortex"], found["Right-Cerebral-Cortex"]
+    assert left.volume_ml == pytest.approx(0.024)
+    assert left.soft_volume_ml == pytest.approx(0.024)
+    assert right.volume_ml == pytest.approx(0.004)
+    assert left.hemisphere == "left"
+    assert left.is_total
+    assert found["Total-Grey-Matter"].volume_ml == pytest.approx(0.028)

@@ -11,20 +11,20 @@ import pandas as pd
 import pytest
 
 from fibromorph.errors import ConfigError, LabelError
-from fibromorph.labels import FREESURFER
+from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
 from fibromorph.manifest import open_bundle
-from fibromorph.scans import read_scan
+from fibromorph.scans import read_reference, read_scan
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.evaluation import (
     EvaluationRequest,
     evaluate,
     find_pairs,
-    read_reference,
-    relative_sd,
+    views_of,
 )
 from fibromorph.serving.pipeline import segment_scan
 from fibromorph.serving.rescan import apply_rescan, draw_rescan
+from fibromorph.serving.scores import relative_sd, summarise
 
 
 def request_for(folder: Path) -> EvaluationRequest:
@@ -61,6 +61,25 @@ def test_labels_on_another_grid_are_refused(template: Path, tmp_path: Path) -> N
     nib.save(nib.Nifti1Image(np.zeros((5, 5, 5), np.uint8), np.eye(4)), path)
     with pytest.raises(LabelError, match="scan's grid"):
         read_reference(path, read_scan(template), "freesurfer")
+
+
+def test_a_finer_bundle_is_also_scored_in_the_structures_that_all_share() -> None:
+    assert views_of(FREESURFER, "neuromorphometrics") == (FREESURFER,)
+    assert views_of(NEUROMORPHOMETRICS, "neuromorphometrics") == (NEUROMORPHOMETRICS, FREESURFER)
+    assert views_of(NEUROMORPHOMETRICS, "freesurfer") == (FREESURFER,)
+    rows = [
+        {"scan": "a", "protocol": protocol, "region_id": region, "dice": dice, "hd95_mm": 1.0,
+         "assd_mm": 0.5, "volume_error": 0.1}
+        for protocol, region, dice in (
+            ("freesurfer", 3, 0.9),
+            ("neuromorphometrics", 100, 0.6),
+            ("neuromorphometrics", 12, 0.8),
+        )
+    ]  # fmt: skip
+    found = summarise(pd.DataFrame(rows))
+    assert found["dice_27"] == 0.9
+    assert found["dice_regions"] == pytest.approx(0.7)
+    assert found["dice_cortical_regions"] == pytest.approx(0.6)
 
 
 def test_relative_sd_is_within_scans() -> None:

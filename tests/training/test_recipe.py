@@ -59,7 +59,7 @@ def test_the_learning_rate_rises_and_then_falls_to_zero() -> None:
 
 def test_dice_is_averaged_over_samples_and_devices() -> None:
     count = len(FREESURFER.structures) + 1
-    scores = DiceScores("dice")
+    scores = DiceScores("dice", FREESURFER.names)
     for value in (0.4, 0.8):
         dice = torch.full((count,), math.nan)
         dice[:3] = torch.tensor([1.0, value, 0.5])

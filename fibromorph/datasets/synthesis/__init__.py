@@ -24,6 +24,7 @@ from fibromorph.datasets.synthesis.contrast import ContrastParams, apply_contras
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
 from fibromorph.datasets.synthesis.spatial import SpatialParams, apply_spatial, draw_spatial
 from fibromorph.grid import Shape3
+from fibromorph.labels import FREESURFER, LabelTable
 from fibromorph.preprocess import normalise
 
 __all__ = [
@@ -50,6 +51,7 @@ def synthesise(
     settings: SynthesisSettings,
     seed: int,
     spacing_mm: float = 1.0,
+    table: LabelTable = FREESURFER,
 ) -> Sample:
     """Make one sample on the device where `index` lies; the same seed gives the same sample.
 
@@ -60,6 +62,7 @@ def synthesise(
         settings: see `SynthesisSettings`.
         seed: of this sample's own generator.
         spacing_mm: of the sample's voxels.
+        table: whose classes the sample has; what it distinguishes beyond FreeSurfer is grouped.
     """
     rng = torch.Generator(index.device).manual_seed(seed)
     spatial = draw_spatial(rng, settings, source, shape, spacing_mm)
@@ -69,8 +72,10 @@ def synthesise(
     keep = keep_mask(anatomy, acquisition)
     image = apply_acquisition(image, acquisition, rng) * keep
     anatomy = anatomy * keep
-    classes = torch.tensor(tissues.target_classes(), device=index.device)[anatomy]
+    classes = torch.tensor(tissues.target_classes(table), device=index.device)[anatomy]
     sides = torch.tensor(tissues.target_sides(), device=index.device)[anatomy]
     if spatial.flipped:
         sides = torch.tensor([0, 2, 1], device=index.device)[sides]
-    return Sample(normalise(image), classes, sides)
+    groups = table.coarse_classes()
+    told_apart = groups == tuple(range(len(groups)))
+    return Sample(normalise(image), classes, sides, () if told_apart else groups)

@@ -68,13 +68,19 @@ def keep_mask(index: Tensor, params: AcquisitionParams) -> Tensor:
         index: (i, j, k) int64 generation indices.
         params: see `AcquisitionParams`.
     """
-    keep = _not_stripped(index, params.strip_margin)
+    shape = index.shape[0], index.shape[1], index.shape[2]
+    return _not_stripped(index, params.strip_margin) & cut_mask(shape, params, index.device)
+
+
+def cut_mask(shape: Shape3, params: AcquisitionParams, device: torch.device) -> Tensor:
+    """True inside the field of view; `shape` bool."""
+    keep = torch.ones(shape, dtype=torch.bool, device=device)
     if params.cut is not None:
         axis, first, last = params.cut
-        position = torch.arange(index.shape[axis], device=index.device)
-        shape = [1, 1, 1]
-        shape[axis] = -1
-        keep = keep & ((position >= first) & (position < last)).reshape(shape)
+        position = torch.arange(shape[axis], device=device)
+        along = [1, 1, 1]
+        along[axis] = -1
+        keep = keep & ((position >= first) & (position < last)).reshape(along)
     return keep
 
 

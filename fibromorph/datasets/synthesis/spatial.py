@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fibromorph.datasets.labelmaps import LabelMap
 from fibromorph.datasets.synthesis.random import chance, normal, uniform
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
 from fibromorph.grid import Shape3
+
+Places = tuple[Tensor, Tensor, Tensor]
+"""Coordinates along i, j and k, in voxels of the source, of every voxel of a sample."""
+
+
+class Boxed(Protocol):
+    """Whatever knows where its brain lies: a label map, a labelled scan."""
+
+    @property
+    def brain_start(self) -> Shape3:
+        """First voxel of the brain's box."""
+
+    @property
+    def brain_stop(self) -> Shape3:
+        """One past its last voxel."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +49,7 @@ class SpatialParams:
 def draw_spatial(
     rng: torch.Generator,
     settings: SynthesisSettings,
-    source: LabelMap,
+    source: Boxed,
     shape: Shape3,
     spacing_mm: float = 1.0,
 ) -> SpatialParams:
@@ -56,6 +71,43 @@ def draw_spatial(
     return SpatialParams(matrix, centre, control, flipped)
 
 
+def places_of(params: SpatialParams, shape: Shape3) -> Places:
+    """Where in the source each voxel of a sample of `shape` lies, in voxels along each axis."""
+    device = params.matrix.device
+    steps = [torch.arange(n, device=device, dtype=torch.float32) - (n - 1) / 2 for n in shape]
+    grids = (steps[0][:, None, None], steps[1][None, :, None], steps[2][None, None, :])
+    moved = F.interpolate(
+        params.control_mm[None], size=shape, mode="trilinear", align_corners=True
+    )[0]
+    places = []
+    for axis in range(3):
+        place = moved[axis] + params.centre[axis]
+        for other in range(3):
+            place = place + params.matrix[axis, other] * grids[other]
+        places.append(place)
+    return places[0], places[1], places[2]
+
+
+def read_nearest(image: Tensor, places: Places) -> Tensor:
+    """Values of an (i, j, k) image at the nearest voxels, int64; 0 outside it."""
+    flat = torch.zeros(places[0].shape, dtype=torch.int64, device=image.device)
+    inside = torch.ones(places[0].shape, dtype=torch.bool, device=image.device)
+    for place, length in zip(places, image.shape, strict=True):
+        voxel = place.round().long()
+        inside &= (voxel >= 0) & (voxel < length)
+        flat = flat * length + voxel
+    flat = torch.where(inside, flat, 0)
+    return image.reshape(-1)[flat].long() * inside
+
+
+def read_linear(image: Tensor, places: Places) -> Tensor:
+    """Values of an (i, j, k) float32 image, interpolated linearly; 0 outside it."""
+    # `grid_sample` wants the last axis first, each from -1 to 1 over the voxel centres.
+    scaled = [2 * p / (n - 1) - 1 for p, n in zip(places, image.shape, strict=True)]
+    grid = torch.stack(scaled[::-1], dim=-1)[None]
+    return F.grid_sample(image[None, None], grid, align_corners=True)[0, 0]
+
+
 def apply_spatial(index: Tensor, params: SpatialParams, shape: Shape3) -> Tensor:
     """Read the label map at the deformed places, nearest neighbour.
 
@@ -67,22 +119,7 @@ def apply_spatial(index: Tensor, params: SpatialParams, shape: Shape3) -> Tensor
     Returns:
         `shape` int64; 0 outside the map.
     """
-    steps = [torch.arange(n, device=index.device, dtype=torch.float32) - (n - 1) / 2 for n in shape]
-    grids = (steps[0][:, None, None], steps[1][None, :, None], steps[2][None, None, :])
-    moved = F.interpolate(
-        params.control_mm[None], size=shape, mode="trilinear", align_corners=True
-    )[0]
-    flat = torch.zeros(shape, dtype=torch.int64, device=index.device)
-    inside = torch.ones(shape, dtype=torch.bool, device=index.device)
-    for axis in range(3):
-        place = moved[axis]
-        for other in range(3):
-            place = place + params.matrix[axis, other] * grids[other]
-        voxel = (place + params.centre[axis]).round().long()
-        inside &= (voxel >= 0) & (voxel < index.shape[axis])
-        flat = flat * index.shape[axis] + voxel
-    flat = torch.where(inside, flat, 0)
-    return index.reshape(-1)[flat].long() * inside
+    return read_nearest(index, places_of(params, shape))
 
 
 def _draw_linear(rng: torch.Generator, settings: SynthesisSettings) -> Tensor:

@@ -1,0 +1,67 @@
+"""`models` and `evaluate`: the bundles there are, and how good they are."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fibromorph.cli.parts import DONE, Commands, add_engine_options, command
+
+
+def add_commands(commands: Commands) -> None:
+    """Add this group's commands."""
+    parser = command(commands, "models", "the bundles that ship", _models)
+    parser.add_argument("action", choices=("list", "show", "verify"))
+    parser.add_argument("model", nargs="?", default="t1-open", metavar="NAME|DIR")
+    parser = command(commands, "evaluate", "score a bundle on labelled scans", _evaluate)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="scans with reference labels")
+    parser.add_argument("--scans", default="*_SS.nii.gz", metavar="GLOB")
+    parser.add_argument(
+        "--labels", default="_SS.nii.gz=_glm.nii.gz", metavar="OLD=NEW", help="scan to label name"
+    )
+    parser.add_argument("--protocol", default="neuromorphometrics", help="of the labels")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--repeats", type=int, default=0, metavar="N", help="re-scans a scan")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N scans")
+    parser.add_argument(
+        "--update-bundle", action="store_true", help="write the scores into manifest and card"
+    )
+    add_engine_options(parser)
+
+
+def _models(options: argparse.Namespace) -> int:
+    from fibromorph.serving import bundles
+
+    if options.action == "list":
+        print(bundles.list_bundles())
+    elif options.action == "show":
+        print(bundles.show_bundle(options.model))
+    else:
+        print(bundles.verify_bundle(options.model))
+    return DONE
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from fibromorph.serving.evaluation import EvaluationRequest, evaluate
+
+    old, _, new = options.labels.partition("=")
+    request = EvaluationRequest(
+        folder=options.folder,
+        scan_glob=options.scans,
+        scan_suffix=old,
+        label_suffix=new,
+        protocol=options.protocol,
+        repeats=options.repeats,
+        limit=options.limit,
+    )
+    print(
+        evaluate(
+            request,
+            options.out,
+            model=options.model,
+            device=options.device,
+            threads=options.threads,
+            update_bundle=options.update_bundle,
+        )
+    )
+    return DONE

@@ -1,0 +1,45 @@
+"""What the modules of the command line share: exit statuses, and options that several take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TypeAlias
+
+DONE, SOME_FAILED, WRONG_CALL = 0, 1, 2
+
+Handler = Callable[[argparse.Namespace], int]
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def command(
+    commands: Commands,
+    name: str,
+    summary: str,
+    handler: Handler,
+    *,
+    passes_on: bool = False,
+) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: what to add it to.
+        name: the word on the command line.
+        summary: one line for `--help`.
+        handler: runs it, returns the exit status.
+        passes_on: what is not known here is left in `options.rest` for the handler.
+    """
+    parser = commands.add_parser(name, help=summary, description=summary, add_help=not passes_on)
+    parser.set_defaults(handler=handler, passes_on=passes_on)
+    return parser
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Which bundle, on what: `--model`, `--device`, `--threads`."""
+    parser.add_argument("--model", default="t1-open", metavar="NAME|DIR", help="bundle to use")
+    parser.add_argument(
+        "--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or openvino"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)"
+    )

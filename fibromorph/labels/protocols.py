@@ -1,0 +1,149 @@
+"""Label images of one protocol in the ids of another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fibromorph.errors import LabelError
+from fibromorph.labels.freesurfer import FREESURFER, FREESURFER_MERGED
+from fibromorph.labels.neuromorphometrics import (
+    NEUROMORPHOMETRICS,
+    NEUROMORPHOMETRICS_IDS,
+    NEUROMORPHOMETRICS_TO_FREESURFER,
+    VERMIS,
+)
+from fibromorph.labels.table import LabelImage, LabelTable, lookup_of
+
+TABLES: Mapping[str, LabelTable] = {t.protocol: t for t in (FREESURFER, NEUROMORPHOMETRICS)}
+"""The protocols that networks are trained in, by name."""
+
+# Ids of a table that a protocol draws so differently, or so rarely, that no score is meaningful:
+# the fluid around the brain is not labelled in Neuromorphometrics.
+NOT_COMPARABLE: Mapping[str, tuple[int, ...]] = {"freesurfer": (), "neuromorphometrics": (24,)}
+
+
+def table_of(protocol: str) -> LabelTable:
+    """The table of a protocol.
+
+    Raises:
+        LabelError: there is none of this name.
+    """
+    if protocol not in TABLES:
+        raise LabelError(f"protocol must be one of {', '.join(TABLES)}", value=protocol)
+    return TABLES[protocol]
+
+
+def unknown_ids(image: LabelImage, known: Iterable[int]) -> list[int]:
+    """The ids in `image` that are neither background nor in `known`, sorted."""
+    present = set(np.unique(image).tolist())
+    return sorted(present - set(known) - {0})
+
+
+def remap(image: LabelImage, mapping: Mapping[int, int], subject: str = "") -> NDArray[np.int32]:
+    """Translate every id of `image` by `mapping`; background stays 0.
+
+    Args:
+        image: integer ids, any shape, not negative.
+        mapping: id -> id; ids present in the image must be keys.
+        subject: the file named in the error.
+
+    Raises:
+        LabelError: an id of the image is not in the mapping.
+    """
+    strange = unknown_ids(image, mapping)
+    if strange:
+        raise LabelError(
+            "every label id must be known to the protocol", value=strange[:20], subject=subject
+        )
+    translated: NDArray[np.int32] = lookup_of(mapping)[image]
+    return translated
+
+
+def vermis_to_hemispheres(image: LabelImage, right: int = 38, left: int = 39) -> NDArray[np.int32]:
+    """Give the vermis to the nearer cerebellar hemisphere.
+
+    FreeSurfer has no vermis: its left and right cerebellar cortex meet in the middle.
+
+    Args:
+        image: (i, j, k) ids with vermal lobules 71-73.
+        right, left: ids of the cerebellar cortex, by default those of the challenge's images.
+
+    Returns:
+        (i, j, k) the same ids with 71-73 replaced by `right` or `left`.
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    out = image.astype(np.int32)
+    vermis = np.isin(out, VERMIS)
+    if vermis.any():
+        to_right = distance_transform_edt(out != right)
+        to_left = distance_transform_edt(out != left)
+        out[vermis] = np.where(to_right <= to_left, right, left)[vermis]
+    return out
+
+
+def to_freesurfer(image: LabelImage, protocol: str, subject: str = "") -> NDArray[np.int32]:
+    """A reference segmentation in `FREESURFER` ids.
+
+    Args:
+        image: (i, j, k) integer ids as the protocol's images carry them.
+        protocol: 'freesurfer' or 'neuromorphometrics'.
+        subject: the file named in errors.
+
+    Raises:
+        LabelError: unknown protocol, or an id that it does not have.
+    """
+    if table_of(protocol) is NEUROMORPHOMETRICS:
+        return remap(vermis_to_hemispheres(image), NEUROMORPHOMETRICS_TO_FREESURFER, subject)
+    same = {label_id: label_id for label_id in FREESURFER.ids}
+    # 500 and above: tissue outside the brain, in the label maps for training.
+    outside = {label_id: 0 for label_id in np.unique(image).tolist() if label_id >= 500}
+    return remap(image, {**same, **FREESURFER_MERGED, **outside}, subject)
+
+
+def to_table(
+    image: LabelImage, protocol: str, table: LabelTable, subject: str = ""
+) -> NDArray[np.int32]:
+    """A reference segmentation in the ids of `table`.
+
+    Args:
+        image: (i, j, k) integer ids as the protocol's images carry them.
+        protocol: of the image.
+        table: whose ids are wanted.
+        subject: the file named in errors.
+
+    Raises:
+        LabelError: unknown protocol, an id that it does not have, or a table that is finer.
+    """
+    if table.protocol == FREESURFER.protocol:
+        return to_freesurfer(image, protocol, subject)
+    if protocol != table.protocol:
+        raise LabelError(
+            f"reference labels must be of the {table.protocol} protocol, as the network's",
+            value=protocol,
+            subject=subject,
+        )
+    return remap(image, NEUROMORPHOMETRICS_IDS, subject)
+
+
+def coarsened(image: LabelImage, table: LabelTable) -> NDArray[np.int32]:
+    """A segmentation in `table`'s ids as FreeSurfer would name its structures.
+
+    Regions become the cortex of their side, the vermis goes to the nearer hemisphere; what
+    FreeSurfer does not draw (basal forebrain, chiasm) becomes background.
+
+    Args:
+        image: (i, j, k) ids of `table`.
+        table: of the segmentation.
+    """
+    if table.protocol == FREESURFER.protocol:
+        return image.astype(np.int32)
+    mapping = dict.fromkeys(table.ids, 0) | {i: i for i in table.ids if i in FREESURFER.ids}
+    cortex = {"left": 3, "right": 42}
+    mapping |= {
+        label.id: cortex[label.hemisphere] for label in table if label.parent == "Cerebral-Cortex"
+    }
+    return remap(vermis_to_hemispheres(image, right=47, left=8), mapping)

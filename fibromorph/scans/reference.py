@@ -1,0 +1,40 @@
+"""Reference labels that belong to a scan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from fibromorph.errors import LabelError
+from fibromorph.grid import Grid
+from fibromorph.labels import FREESURFER, LabelTable, to_table
+from fibromorph.scans.scan import Scan
+
+TOLERANCE_MM = 0.1
+"""By which the corners of both grids may differ: headers store affines in single precision."""
+
+
+def read_reference(
+    path: Path, scan: Scan, protocol: str, table: LabelTable = FREESURFER
+) -> NDArray[np.int32]:
+    """Reference labels in the ids of `table`, on the scan's voxels.
+
+    Args:
+        path: an integer image of any format that nibabel reads.
+        scan: that the labels belong to.
+        protocol: of the labels, see `labels.to_table`.
+        table: whose ids are wanted.
+
+    Raises:
+        LabelError: another grid than the scan's, or ids that the protocol does not have.
+    """
+    image = nib.load(path)
+    i, j, k = (*image.shape[:3], 1, 1, 1)[:3]
+    grid = Grid((i, j, k), np.asarray(image.affine, dtype=float))
+    if len(image.shape) < 3 or not scan.grid.same_as(grid, TOLERANCE_MM):
+        raise LabelError("labels must lie on the scan's grid", value=image.shape, subject=path)
+    ids = np.rint(np.asanyarray(image.dataobj)).astype(np.int32).reshape(scan.grid.shape)
+    return to_table(ids, protocol, table, str(path))

@@ -1,0 +1,133 @@
+"""What an evaluation adds up to: scores by scan and structure, and what a bundle keeps of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from fibromorph.labels import CORTICAL_REGIONS, FREESURFER, STRUCTURES_27, LabelTable
+from fibromorph.manifest import Bundle, Manifest, write_manifest
+from fibromorph.models.card import write_card
+from fibromorph.postprocessing.agreement import Agreement
+
+FIRST_CORTICAL_ID = min(CORTICAL_REGIONS)
+
+
+def score_row(agreement: Agreement, soft_volume_ml: float | None) -> dict[str, object]:
+    """One structure of one scan; the volume's error is the soft volume's where that is known."""
+    hard = agreement.volume_error
+    soft = None if soft_volume_ml is None else soft_volume_ml / agreement.reference_ml - 1
+    measured = asdict(agreement)
+    return {
+        "region_id": measured.pop("label_id"),
+        **measured,
+        "soft_volume_ml": soft_volume_ml,
+        "hard_volume_error": hard,
+        "volume_error": hard if soft is None else soft,
+    }
+
+
+def update_manifest(
+    bundle: Bundle,
+    per_structure: pd.DataFrame,
+    summary: Mapping[str, float],
+    source: str,
+) -> Manifest:
+    """Write what was measured into the bundle's manifest and card.
+
+    Args:
+        bundle: to update.
+        per_structure: from `tables`.
+        summary: from `summarise`.
+        source: name of the set of scans; earlier scores of the same set are replaced.
+    """
+    known = per_structure.set_index("region_id").to_dict("index")
+    entries = []
+    for entry in bundle.manifest.labels:
+        row = known.get(entry.id, {})
+        measured: dict[str, float] = {
+            key: round(float(row[key]), 5)
+            for key in ("dice", "volume_error", "relative_sd", "reference_confidence")
+            if key in row and np.isfinite(row[key])
+        }
+        entries.append(entry.model_copy(update=measured))
+    scores = {f"{source}: {key}": float(f"{value:.5g}") for key, value in summary.items()}
+    others = {
+        key: value
+        for key, value in bundle.manifest.scores.items()
+        if not key.startswith(f"{source}: ")
+    }
+    manifest = bundle.manifest.model_copy(
+        update={"labels": tuple(entries), "scores": {**others, **scores}}
+    )
+    write_manifest(bundle.folder, manifest)
+    write_card(bundle.folder, manifest)
+    return manifest
+
+
+def summarise(per_scan: pd.DataFrame) -> dict[str, float]:
+    """The numbers that stand for all: means over structures of means over scans.
+
+    The 27 structures are FreeSurfer's; a finer bundle adds all of its own regions, and those of the
+    cortex among them.
+    """
+    coarse = per_scan[per_scan.protocol == FREESURFER.protocol]
+    core = coarse[coarse.region_id.isin(STRUCTURES_27)].groupby("region_id")
+    out = {
+        "scans": float(per_scan.scan.nunique()),
+        "dice_27": float(core.dice.mean().mean()),
+        "dice_27_lowest_structure": float(core.dice.mean().min()),
+        "hd95_mm_27": float(core.hd95_mm.mean().mean()),
+        "assd_mm_27": float(core.assd_mm.mean().mean()),
+        "absolute_volume_error_27": float(core.volume_error.mean().abs().mean()),
+    }
+    fine = per_scan[per_scan.protocol != FREESURFER.protocol]
+    if len(fine):
+        means = fine.groupby("region_id").dice.mean()
+        out["regions"] = float(len(means))
+        out["dice_regions"] = float(means.mean())
+        out["dice_cortical_regions"] = float(means[means.index >= FIRST_CORTICAL_ID].mean())
+    return out
+
+
+def tables(
+    scores: pd.DataFrame, volumes: pd.DataFrame, table: LabelTable
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scan x structure as it came, and one row a structure of the bundle.
+
+    Args:
+        scores: of `score_row`, with scan, protocol and name.
+        volumes: scan, repeat, region_id, soft_volume_ml, confidence.
+        table: the bundle's.
+    """
+    columns = ["dice", "hd95_mm", "assd_mm", "volume_error", "hard_volume_error"]
+    own = scores[scores.protocol == table.protocol]
+    means = own.groupby("region_id")[columns].mean()
+    first = volumes[volumes.repeat == 0].groupby("region_id").confidence.median()
+    means = means.reindex(list(table.ids))
+    means["reference_confidence"] = first
+    means["relative_sd"] = relative_sd(volumes)
+    means.insert(0, "name", [table[i].name for i in means.index])
+    return scores, means.reset_index()
+
+
+def relative_sd(volumes: pd.DataFrame) -> pd.Series[float]:
+    """Within-scan standard deviation of the soft volume over its mean, pooled over scans.
+
+    The root of the mean over scans of (variance / mean^2); NaN without repeats.
+    """
+    known = volumes.dropna(subset=["soft_volume_ml"])
+    groups = known.groupby(["region_id", "scan"]).soft_volume_ml
+    squared = groups.var(ddof=1) / groups.mean() ** 2
+    return cast("pd.Series[float]", np.sqrt(squared.groupby("region_id").mean()))
+
+
+def scores_text(per_structure: pd.DataFrame, summary: Mapping[str, float]) -> str:
+    """The table and the summary, for a terminal."""
+    shown = per_structure.dropna(subset=["dice"]).round(3)
+    lines = [f"{key:<26} {value:.4g}" for key, value in summary.items()]
+    return shown.to_string(index=False) + "\n\n" + "\n".join(lines)
