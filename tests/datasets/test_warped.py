@@ -1,0 +1,62 @@
+"""Real scans, warped where training runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from fibromorph.datasets.labelled import LabelledScan
+from fibromorph.datasets.labelmaps import LabelMap
+from fibromorph.datasets.synthesis import SynthesisSettings
+from fibromorph.datasets.warped import Head, ScanOnDevice, warp
+
+SHAPE = (96, 128, 96)
+STILL = SynthesisSettings(
+    **dict.fromkeys(
+        ("rotation_deg", "scaling", "shear", "elastic_mm", "flip", "jitter_mm", "noise_sd"), 0.0
+    ),
+    **dict.fromkeys(("bias", "gamma", "blur_mm", "thick", "stripped", "cut"), 0.0),
+)
+
+
+@pytest.fixture(scope="module")
+def on_device(labelled_scan: LabelledScan) -> ScanOnDevice:
+    return ScanOnDevice.of(labelled_scan, torch.device("cpu"))
+
+
+def test_left_stays_left_in_a_mirror(on_device: ScanOnDevice) -> None:
+    for flip in (0.0, 1.0):
+        sample = warp(on_device, SHAPE, replace(STILL, flip=flip), seed=1)
+        left, right = ((sample.sides == side).nonzero()[:, 0].float().mean() for side in (1, 2))
+        assert left < right - 10
+
+
+def test_labels_move_with_the_image(on_device: ScanOnDevice) -> None:
+    settings = SynthesisSettings(stripped=0.0, noise_sd=0.02, thick=0.0, cut=0.0)
+    for seed in range(3):
+        sample = warp(on_device, SHAPE, settings, seed)
+        white, cortex = (sample.image[sample.classes == c].mean() for c in (1, 2))
+        assert white > cortex + 0.3
+        assert sample.groups == on_device.scan.groups
+
+
+def test_a_head_is_put_around_the_brain_and_leaves_it_alone(
+    on_device: ScanOnDevice, head_map: LabelMap, head_index: Tensor
+) -> None:
+    bare = warp(on_device, SHAPE, STILL, seed=3)
+    dressed = warp(on_device, SHAPE, STILL, seed=3, head=Head(head_map, head_index))
+    assert torch.equal(bare.classes, dressed.classes)
+    air = bare.image == bare.image.min()
+    assert dressed.image[air].std() > 0.2
+    brain = bare.classes > 0
+    both = torch.stack([bare.image[brain], dressed.image[brain]])
+    assert torch.corrcoef(both)[0, 1] > 0.98
+
+
+def test_the_same_seed_gives_the_same_sample(on_device: ScanOnDevice) -> None:
+    first, again = (warp(on_device, SHAPE, SynthesisSettings(), seed=5) for _ in range(2))
+    assert torch.equal(first.image, again.image)
+    assert not torch.equal(first.image, warp(on_device, SHAPE, SynthesisSettings(), 6).image)
