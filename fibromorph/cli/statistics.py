@@ -12,6 +12,7 @@ from fibromorph.errors import ConfigError
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
     _add_stats(commands)
+    _add_power(commands)
 
 
 def _add_stats(commands: Commands) -> None:
@@ -59,4 +60,34 @@ def _init(options: argparse.Namespace) -> int:
 
     write_starter(options.config, options.volumes, options.participants)
     print(f"{options.config}: read it, change what is wrong, then run without --init")
+    return DONE
+
+
+def _add_power(commands: Commands) -> None:
+    parser = command(commands, "power", "plan a study with this tool's own noise", _power)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--percent", type=float, metavar="P", help="true effect in %% of the mean")
+    what.add_argument("--d", type=float, metavar="D", help="true effect in sd between people")
+    what.add_argument(
+        "--n", nargs=2, type=int, metavar=("PATIENTS", "CONTROLS"), help="people, for the effect"
+    )
+    parser.add_argument("--model", default="t1-open", metavar="NAME|DIR", help="whose noise")
+    parser.add_argument("--regions", nargs="+", metavar="NAME", help="patterns; default: all grey")
+    parser.add_argument("--alpha", type=float, default=0.05)
+    parser.add_argument("--power", type=float, default=0.8)
+    parser.add_argument("--covariates", type=int, default=3, metavar="K")
+    parser.add_argument("--ratio", type=float, default=1.0, help="controls a patient")
+    parser.add_argument(
+        "--change", action="store_true", help="compare change between two scans of two arms"
+    )
+    parser.add_argument(
+        "--change-sd", type=float, default=1.0, metavar="P", help="sd of true change in %%"
+    )
+    parser.add_argument("--out", type=Path, metavar="TSV", help="also write the table")
+
+
+def _power(options: argparse.Namespace) -> int:
+    from fibromorph.cli.planning import plan_study
+
+    print(plan_study(options))
     return DONE

@@ -155,8 +155,10 @@ def test_mixed_model() -> None:
 
 def test_analysis_of_covariance_on_follow_up() -> None:
     visits, r = table("visits"), recorded("change")["ancova"]
-    wide = visits.pivot(index=["participant_id", "group", "age"], columns="session")["putamen"]
-    wide = wide[[1, 2]].dropna().reset_index()
+    people = visits.pivot(
+        index=["participant_id", "group", "age"], columns="session", values="putamen"
+    )
+    wide = people[[1, 2]].dropna().reset_index()
     patient = (wide["group"] == "FM").to_numpy(float)
     design = np.column_stack([np.ones(len(wide)), wide[1], wide["age"], patient])
     found = fit(design, wide[[2]].to_numpy())

@@ -13,6 +13,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from nibabel.filebasedimages import ImageFileError
 
 from fibromorph.errors import LabelError
 from fibromorph.labels import TABLES
@@ -63,8 +64,9 @@ def paint(groups: pd.DataFrame, alpha: float, atlas: Path | None) -> PaintedBrai
     values = np.zeros(voxels.shape, np.float32)
     found = np.zeros(voxels.shape, np.uint8)
     for region, label_id in drawn.items():
-        values[voxels == label_id] = float(groups.at[region, "hedges_g"])
-        found[voxels == label_id] = float(groups.at[region, "p_fwe"]) <= alpha
+        row = groups.loc[region]
+        values[voxels == label_id] = row["hedges_g"]
+        found[voxels == label_id] = row["p_fwe"] <= alpha
     return PaintedBrain(_picture(values, found, labels.affine), not_drawn)
 
 
@@ -107,7 +109,7 @@ def _read(atlas: Path | None) -> nibabel.Nifti1Image:
     try:
         image = nibabel.load(atlas)
         return nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.int32), image.affine)
-    except (OSError, nibabel.filebasedimages.ImageFileError) as reason:
+    except (OSError, ImageFileError) as reason:
         raise LabelError("an atlas must be a readable image", value=reason, subject=atlas) from None
 
 

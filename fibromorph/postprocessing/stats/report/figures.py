@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from io import StringIO
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -21,7 +22,7 @@ _VARIABLES = {
     CONTROLS: "var(--left)",
     FOUND: "var(--found)",
 }
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "fibromorph",
     "font.family": "sans-serif",

@@ -95,7 +95,7 @@ def _influential(results: Results) -> str:
     found = results.groups.index[results.groups["conclusion"].str.match("lower|higher")]
     rests = []
     for region in found:
-        row, g = results.assumptions.loc[region], results.groups.at[region, "hedges_g"]
+        row, g = results.assumptions.loc[region], float(results.groups["hedges_g"][region])
         moved = max(abs(row["g_without_low"] - g), abs(row["g_without_high"] - g))
         if moved > 0.25 * abs(g):
             rests.append(f"{plain_name(str(region))} ({row['influential']})")

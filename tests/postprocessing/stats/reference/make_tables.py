@@ -47,13 +47,13 @@ def people(rng: np.random.Generator) -> pd.DataFrame:
 def visits(table: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Two to three visits of the same people, with drop-out; patients' putamen grows by 4 %."""
     rows = []
-    for person in table.itertuples():
+    for person in table.to_dict("records"):
         for session in (1, 2, 3):
             if session > 1 and rng.random() < 0.3:
                 continue
-            growth = 1 + 0.02 * (session - 1) * (person.group == "FM")
-            volume = round(person.putamen * growth + 0.12 * rng.normal(), 5)
-            rows.append((person.participant_id, person.group, session, person.age, volume))
+            growth = 1 + 0.02 * (session - 1) * (person["group"] == "FM")
+            volume = round(float(person["putamen"]) * growth + 0.12 * rng.normal(), 5)
+            rows.append([person["participant_id"], person["group"], session, person["age"], volume])
     return pd.DataFrame(rows, columns=["participant_id", "group", "session", "age", "putamen"])
 
 

@@ -1,0 +1,95 @@
+"""What `power` prints: a study planned with a bundle's own noise."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+import pandas as pd
+
+from fibromorph.datasets.cohort.norms import NORMS, OTHERS
+from fibromorph.errors import ConfigError
+from fibromorph.manifest import LabelEntry
+from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.stats.power import (
+    Plan,
+    RegionSpread,
+    plan_for_effect,
+    plan_for_people,
+)
+from fibromorph.postprocessing.stats.results import to_tsv
+from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.serving.bundles import find_bundle
+
+UNKNOWN_NOISE = "the noise of {} of these regions is not in the bundle and was taken as none"
+
+
+def plan_study(options: argparse.Namespace) -> str:
+    """The table as text, with what it rests on; written to `--out` as well.
+
+    Raises:
+        ConfigError: an option out of its range, or no such region.
+        BundleError: see `find_bundle`.
+    """
+    manifest = find_bundle(options.model).manifest
+    entries = _chosen(manifest.labels, options.regions)
+    spreads = [_spread(entry) for entry in entries]
+    plan = Plan(
+        alpha=options.alpha,
+        power=options.power,
+        tests=len(spreads),
+        covariates=options.covariates,
+        ratio=options.ratio,
+        question="change" if options.change else "groups",
+        change_sd=options.change_sd / 100,
+    )
+    _require_positive(options)
+    if options.n:
+        table = plan_for_people(spreads, plan, *options.n)
+    else:
+        table = plan_for_effect(spreads, plan, d=options.d, percent=options.percent or 0.0)
+    if options.out is not None:
+        write_whole(options.out, to_tsv(table))
+    return f"{_text(table)}\n\n{_basis(plan, spreads, manifest.name)}"
+
+
+def _chosen(entries: Sequence[LabelEntry], patterns: Sequence[str] | None) -> list[LabelEntry]:
+    if not patterns:
+        return [entry for entry in entries if entry.tissue == "grey"]
+    for pattern in patterns:
+        if not any(fnmatchcase(entry.name, pattern) for entry in entries):
+            raise ConfigError("a region must be in the bundle", value=pattern, subject="--regions")
+    return [e for e in entries if any(fnmatchcase(e.name, pattern) for pattern in patterns)]
+
+
+def _spread(entry: LabelEntry) -> RegionSpread:
+    name = entry.name.removeprefix("Left-").removeprefix("Right-")
+    return RegionSpread(entry.name, NORMS.get(name, OTHERS).cv, entry.relative_sd)
+
+
+def _require_positive(options: argparse.Namespace) -> None:
+    for name in ("percent", "d", "change_sd"):
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError("must be above 0", value=value, subject=option)
+
+
+def _text(table: pd.DataFrame) -> str:
+    shown = table.assign(region=[plain_name(name) for name in table["region"]])
+    return shown.to_string(index=False, float_format=lambda value: f"{value:.2f}")
+
+
+def _basis(plan: Plan, spreads: Sequence[RegionSpread], model: str) -> str:
+    unknown = sum(spread.error is None for spread in spreads)
+    what = "change between two scans of two arms" if plan.question == "change" else "two groups"
+    lines = [
+        f"{what}; alpha {plan.alpha:g} two-sided, power {plan.power:g}, {plan.covariates}"
+        f" covariates; _family: alpha / {plan.tests} (Bonferroni).",
+        f"Error of one scan: bundle {model}. Spread between people: typical of healthy adults once"
+        " head size, age and sex are known.",
+    ]
+    if unknown:
+        lines.append(f"Note: {UNKNOWN_NOISE.format(unknown)}.")
+    return "\n".join(lines)
