@@ -31,7 +31,12 @@ def output_paths(folder: Path, stem: str) -> dict[str, Path]:
 
 
 def write_outputs(
-    result: Segmented, folder: Path, stem: str | None = None, *, conformed: bool = False
+    result: Segmented,
+    folder: Path,
+    stem: str | None = None,
+    *,
+    conformed: bool = False,
+    picture: bytes | None = None,
 ) -> dict[str, Path]:
     """Write segmentation, volumes, report and, last, provenance.
 
@@ -40,6 +45,7 @@ def write_outputs(
         folder: made when it does not exist.
         stem: NAME of the files; the scan's own if None.
         conformed: also write `NAME_space-conformed_dseg.nii.gz` on the working grid.
+        picture: of `picture_of`, where it was made before.
 
     Returns:
         What each file is -> where it lies.
@@ -52,7 +58,7 @@ def write_outputs(
         paths["conformed"] = folder / f"{stem}_space-conformed_dseg.nii.gz"
         write_labels(paths["conformed"], result.labels, result.conformed.grid)
     write_volumes(paths["volumes"], result.rows)
-    write_report(paths["report"], report_content(result, stem))
+    write_report(paths["report"], report_content(result, stem, picture))
     write_whole(paths["provenance"], json.dumps(provenance(result), indent=2) + "\n")
     return paths
 
@@ -91,8 +97,14 @@ def provenance(result: Segmented) -> dict[str, object]:
     }
 
 
-def report_content(result: Segmented, stem: str) -> ReportContent:
-    """What the page of a scan shows."""
+def picture_of(result: Segmented) -> bytes:
+    """Slices in three planes with outlines, as PNG."""
+    conformed = result.conformed
+    return mosaic_png(conformed.intensities, result.labels, conformed.grid, result.table)
+
+
+def report_content(result: Segmented, stem: str, picture: bytes | None = None) -> ReportContent:
+    """What the page of a scan shows; `picture` is made if it is not given."""
     manifest = result.bundle.manifest
     return ReportContent(
         name=stem,
@@ -101,9 +113,7 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
         model=f"{manifest.name} {manifest.version}",
         scan_facts=_scan_facts(result.scan, result.stripped),
         findings=tuple((f.severity, f.message) for f in result.scan.findings),
-        mosaic_png=mosaic_png(
-            result.conformed.intensities, result.labels, result.conformed.grid, result.table
-        ),
+        mosaic_png=picture or picture_of(result),
         rows=result.rows,
         quality=result.quality,
         steps=result.steps,

@@ -103,7 +103,8 @@ class Catalogue:
         return name if name in shipped_names() else Path(name).name
 
     def _sources(self) -> list[tuple[str, Path]]:
-        folders = [shipped_folder() / name for name in shipped_names()]
+        names = shipped_names() if self._settings.ship_models else []
+        folders = [shipped_folder() / name for name in names]
         if self._settings.models_dir is not None:
             folders += [p.parent for p in self._settings.models_dir.glob(f"*/{MANIFEST_NAME}")]
         if self._default_name not in {folder.name for folder in folders}:

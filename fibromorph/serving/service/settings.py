@@ -50,6 +50,8 @@ class Settings(BaseSettings):
         workers: processes of the local cluster; 0 = one for every four CPUs.
         threads: of the engine in each worker; 0 = the CPUs shared out evenly.
         worker_memory_mb: above which a worker is ended, and its job with it.
+        model: what jobs get that do not choose: name of a bundle, or its folder.
+        ship_models: offer the bundles that ship as well.
         models_dir: folder of bundle folders, looked at again every `reload_seconds`.
         allowed_models: sha256 of the networks that may be loaded besides those that ship.
         require_keys: ask for a key on loopback too.
@@ -77,6 +79,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(300, ge=0)
 
     model: str = DEFAULT_BUNDLE
+    ship_models: bool = True
     models_dir: Path | None = None
     allowed_models: tuple[str, ...] = ()
     mlflow: MlflowSource | None = None

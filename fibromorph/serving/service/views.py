@@ -13,7 +13,6 @@ from scipy import ndimage
 
 from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
-from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.pipeline import Segmented
 
@@ -22,10 +21,9 @@ MARGIN_MM = 4.0
 GZIP_LEVEL = 2
 
 
-def write_views(result: Segmented, folder: Path) -> None:
+def write_views(result: Segmented, picture: bytes, folder: Path) -> None:
     """Write `preview.png`, `brain.nii.gz` (no face in it) and `places.json`."""
     grid, labels = result.conformed.grid, result.labels
-    picture = mosaic_png(result.conformed.intensities, labels, grid, result.table)
     (folder / PREVIEW).write_bytes(picture)
     image = brain_image(result.conformed.intensities, labels, grid)
     content = gzip.compress(image.to_bytes(), GZIP_LEVEL, mtime=0)

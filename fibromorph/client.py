@@ -1,0 +1,203 @@
+"""A client of the service: what its REST interface offers, typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import httpx
+
+from fibromorph.errors import FibromorphError
+
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+Result = Literal["segmentation", "volumes", "report", "provenance", "preview", "brain"]
+ENDED = ("done", "failed", "cancelled")
+TSV = "text/tab-separated-values"
+SUFFIX: dict[Result, str] = {
+    "segmentation": "_dseg.nii.gz",
+    "volumes": "_volumes.tsv",
+    "report": "_report.html",
+    "provenance": ".json",
+    "preview": "_preview.png",
+    "brain": "_brain.nii.gz",
+}
+TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+
+
+class ServiceError(FibromorphError):
+    """What the service refused, or why a job did not end well; `status` is HTTP's."""
+
+    def __init__(self, status: int, rule: str, value: object = None, subject: str = "") -> None:
+        super().__init__(rule, value=value, subject=subject)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as the service last told; see its OpenAPI document."""
+
+    id: str
+    state: State
+    percent: int
+    stage: str | None = None
+    label: str = ""
+    queue_position: int | None = None
+    model: dict[str, str] | None = None
+    reason: str | None = None
+    problem: dict[str, Any] | None = None
+    quality: str | None = None
+    seconds: dict[str, float] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+
+class Client:
+    """A connection to a service.
+
+    Args:
+        url: of the service.
+        key: of `fibromorph keys add`; `FIBROMORPH_KEY` if not given; none is needed on loopback.
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", key: str | None = None) -> None:
+        key = key or os.environ.get("FIBROMORPH_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    def submit(
+        self,
+        scan: Path,
+        *,
+        label: str = "",
+        model: str = "",
+        priority: Literal["single", "cohort"] = "single",
+        idempotency_key: str = "",
+    ) -> Job:
+        """Send a scan: NIfTI, MGZ or a zip of a DICOM series.
+
+        Args:
+            scan: the file; its name is not sent.
+            label: what to call it, a participant's id.
+            model: name of a model; the service's default if empty.
+            priority: 'cohort' lets single scans of others go first.
+            idempotency_key: the same key sends the same scan once, however often this is called.
+
+        Raises:
+            ServiceError: the service refused it.
+        """
+        headers = {"Content-Type": "application/octet-stream"}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        query = {"label": label, "model": model, "priority": priority}
+        with scan.open("rb") as file:
+            answer = self._http.post("/v1/scans", params=query, headers=headers, content=file)
+        return _job(_checked(answer).json())
+
+    def job(self, job_id: str) -> Job:
+        """A job, now."""
+        return _job(self._get(f"/v1/jobs/{job_id}").json())
+
+    def jobs(self, states: Sequence[State] = (), limit: int = 50) -> list[Job]:
+        """Your jobs, newest first."""
+        query: dict[str, Any] = {"state": list(states), "limit": limit}
+        return [_job(entry) for entry in self._get("/v1/jobs", params=query).json()["jobs"]]
+
+    def watch(self, job_id: str) -> Iterator[Job]:
+        """A job at every change, until it has ended."""
+        timeout = httpx.Timeout(None, connect=10.0)
+        with self._http.stream("GET", f"/v1/jobs/{job_id}/events", timeout=timeout) as stream:
+            if stream.is_error:
+                stream.read()
+            for line in _checked(stream).iter_lines():
+                if line.startswith("data:"):
+                    yield _job(json.loads(line.removeprefix("data:")))
+
+    def wait(self, job_id: str, seconds: float = 3600.0, every: float = 0.5) -> Job:
+        """The job once it has ended.
+
+        Raises:
+            ServiceError: it failed, was cancelled, or has not ended within `seconds`.
+        """
+        until = time.monotonic() + seconds
+        while not (job := self.job(job_id)).has_ended:
+            if time.monotonic() > until:
+                raise ServiceError(504, f"a job must end within {seconds:g} s", job.state, job_id)
+            time.sleep(every)
+        if job.state != "done":
+            problem = job.problem or {}
+            rule = problem.get("rule", "a job must not be cancelled to have results")
+            raise ServiceError(problem.get("status", 409), rule, problem.get("value"), job_id)
+        return job
+
+    def volumes(self, job_id: str) -> list[dict[str, Any]]:
+        """The regions of a finished job: name, volume_ml, soft_volume_ml, sd_ml, ..."""
+        headers = {"Accept": "application/json"}
+        regions: list[dict[str, Any]] = self._get(
+            f"/v1/jobs/{job_id}/volumes", headers=headers
+        ).json()["regions"]
+        return regions
+
+    def download(self, job_id: str, result: Result, path: Path) -> Path:
+        """Write a file of a finished job to `path`, which appears when it is complete."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        headers = {"Accept": TSV} if result == "volumes" else {}
+        try:
+            answer = self._get(f"/v1/jobs/{job_id}/{result}", headers=headers)
+            temporary.write_bytes(answer.content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    def segment(self, scan: Path, out: Path, *, label: str = "") -> dict[Result, Path]:
+        """Send a scan, wait, and write its files to `out`, named by the label."""
+        job = self.wait(self.submit(scan, label=label).id)
+        out.mkdir(parents=True, exist_ok=True)
+        stem = label or scan.name.split(".")[0]
+        return {
+            result: self.download(job.id, result, out / f"{stem}{suffix}")
+            for result, suffix in SUFFIX.items()
+        }
+
+    def end(self, job_id: str) -> None:
+        """Cancel a job that has not ended; purge one that has."""
+        _checked(self._http.delete(f"/v1/jobs/{job_id}"))
+
+    def _get(self, path: str, **options: Any) -> httpx.Response:
+        return _checked(self._http.get(path, **options))
+
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    if not answer.is_error:
+        return answer
+    try:
+        problem = answer.json()
+    except ValueError:
+        problem = {}
+    rule = problem.get("rule", answer.reason_phrase)
+    raise ServiceError(answer.status_code, rule, problem.get("value"), problem.get("subject", ""))
+
+
+def _job(entry: dict[str, Any]) -> Job:
+    known = {field.name for field in fields(Job)}
+    return Job(**{name: value for name, value in entry.items() if name in known})

@@ -1,0 +1,191 @@
+"""From an upload to its results, as a user of the REST interface meets it."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import socket
+from pathlib import Path
+
+import httpx
+import nibabel as nib
+import numpy as np
+import pytest
+
+from fibromorph.client import Client, ServiceError
+from fibromorph.manifest import open_bundle, read_manifest
+from fibromorph.postprocessing.volumes import read_volumes
+from fibromorph.scans import read_scan
+from fibromorph.serving.engine import Engine
+from fibromorph.serving.pipeline import segment_scan
+from tests.serving.service.conftest import UPLOAD_MB
+from tests.serving.service.server import Server
+from tests.serving.service.tiny import write_head
+
+RAW = {"Content-Type": "application/octet-stream"}
+
+
+def test_an_upload_becomes_the_results_of_the_command_line(
+    client: Client, head: Path, tiny: Path, tmp_path: Path
+) -> None:
+    files = client.segment(head, tmp_path, label="sub-01")
+    direct = segment_scan(read_scan(head), Engine(open_bundle(tiny), "cpu", 1))
+    labels = nib.load(files["segmentation"])
+    assert np.array_equal(np.asarray(labels.dataobj), direct.labels_on_scan_grid)
+    assert np.allclose(labels.affine, nib.load(head).affine)
+    rows = {row.name: row.soft_volume_ml for row in read_volumes(files["volumes"])}
+    for row in direct.rows:
+        assert rows[row.name] == pytest.approx(row.soft_volume_ml, abs=1e-3)
+    assert files["report"].read_text().startswith("<!doctype html>")
+    assert files["preview"].read_bytes().startswith(b"\x89PNG")
+    provenance = json.loads(files["provenance"].read_text())
+    assert provenance["input"]["sha256"] == direct.scan.sha256
+    assert provenance["model"]["sha256"] == read_manifest(tiny).network.sha256
+
+
+def test_every_stage_is_told(client: Client, tmp_path: Path) -> None:
+    job = client.submit(write_head(tmp_path / "a.nii.gz", 11))
+    seen = list(client.watch(job.id))
+    assert seen[-1].state == "done"
+    assert seen[-1].percent == 100
+    percents = [now.percent for now in seen]
+    assert percents == sorted(percents)
+    assert {"conform", "network", "volumes"} <= set(seen[-1].seconds or {})
+
+
+def test_volumes_come_as_json_or_as_a_table(client: Client, server: Server, head: Path) -> None:
+    job = client.wait(client.submit(head).id)
+    url = f"{server.url}/v1/jobs/{job.id}/volumes"
+    table = httpx.get(url, headers={"Accept": "text/tab-separated-values"})
+    assert table.text.startswith("region_id\tname\themisphere")
+    content = httpx.get(url, headers={"Accept": "application/json"}).json()
+    assert content["model"] == job.model
+    white = next(r for r in content["regions"] if r["region_id"] == 2)
+    assert white["volume_ml"] > 100
+    assert len(white["centre_mm"]) == 3
+    refused = httpx.get(url, headers={"Accept": "application/xml"})
+    assert refused.status_code == 406
+    assert job.model is not None
+    assert job.model["sha256"] in table.headers["fibromorph-model"]
+
+
+def test_the_same_bytes_are_computed_once(client: Client, head: Path, server: Server) -> None:
+    first = client.wait(client.submit(head, label="sub-07").id)
+    assert client.submit(head, label="sub-07").id == first.id
+    other = client.wait(client.submit(head, label="sub-08").id)
+    assert other.id != first.id
+    assert other.seconds == {}
+    volumes = [client.volumes(job.id) for job in (first, other)]
+    assert volumes[0] == volumes[1]
+    assert server.log.count(f'"job": "{other.id}"') == 2
+
+
+def test_an_idempotency_key_makes_one_job(client: Client, tmp_path: Path) -> None:
+    one, two = (write_head(tmp_path / f"{n}.nii.gz", n) for n in (21, 22))
+    first = client.submit(one, idempotency_key="order-1")
+    assert client.submit(one, idempotency_key="order-1").id == first.id
+    with pytest.raises(ServiceError, match="Idempotency-Key must not be used again") as refused:
+        client.submit(two, idempotency_key="order-1")
+    assert refused.value.status == 422
+
+
+def test_a_form_is_read_like_the_bare_scan(server: Server, client: Client, head: Path) -> None:
+    bare = client.submit(head, label="form")
+    files = {"scan": ("DOE_JANE.nii.gz", head.read_bytes())}
+    answer = httpx.post(f"{server.url}/v1/scans?label=form", data={"note": "x"}, files=files)
+    assert answer.status_code == 202
+    assert answer.json()["id"] == bare.id
+
+
+def test_nothing_of_the_person_is_kept(server: Server, client: Client, tmp_path: Path) -> None:
+    scan = write_head(tmp_path / "DOE_JANE.nii.gz", 31)
+    assert b"DOE^JANE" in gzip.decompress(scan.read_bytes())
+    job = client.wait(client.submit(scan).id)
+    files = [path for path in server.data.rglob("*") if path.is_file()]
+    for path in files:
+        content = path.read_bytes()
+        plain = gzip.decompress(content) if path.suffix == ".gz" else content
+        assert b"JANE" not in plain, path
+    assert "JANE" not in server.log
+    assert not (server.data / "inputs" / job.id).exists()
+    assert not list((server.data / "incoming").iterdir())
+
+
+def test_deleting_purges(server: Server, client: Client, tmp_path: Path) -> None:
+    job = client.wait(client.submit(write_head(tmp_path / "a.nii.gz", 41)).id)
+    assert (server.data / "results" / job.id).is_dir()
+    client.end(job.id)
+    assert not (server.data / "results" / job.id).exists()
+    with pytest.raises(ServiceError, match="there must be such a job"):
+        client.job(job.id)
+
+
+def test_results_of_a_job_that_has_none(server: Server) -> None:
+    missing = f"{server.url}/v1/jobs/{'0' * 32}/report"
+    assert httpx.get(missing).status_code == 404
+    assert httpx.get(f"{server.url}/v1/jobs/../../etc/passwd").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b"hello, world: this is no scan", RAW, 415),
+        (b"", RAW, 422),
+        (b"{}", {"Content-Type": "application/json"}, 415),
+    ],
+)
+def test_refusals_are_problems(
+    server: Server, content: bytes, headers: dict[str, str], status: int
+) -> None:
+    answer = httpx.post(f"{server.url}/v1/scans", content=content, headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert problem["rule"]
+
+
+def test_an_upload_that_grows_too_long_is_refused(server: Server) -> None:
+    """Without a length announced, what arrives is counted."""
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = "POST /v1/scans HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode())
+        with contextlib.suppress(ConnectionError):
+            for _ in range(UPLOAD_MB + 1):
+                connection.sendall(b"100000\r\n" + bytes(1 << 20) + b"\r\n")
+        assert b" 413 " in connection.recv(1 << 16)
+    assert not list((server.data / "incoming").iterdir())
+
+
+def test_a_length_that_is_too_long_is_refused_unread(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = f"POST /v1/scans HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {5 << 30}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert b" 413 " in connection.recv(1 << 16)
+
+
+def test_an_unknown_model_is_named(client: Client, head: Path) -> None:
+    with pytest.raises(ServiceError, match=r"model must be one of tiny \(found: other\)"):
+        client.submit(head, model="other")
+
+
+def test_health_and_metrics(server: Server, client: Client, head: Path) -> None:
+    client.wait(client.submit(head).id)
+    assert httpx.get(f"{server.url}/health/live").json() == {"status": "ok"}
+    text = httpx.get(f"{server.url}/metrics").text
+    assert 'fibromorph_jobs{kind="scan",reason="",state="done"}' in text
+    assert 'fibromorph_stage_seconds_count{stage="network"}' in text
+    assert "fibromorph_queue_length 0.0" in text
+    assert 'fibromorph_model{name="tiny"' in text
+
+
+def test_other_sites_are_kept_out(server: Server) -> None:
+    url = f"{server.url}/v1/jobs"
+    assert httpx.get(url, headers={"Host": "evil.example"}).status_code == 421
+    assert httpx.get(url, headers={"Origin": "https://evil.example"}).status_code == 403
+    answer = httpx.get(url)
+    assert "access-control-allow-origin" not in answer.headers
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    page = httpx.get(server.url)
+    assert "default-src 'none'" in page.headers["content-security-policy"]
