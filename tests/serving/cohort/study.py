@@ -27,6 +27,7 @@ class Study:
         bad: scans that are taken and must fail.
         left: file, session or subject -> a word of the reason why it is left.
         worse: runs that are worse than their sibling.
+        odd: a scan whose proportions are no other's.
     """
 
     root: Path
@@ -34,15 +35,16 @@ class Study:
     bad: tuple[str, ...]
     left: dict[str, str]
     worse: tuple[str, ...]
+    odd: str
 
 
-def head(rng: np.random.Generator, noise: float = 4.0) -> NDArray[np.float32]:
-    """(i, j, k) a skull-stripped head: bright core, darker mantle, nothing around it."""
+def head(rng: np.random.Generator, noise: float = 4.0, core: float = 0.75) -> NDArray[np.float32]:
+    """(i, j, k) a skull-stripped head: bright core of this radius, darker mantle, no more."""
     axes = np.ogrid[tuple(slice(0, n) for n in SHAPE)]
     radii = np.array([15.0, 18.0, 16.0]) * rng.uniform(0.95, 1.05, 3)
     parts = [((a - (n - 1) / 2) / r) ** 2 for a, n, r in zip(axes, SHAPE, radii, strict=True)]
     distance = np.sqrt(sum(parts))
-    image = np.where(distance < 0.75, 200.0, np.where(distance < 1.0, 120.0, 0.0))
+    image = np.where(distance < core, 200.0, np.where(distance < 1.0, 120.0, 0.0))
     return np.asarray(image + (distance < 1.0) * rng.normal(0, noise, SHAPE), np.float32).clip(0)
 
 
@@ -81,7 +83,9 @@ def write_study(root: Path, subjects: int, seed: int = 0) -> Study:
     bad = _break_scans(root)
     worse = _double_scans(root, scans)
     left = _leave_scans(root, scans)
-    return Study(root, tuple(sorted(scans - set(bad) - set(left))), bad, left, worse)
+    odd = scan_path(10, "02")
+    write_scan(root / odd, head(np.random.default_rng(7), core=0.6))
+    return Study(root, tuple(sorted(scans - set(bad) - set(left))), bad, left, worse, odd)
 
 
 def _write_tables(root: Path, subjects: int) -> None:

@@ -104,7 +104,7 @@ def test_only_what_changed_is_computed_again(
 
 
 def test_another_bundle_is_another_result(
-    finished: Finished, participant: Run, study: Study, tmp_path: Path
+    finished: Finished, participant: Run, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(finished.out, out)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from fibromorph.serving.cohort.group.gather import Values
 
-WIDTH, HEIGHT = 360, 30
+WIDTH, HEIGHT = 460, 30
 BINS = 48
 LIMIT_SHOWN = 6.0
 MOST_DOTS = 60

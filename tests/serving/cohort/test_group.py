@@ -1,0 +1,134 @@
+"""The group stage on the finished messy study."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fibromorph.cli import main
+from fibromorph.postprocessing.volumes import read_volumes
+from fibromorph.serving.cohort.group.gather import gather
+from fibromorph.serving.cohort.group.outliers import robust_z
+from fibromorph.serving.cohort.store import Store
+from tests.serving.cohort.conftest import Finished
+from tests.serving.cohort.study import Study
+
+
+@pytest.fixture(scope="module")
+def gathered(finished: Finished, study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("group") / "out"
+    shutil.copytree(finished.out, out)
+    assert main(["bids", str(study.root), str(out), "group"]) == 1
+    return out
+
+
+def table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, sep="\t", na_values="n/a", keep_default_na=False)
+
+
+def named(scan: str) -> tuple[str, str]:
+    subject, session = scan.split("/")[:2]
+    return subject, session
+
+
+def test_a_row_a_session_with_the_better_run(gathered: Path, study: Study) -> None:
+    volumes = table(gathered / "volumes.tsv")
+    rows = list(zip(volumes.participant_id, volumes.session_id, strict=True))
+    assert rows == sorted({named(scan) for scan in study.good})
+    runs = table(gathered / "runs.tsv")
+    assert list(runs.use) == ["yes", "no"]
+    assert all(
+        scan.split("_")[2] == run for scan, run in zip(study.worse, runs.run[1:], strict=True)
+    )
+    assert set(volumes.run.dropna()) == {"run-1"}
+
+
+def test_the_cells_are_those_of_the_scans(gathered: Path, study: Study) -> None:
+    scan = study.good[0]
+    rows = {
+        row.name: row
+        for row in read_volumes(
+            gathered / scan.replace("_T1w.nii.gz", "_desc-fibromorph_volumes.tsv")
+        )
+    }
+    for name, attribute in (
+        ("volumes.tsv", "soft_volume_ml"),
+        ("volumes_hard.tsv", "volume_ml"),
+        ("volumes_sd.tsv", "sd_ml"),
+    ):
+        first = table(gathered / name).iloc[0]
+        assert (first.participant_id, first.session_id) == named(scan)
+        for region in ("Left-Cerebral-Cortex", "Total-Brain", "eTIV"):
+            assert first[region] == pytest.approx(getattr(rows[region], attribute), nan_ok=True)
+    assert table(gathered / "volumes.tsv").quality.between(0, 1).all()
+
+
+def test_a_scan_that_stands_out_is_one_click_away(gathered: Path, study: Study) -> None:
+    page = (gathered / "quality.html").read_text()
+    report = study.odd.replace("_T1w.nii.gz", "_desc-fibromorph_report.html")
+    assert (gathered / report).is_file()
+    assert page.count(f'href="{report}"') > 2
+    assert "http" not in page.replace("http://www.w3.org", "")
+    quality = table(gathered / "quality.tsv").set_index(["participant_id", "session_id"])
+    odd = named(study.odd)
+    assert "Total-White-Matter -" in quality.outliers[odd]
+    assert quality.outliers.drop([odd]).isna().all()
+
+
+def test_participants_get_the_ids_of_their_folders(gathered: Path) -> None:
+    people = table(gathered / "participants.tsv")
+    assert list(people.columns) == ["participant_id", "group", "age"]
+    assert people.participant_id[0] == "sub-01"
+
+
+def test_a_person_decides(gathered: Path, study: Study, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(gathered, out)
+    swap = {"yes": "no", "no": "yes"}
+    runs = table(out / "runs.tsv")
+    runs.assign(use=runs.use.map(swap)).to_csv(out / "runs.tsv", sep="\t", index=False)
+    subject, session = named(study.good[0])
+    with (out / "exclusions.tsv").open("a") as stream:
+        stream.write(f"{subject}\t{session}\tyes\tmoved house\n")
+    assert main(["bids", str(study.root), str(out), "group"]) == 1
+    assert set(table(out / "volumes.tsv").run.dropna()) == {"run-2"}
+    assert f"{subject}\t{session}\tyes\tmoved house" in (out / "exclusions.tsv").read_text()
+    assert "<b>1</b>excluded" in (out / "quality.html").read_text()
+
+
+def test_two_runs_of_a_session_cannot_both_count(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(gathered, out)
+    text = (out / "runs.tsv").read_text()
+    (out / "runs.tsv").write_text(text.replace("\tno\t", "\tyes\t"))
+    assert main(["bids", str(study.root), str(out), "group"]) == 2
+    assert "one scan of a session may be used" in capsys.readouterr().err
+
+
+def test_the_group_stage_comes_second(
+    study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bids", str(study.root), str(tmp_path), "group"]) == 2
+    assert "run the participant stage first" in capsys.readouterr().err
+
+
+def test_memory_of_a_scan_in_the_cohort_is_its_numbers(finished: Finished) -> None:
+    cohort = gather(Store(finished.out))
+    assert cohort.soft_ml.shape == (len(cohort), len(cohort.regions))
+    assert cohort.regions[-1] == "eTIV"
+
+
+def test_robust_z_ignores_what_is_far_or_missing() -> None:
+    column = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 1000.0, np.nan])
+    z = robust_z(column[:, None])[:, 0]
+    # Median 3.5, median absolute deviation 1.5.
+    assert z[0] == pytest.approx(-2.5 / (1.4826 * 1.5))
+    assert z[5] > 400
+    assert np.isnan(z[6])
+    assert np.isnan(robust_z(np.full((4, 1), np.nan))).all()
