@@ -1,0 +1,34 @@
+"""One cohort, analysed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fibromorph.postprocessing.stats import Results, analyse, read_cohort, read_people
+from tests.postprocessing.stats.cohorts import Cohort, design, write_cohort
+
+SCORES = {"pain_intensity": "pain", "depression_bdi": "bdi"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """23 patients and 21 controls, one scan each, putamen 12 % smaller in patients."""
+    write_cohort(tmp_path, Cohort())
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The analysis of `folder`, with pain (0 in all controls) and depression."""
+    folder = tmp_path_factory.mktemp("cohort")
+    write_cohort(folder, Cohort())
+    return run(folder, scores=SCORES)
+
+
+def run(folder: Path, **changes: object) -> Results:
+    """The analysis of a folder's tables."""
+    asked = design(**changes)
+    cohort = read_cohort([folder / "volumes.tsv"], asked.ids)
+    return analyse(asked, cohort, read_people(asked, folder / "participants.tsv"), progress=False)

@@ -1,0 +1,172 @@
+"""Change over time: found where it is, denied where it is not, and never flattered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats import Results, load_design, run_study
+from fibromorph.postprocessing.stats.mixed import fit_mixed, resample, whiten
+from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
+from tests.postprocessing.stats.conftest import run
+
+ARMS = {"arm": "arm", "treated": "therapy", "untreated": "waiting"}
+TWO = {"baseline": "ses-01", "follow_up": ["ses-02"], "bootstraps": 400}
+THERAPY = Cohort(
+    patients=40,
+    sessions=("ses-01", "ses-02"),
+    growth={PUTAMEN: 0.06},
+    drop_out=0.2,
+)
+
+
+@pytest.fixture(scope="module")
+def therapy(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder = tmp_path_factory.mktemp("therapy")
+    write_cohort(folder, THERAPY)
+    return run(folder, sessions={**TWO, **ARMS}, smallest_effect={"value": 3, "unit": "percent"})
+
+
+def table(results: Results) -> pd.DataFrame:
+    assert results.change is not None
+    return results.change.set_index("region")
+
+
+def test_planted_growth_is_found_with_its_size(therapy: Results) -> None:
+    change = table(therapy)
+    assert change.index[change["p_fwe"] <= 0.05].tolist() == [PUTAMEN]
+    row = change.loc[PUTAMEN]
+    assert row["ci_low_ml"] < 0.06 * 5 * 0.88 < row["ci_high_ml"]
+    assert row["conclusion"] == "increase"
+    assert row["ancova_low_ml"] > 0
+
+
+def test_no_change_is_an_answer(therapy: Results) -> None:
+    words = table(therapy)["conclusion"].drop(PUTAMEN)
+    assert words.str.startswith("no change: within").sum() >= 5
+
+
+def test_drop_outs_are_counted(therapy: Results) -> None:
+    row = table(therapy).iloc[0]
+    total = row[["n_treated", "n_compared", "lost_treated", "lost_compared"]].sum()
+    assert total == 40
+    assert any("have no scan in session ses-02" in note for note in therapy.change_notes)
+
+
+def test_share_of_the_gap_closed(therapy: Results) -> None:
+    change = table(therapy)
+    row = change.loc[PUTAMEN]
+    assert row["gap_low_ml"] > 0
+    assert row["gap_share_low"] < 0.06 * 0.88 / 0.12 < row["gap_share_high"]
+    flat = change.loc["Right-Caudate"]
+    assert flat["gap_low_ml"] < 0 < flat["gap_high_ml"]
+    assert np.isnan(flat["gap_share"])
+
+
+def test_single_people_against_what_two_scans_can_tell(therapy: Results) -> None:
+    people = therapy.individuals
+    assert people is not None
+    quiet = people[(people["region"] == "Right-Caudate")]
+    assert (quiet["verdict"] == "within error").mean() > 0.85
+    grown = people[(people["region"] == PUTAMEN) & people["treated"]]
+    assert (grown["verdict"] == "increase").mean() > 0.3
+
+
+def test_error_of_two_scans_is_taken_out_of_the_spread_of_change(therapy: Results) -> None:
+    row = table(therapy).loc[PUTAMEN]
+    assert 0.3 < row["error_share_of_change"] <= 1.0
+
+
+def test_patients_alone_are_warned(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    controls = volumes["participant_id"] > "sub-040"
+    write(tmp_path / "volumes.tsv", volumes[~(controls & (volumes["session_id"] == "ses-02"))])
+    found = run(tmp_path, sessions=TWO)
+    assert table(found)["contrast"].iloc[0] == "patients alone"
+    assert any("no comparison group" in note for note in found.change_notes)
+    assert "ancova_difference_ml" not in table(found)
+
+
+def test_patients_against_controls_without_arms(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    change = table(run(tmp_path, sessions=TWO))
+    assert change["contrast"].iloc[0] == "patients against controls"
+    # Half of the patients were treated.
+    assert change.loc[PUTAMEN, "change_ml"] == pytest.approx(0.03 * 5 * 0.88, abs=0.08)
+
+
+def test_medication_by_session_is_adjusted_for(tmp_path: Path) -> None:
+    people = write_cohort(tmp_path, THERAPY)
+    rng = np.random.default_rng(0)
+    rows = [
+        {**person, "session_id": session, "dose": rng.integers(0, 5)}
+        for person in people.to_dict("records")
+        for session in ("ses-01", "ses-02")
+    ]
+    write(tmp_path / "participants.tsv", pd.DataFrame(rows))
+    found = run(tmp_path, sessions={**TWO, **ARMS, "time_varying": ["dose"]})
+    assert table(found).loc[PUTAMEN, "p_fwe"] <= 0.05
+    assert found.whole.time_varying["dose"].nunique() == 5
+
+
+def test_the_therapy_design_that_ships_matches_odd_session_names(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    for name in ("volumes", "volumes_sd", "volumes_hard"):
+        path = tmp_path / f"{name}.tsv"
+        scans = pd.read_csv(path, sep="\t", keep_default_na=False)
+        later = scans.pop("session_id") == "ses-02"
+        scans["participant_id"] += np.where(later, "fu", "")
+        write(path, scans)
+    path = Path(__file__).parents[3] / "configs" / "stats-therapy.yaml"
+    design = load_design(path).model_copy(update={"families": {"putamen": ("*-Putamen",)}})
+    found = run_study(
+        design, tmp_path / "volumes.tsv", tmp_path / "participants.tsv", tmp_path / "out",
+        progress=False,
+    )  # fmt: skip
+    assert table(found).loc[PUTAMEN, "session"] == "after"
+    assert (tmp_path / "out" / "change.tsv").exists()
+
+
+def test_nobody_came_back(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    back = (volumes["session_id"] == "ses-01") | (volumes["participant_id"] < "sub-004")
+    write(tmp_path / "volumes.tsv", volumes[back])
+    with pytest.raises(TableError, match="baseline and follow-up scans"):
+        run(tmp_path, sessions={**TWO, **ARMS})
+
+
+def test_whitening_makes_scans_independent() -> None:
+    person = np.array([0, 0, 1, 1, 1])
+    ratio = 2.0
+    covariance = np.eye(5) + ratio * (person[:, None] == person)
+    root = whiten(np.eye(5), person, ratio)
+    assert root @ covariance @ root.T == pytest.approx(np.eye(5))
+
+
+def test_wild_bootstrap_keeps_its_level_and_its_intervals_cover() -> None:
+    rng = np.random.default_rng(6)
+    rejected = covered = 0
+    simulations, people, effect = 150, 44, 0.0
+    for _ in range(simulations):
+        treated = (np.arange(people) < 23).astype(float)
+        person = np.repeat(np.arange(people), 2)
+        later = np.tile([0.0, 1.0], people)
+        keep = (later == 0) | (rng.random(2 * people) > 0.3)
+        volume = rng.standard_normal(people)[person] + 0.5 * rng.standard_normal(2 * people)
+        group = treated[person]
+        design = np.column_stack([np.ones(2 * people), group, later, group * later])[keep]
+        mixed = fit_mixed(design, volume[keep], person[keep])
+        signs = rng.choice([-1.0, 1.0], (299, people))
+        drawn = resample(design, volume[keep], person[keep], mixed.ratio, 3, signs)
+        rejected += drawn.p() <= 0.05
+        low, high = drawn.interval(0.95)
+        covered += low <= effect <= high
+    error = 3 * np.sqrt(0.05 * 0.95 / simulations)
+    assert abs(rejected / simulations - 0.05) < error
+    assert abs(covered / simulations - 0.95) < error

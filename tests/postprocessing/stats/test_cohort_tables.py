@@ -1,0 +1,115 @@
+"""Volumes of every tool, recognised by their headers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats import read_cohort
+from fibromorph.postprocessing.volumes import VolumeRow, write_volumes
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_own_wide_table_with_its_companions(folder: Path) -> None:
+    cohort = read_cohort([folder / "volumes.tsv"])
+    assert len(cohort.soft_ml) == 44
+    assert cohort.tool == "fibromorph"
+    assert cohort.sd_ml is not None
+    assert cohort.hard_ml is not None
+    assert cohort.quality is not None
+    assert cohort.etiv_ml is not None
+    assert "quality" not in cohort.regions
+
+
+def test_companions_must_hold_the_same_scans(folder: Path) -> None:
+    lines = (folder / "volumes_sd.tsv").read_text().splitlines()
+    (folder / "volumes_sd.tsv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(TableError, match=r"volumes_sd.tsv.*every scan.*sub-044"):
+        read_cohort([folder / "volumes.tsv"])
+
+
+def test_a_folder_of_single_scans(tmp_path: Path) -> None:
+    for name, soft in (("sub-1_ses-a_T1w", 5.0), ("sub-2_ses-a_T1w", 6.0)):
+        rows = (
+            VolumeRow(12, "Left-Putamen", "left", "grey", 5.1, soft, 0.1, 0.9),
+            VolumeRow(None, "eTIV", "both", "n/a", 1500.0, 1490.0, 9.0, 0.9),
+        )
+        write_volumes(tmp_path / f"{name}_volumes.tsv", rows)
+    cohort = read_cohort([tmp_path])
+    assert cohort.soft_ml.loc[("sub-2", "ses-a"), "Left-Putamen"] == 6.0
+    assert cohort.regions == ["Left-Putamen"]
+    assert cohort.etiv_ml is not None
+    assert cohort.etiv_ml.iloc[0] == 1500.0
+
+
+def test_freesurfer_aseg_with_aparc(tmp_path: Path) -> None:
+    aseg = write(
+        tmp_path / "aseg.tsv",
+        "Measure:volume\tLeft-Thalamus-Proper\tBrainSegVol\tEstimatedTotalIntraCranialVol",
+        "sub-01\t7500.0\t1100000\t1500000.0",
+    )
+    aparc = write(
+        tmp_path / "lh.tsv",
+        "lh.aparc.volume\tlh_bankssts_volume\tBrainSegVolNotVent\teTIV",
+        "sub-01\t2400\t1090000\t1500000",
+    )
+    cohort = read_cohort([aseg, aparc])
+    assert cohort.tool == "FreeSurfer"
+    assert cohort.soft_ml.loc[("sub-01", ""), "Left-Thalamus"] == 7.5
+    assert cohort.soft_ml.loc[("sub-01", ""), "ctx-lh-bankssts"] == 2.4
+    assert cohort.etiv_ml is not None
+    assert cohort.etiv_ml.iloc[0] == 1500.0
+
+
+def test_synthseg(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "vol.csv",
+        "subject,total intracranial,left thalamus,left ventral DC,3rd ventricle,brain-stem",
+        "sub-01_ses-02_T1w.nii.gz,1500000,7500,3900,1000,20000",
+    )
+    cohort = read_cohort([path])
+    names = {"Left-Thalamus", "Left-VentralDC", "3rd-Ventricle", "Brain-Stem"}
+    assert set(cohort.regions) == names
+    assert cohort.soft_ml.index.tolist() == [("sub-01", "ses-02")]
+
+
+def test_enigma(data_root: Path) -> None:
+    cohort = read_cohort([data_root / "studies" / "enigma" / "metr1_SubVol.csv"])
+    assert len(cohort.soft_ml) == 20
+    assert cohort.soft_ml.loc[("sub-PX003", ""), "Left-Thalamus"] == pytest.approx(7.7002)
+
+
+def test_zeros_are_missing_and_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.tsv", "participant_id\tLeft-Putamen", "a\t0", "b\t5")
+    cohort = read_cohort([path])
+    assert cohort.zeros == 1
+    assert cohort.soft_ml["Left-Putamen"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (("subject\tfoo", "a\t1"), "header must be one of.*FreeSurfer"),
+        (("lh.aparc.thickness\tlh_bankssts_thickness", "a\t2.4"), "must hold volumes"),
+        (("participant_id\tx", "a\t1", "a\t2"), r"one row only.*line 3.*|line 3.*one row only"),
+        (("participant_id\tx", "a\t-1"), r"column x.*must not be negative"),
+        (("participant_id\tx", "a\tlots"), r"line 2, column x.*must be a number"),
+        (("participant_id\tx",), "a header and rows"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, lines: tuple[str, ...], message: str) -> None:
+    with pytest.raises(TableError, match=message):
+        read_cohort([write(tmp_path / "v.tsv", *lines)])
+
+
+def test_joined_tables_must_hold_the_same_scans(tmp_path: Path) -> None:
+    one = write(tmp_path / "1.tsv", "participant_id\tx", "a\t1")
+    two = write(tmp_path / "2.tsv", "participant_id\ty", "b\t1")
+    with pytest.raises(TableError, match="must hold the same scans"):
+        read_cohort([one, two])

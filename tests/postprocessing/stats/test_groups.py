@@ -1,0 +1,107 @@
+"""Patients against controls: what comes out for what was put in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fibromorph.postprocessing.stats import Results
+from fibromorph.postprocessing.stats.groups import FIRST_COLUMNS, conclusion
+from tests.postprocessing.stats.cohorts import MEANS_ML, PUTAMEN, Cohort, write, write_cohort
+from tests.postprocessing.stats.conftest import run
+
+
+def test_the_planted_region_comes_out_and_no_other(results: Results) -> None:
+    found = results.groups.index[results.groups["p_fwe"] <= 0.05]
+    assert found.tolist() == [PUTAMEN]
+    row = results.groups.loc[PUTAMEN]
+    assert row["percent_ci_low"] < -12 < row["percent_ci_high"]
+    assert row["conclusion"] == "lower in patients"
+
+
+def test_columns_begin_as_documented(results: Results) -> None:
+    assert tuple(results.groups.columns[: len(FIRST_COLUMNS)]) == FIRST_COLUMNS
+    assert results.groups.index.name == "region"
+
+
+def test_measurement_error_dilutes_effects(results: Results) -> None:
+    table = results.groups
+    assert (table["reliability"] < 1).all()
+    assert (table["g_corrected"].abs() > table["hedges_g"].abs()).all()
+    expected = 0.06**2 / (0.06**2 + 0.0224**2)
+    assert table["reliability"].median() == pytest.approx(expected, abs=0.06)
+
+
+def test_detectable_effects_are_larger_in_a_family(results: Results) -> None:
+    assert (results.groups["mdes_family"] > results.groups["mdes"]).all()
+    assert results.groups["mdes"].iloc[0] > 0.865
+
+
+def test_families_are_corrected_apart(folder: Path) -> None:
+    together = run(folder).groups
+    apart = run(folder, families={"putamen": ["*-Putamen"], "rest": ["*-Caudate"]}).groups
+    assert apart.loc["Right-Putamen", "p_fwe"] <= together.loc["Right-Putamen", "p_fwe"]
+    assert set(apart.index) == {n for n in MEANS_ML if n.endswith(("Putamen", "Caudate"))}
+
+
+def test_same_seed_same_answer(folder: Path) -> None:
+    first, second = run(folder).groups, run(folder).groups
+    pd.testing.assert_frame_equal(first, second)
+
+
+@pytest.mark.parametrize("etiv", ["covariate", "residual", "power", "ratio", "none"])
+def test_every_way_to_take_head_size_out_finds_it(folder: Path, etiv: str) -> None:
+    found = run(folder, etiv=etiv)
+    assert found.groups.loc[PUTAMEN, "conclusion"] == "lower in patients"
+    assert any("divided by eTIV" in note for note in found.notes) == (etiv == "ratio")
+
+
+def test_residuals_no_longer_go_with_head_size(folder: Path) -> None:
+    found = run(folder, etiv="residual")
+    assert found.study.etiv is not None
+    controls = ~found.study.patients
+    r = np.corrcoef(found.study.etiv[controls], found.model.volumes.loc[controls, PUTAMEN])[0, 1]
+    assert abs(r) < 1e-9
+
+
+def test_a_missing_volume_is_counted_in_its_region_only(folder: Path) -> None:
+    table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    table[PUTAMEN] = table[PUTAMEN].astype(object)
+    table.loc[[0, 30], PUTAMEN] = "n/a"
+    write(folder / "volumes.tsv", table)
+    found = run(folder).groups
+    assert found.loc[PUTAMEN, ["n_patients", "n_controls", "n_missing"]].tolist() == [22, 20, 2]
+    assert found["n_missing"].sum() == 2
+
+
+def test_nothing_with_many_people_is_equivalence(tmp_path: Path) -> None:
+    write_cohort(tmp_path, Cohort(patients=150, controls=150, effects={}, seed=4))
+    found = run(tmp_path).groups
+    assert set(found["conclusion"]) == {"equivalent"}
+    assert (found["bayes_factor"] < 1).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"p_fwe": 0.01, "p_equivalence": 0.6}, "lower in patients"),
+        ({"p_fwe": 0.01, "p_equivalence": 0.01}, "lower in patients, by less than matters"),
+        ({"p_fwe": 0.2, "p_equivalence": 0.01}, "equivalent"),
+        ({"p_fwe": 0.2, "p_equivalence": 0.2}, "undecided"),
+    ],
+)
+def test_conclusions(values: dict[str, Any], words: str) -> None:
+    assert conclusion(pd.Series({"adjusted_difference_ml": -1.0, **values}), 0.05) == words
+
+
+def test_influence_is_named(folder: Path) -> None:
+    table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    table.loc[7, PUTAMEN] = 15.0
+    write(folder / "volumes.tsv", table)
+    row = run(folder).assumptions.loc[PUTAMEN]
+    assert row["influential"] == "sub-008"
+    assert row["g_without_low"] < -1

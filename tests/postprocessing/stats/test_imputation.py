@@ -1,0 +1,62 @@
+"""Multiple imputation: nobody is lost, and nothing is gained for free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fibromorph.postprocessing.stats.imputation import impute, pool
+from tests.postprocessing.stats.cohorts import PUTAMEN, write
+from tests.postprocessing.stats.conftest import run
+
+IMPUTE = {"method": "impute", "imputations": 5}
+
+
+@pytest.fixture
+def gaps(folder: Path) -> Path:
+    """Ages of eight people and putamina of three are missing."""
+    people = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=object, keep_default_na=False)
+    people.loc[::6, "age"] = "n/a"
+    write(folder / "participants.tsv", people)
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", dtype=object, keep_default_na=False)
+    volumes.loc[[1, 2, 30], PUTAMEN] = "n/a"
+    write(folder / "volumes.tsv", volumes)
+    return folder
+
+
+def test_dropping_and_imputing(gaps: Path) -> None:
+    dropped, imputed = run(gaps).groups, run(gaps, missing=IMPUTE).groups
+    assert dropped.loc["Left-Caudate", ["n_patients", "n_controls"]].sum() == 36
+    assert imputed.loc["Left-Caudate", ["n_patients", "n_controls"]].sum() == 44
+    assert imputed.loc[PUTAMEN, "n_missing"] == 3
+    assert imputed.loc[PUTAMEN, "conclusion"] == "lower in patients"
+    assert imputed.loc[PUTAMEN, "df"] < 39
+
+
+def test_drawn_values_are_those_of_people(gaps: Path) -> None:
+    study = run(gaps, missing=IMPUTE).study
+    ages = pd.read_csv(gaps / "participants.tsv", sep="\t")["age"].dropna()
+    assert set(study.covariates["age"]) <= set(ages)
+
+
+def test_draws_differ_and_repeat_with_the_seed(gaps: Path) -> None:
+    from fibromorph.postprocessing.stats import build_study, read_cohort, read_people
+    from tests.postprocessing.stats.cohorts import design
+
+    asked = design(missing=IMPUTE)
+    people = read_people(asked, gaps / "participants.tsv")
+    study, _ = build_study(asked, read_cohort([gaps / "volumes.tsv"]), people)
+    first, again, other = (impute(study, np.random.default_rng(s)) for s in (1, 1, 2))
+    assert first.covariates.equals(again.covariates)
+    assert not first.covariates.equals(other.covariates)
+
+
+def test_disagreement_between_imputations_widens_the_error() -> None:
+    errors, df = np.full((5, 1), 0.1), np.array([40.0])
+    same = pool(np.full((5, 1), 1.0), errors, df)
+    different = pool(np.array([[0.8], [0.9], [1.0], [1.1], [1.2]]), errors, df)
+    assert different.se[0] > same.se[0] == pytest.approx(0.1)
+    assert different.df[0] < same.df[0]

@@ -1,0 +1,87 @@
+"""Participants as studies really write them, and errors that name the cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats import read_participants
+from fibromorph.postprocessing.stats.tables import ScanIds
+
+
+def table(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "participants.tsv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_missing_cells_in_all_their_spellings(tmp_path: Path) -> None:
+    path = table(tmp_path, "participant_id\tage\na\t1\nb\tn/a\nc\tNA\nd\t\ne\t-999\n")
+    found = read_participants(path, missing_codes=["-999"]).numbers("age")
+    assert found.iloc[0] == 1
+    assert found.iloc[1:].isna().all()
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+def test_separators_and_byte_order_marks(tmp_path: Path, separator: str) -> None:
+    path = table(tmp_path, "\ufeffparticipant_id\tage\nsub-1\t40\n".replace("\t", separator))
+    assert read_participants(path).numbers("age").tolist() == [40]
+
+
+def test_ids_with_and_without_prefix_are_the_same_person(tmp_path: Path) -> None:
+    path = table(tmp_path, "participant_id\tage\n01\t40\n")
+    assert read_participants(path).ids == ["sub-01"]
+
+
+def test_text_in_a_number_names_line_and_column(tmp_path: Path) -> None:
+    rows = "".join(f"{i}\t{30 + i}\n" for i in range(9))
+    path = table(tmp_path, f"participant_id\tage\n{rows}x\t41,5\n")
+    with pytest.raises(TableError, match=r"line 11, column age.*decimal point.*41,5"):
+        read_participants(path).is_numeric("age")
+
+
+def test_a_participant_twice_is_refused(tmp_path: Path) -> None:
+    path = table(tmp_path, "participant_id\tage\nsub-1\t40\n1\t41\n")
+    with pytest.raises(TableError, match=r"one row only.*sub-1"):
+        read_participants(path)
+
+
+def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="name of its own"):
+        read_participants(table(tmp_path, "participant_id\tage\tage\na\t1\t2\n"))
+
+
+def test_unknown_columns_list_those_that_are_there(tmp_path: Path) -> None:
+    people = read_participants(table(tmp_path, "participant_id\tage\na\t1\n"))
+    with pytest.raises(TableError, match=r"it has age.*found: weight"):
+        people.require("weight", "covariates")
+
+
+def test_sessions_by_a_rule() -> None:
+    ids = ScanIds(r"^(?P<participant>sub-\d+)(?P<session>fu)?$", {"": "one", "fu": "two"}, True)
+    assert ids.split("sub-01", None, "") == ("sub-01", "one")
+    assert ids.split("sub-01fu", None, "") == ("sub-01", "two")
+    with pytest.raises(TableError, match=r"must match sessions.rule"):
+        ids.split("pilot", None, "table")
+
+
+def test_bids_names() -> None:
+    ids = ScanIds()
+    assert ids.split("sub-01_ses-02_run-1_T1w", None, "") == ("sub-01", "ses-02")
+    assert ids.split("sub-01", "ses-03", "") == ("sub-01", "ses-03")
+    assert ids.split("/subjects/sub-01/", None, "") == ("sub-01", "")
+
+
+def test_real_tables(data_root: Path) -> None:
+    studies = data_root / "studies"
+    fibromyalgia = read_participants(studies / "ds001928" / "participants.tsv")
+    assert fibromyalgia.levels("group") == ["FM", "HC"]
+    pain = fibromyalgia.numbers("pi")
+    assert set(pain[fibromyalgia.cells["group"] == "HC"]) == {0}
+    knees = read_participants(studies / "ds000208" / "participants.tsv")
+    assert len(knees.ids) == 76
+    assert knees.is_numeric("% Analsesia VAS")
+    assert np.isnan(knees.numbers("% Analsesia VAS").iloc[0])

@@ -1,0 +1,138 @@
+"""The page and the tables: complete, self-contained, and honest in words."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fibromorph.errors import LabelError
+from fibromorph.postprocessing.stats import Results
+from fibromorph.postprocessing.stats.report import write_study
+from fibromorph.postprocessing.stats.report.brain import paint
+from fibromorph.postprocessing.stats.report.limits import limits
+from fibromorph.postprocessing.stats.results import to_tsv
+from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write_cohort
+from tests.postprocessing.stats.conftest import run
+
+
+@pytest.fixture(scope="module")
+def written(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out")
+    write_study(results, out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(written: Path) -> str:
+    return (written / "report.html").read_text()
+
+
+def test_tables_are_written_as_named(written: Path) -> None:
+    names = {path.name for path in written.iterdir()}
+    assert names == {
+        "group_comparison.tsv",
+        "assumptions.tsv",
+        "associations.tsv",
+        "sensitivity.tsv",
+        "report.html",
+    }
+    table = pd.read_csv(written / "group_comparison.tsv", sep="\t")
+    assert table.columns[0] == "region"
+    assert table.loc[table["region"] == PUTAMEN, "conclusion"].item() == "lower in patients"
+
+
+def test_the_page_needs_nothing_from_elsewhere(page: str) -> None:
+    assert not re.search(r"(src|href)=\"(?!data:|#)", page)
+    assert "<script" not in page
+
+
+class _Balance(HTMLParser):
+    """Tags that were opened and not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:  # noqa: ARG002
+        if tag in {"table", "section", "figure", "svg", "ul", "ol", "div", "body"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+
+def test_the_page_is_well_formed(page: str) -> None:
+    balance = _Balance()
+    balance.feed(page)
+    assert balance.open == []
+
+
+def test_the_page_says_who_was_in_it_and_what_was_found(page: str) -> None:
+    assert "23 patients, 21 controls" in page
+    assert "1 of 8 regions differ" in page
+    assert "Left putamen" in page
+
+
+def test_limits_stand_in_the_summary(results: Results) -> None:
+    text = " ".join(limits(results))
+    assert "Only large effects can be found" in text
+    assert "cross-sectional" in text
+    assert "one site" in text
+    assert "every control has 0" in text
+
+
+def test_tables_can_be_taken_from_the_page(page: str, written: Path) -> None:
+    found = re.search(r'download="group_comparison.tsv" href="data:[^,]*,([^"]*)"', page)
+    assert found is not None
+    assert b64decode(found[1]).decode() == (written / "group_comparison.tsv").read_text()
+
+
+def test_methods_name_seed_versions_and_choices(page: str) -> None:
+    for words in ("seed 20230325", "fibromorph 0", "400 permutations", "scipy", "HC3 [1]"):
+        assert words in page
+
+
+def test_every_person_is_a_dot(results: Results, page: str) -> None:
+    people = len(results.study.volumes)
+    dots = page.count("<use ")
+    assert dots > 8 * people
+
+
+def test_titles_are_escaped(folder: Path, tmp_path: Path) -> None:
+    write_study(run(folder, title="<b>&"), tmp_path / "out")
+    assert "&lt;b&gt;&amp;" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_regions_are_painted_and_strangers_named(results: Results) -> None:
+    groups = pd.concat([results.groups, results.groups.iloc[:1].rename(index=lambda _: "Nowhere")])
+    brain = paint(groups, 0.05, None)
+    assert b64decode(brain.png_base64).startswith(b"\x89PNG")
+    assert brain.not_drawn == ("Nowhere",)
+
+
+def test_an_atlas_that_is_no_image(results: Results, tmp_path: Path) -> None:
+    path = tmp_path / "atlas.nii.gz"
+    path.write_text("no image")
+    with pytest.raises(LabelError, match="readable image"):
+        paint(results.groups, 0.05, path)
+
+
+def test_a_longitudinal_page(tmp_path: Path) -> None:
+    write_cohort(tmp_path, Cohort(sessions=("ses-01", "ses-02")))
+    sessions = {"follow_up": ["ses-02"], "bootstraps": 200}
+    write_study(run(tmp_path, sessions=sessions), tmp_path / "out")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "patients against controls" in page
+    assert "no change: within" in page
+    assert "cross-sectional" not in page
+
+
+def test_cells_of_tables() -> None:
+    table = pd.DataFrame({"a": [1.0, float("nan")], "b": ["x", None], "c": [0.123456789, 1e-9]})
+    assert to_tsv(table) == "a\tb\tc\n1\tx\t0.123457\nn/a\tn/a\t1e-09\n"

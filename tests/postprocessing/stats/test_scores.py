@@ -1,0 +1,89 @@
+"""Scores and volumes: in whom, how strongly, and what may not be said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fibromorph.postprocessing.stats import Results
+from fibromorph.postprocessing.stats.correlation import partial_correlation, percentage_bend
+from tests.postprocessing.stats.cohorts import write
+from tests.postprocessing.stats.conftest import run
+
+
+def test_pain_that_all_controls_lack_is_asked_of_patients_only(results: Results) -> None:
+    table = results.associations
+    assert set(table[table["score"] == "pain_intensity"]["group"]) == {"patients"}
+    (scope,) = [s for s in results.scopes if s.name == "pain_intensity"]
+    assert "every control has 0" in scope.reason
+
+
+def test_a_score_of_both_groups_compares_their_slopes(results: Results) -> None:
+    table = results.associations
+    both = table[(table["score"] == "depression_bdi") & (table["group"] == "both")]
+    assert set(table[table["score"] == "depression_bdi"]["group"]) == {
+        "patients",
+        "controls",
+        "both",
+    }
+    assert both["p_slope_difference"].between(0, 1).all()
+    assert set(both["method"]) == {"pearson", "spearman", "percentage_bend"}
+
+
+def test_questionnaires_of_the_illness_are_never_asked_of_controls(folder: Path) -> None:
+    found = run(folder, scores={"fiq": "age"})
+    assert set(found.associations["group"]) == {"patients"}
+    assert "by definition" in found.scopes[0].reason
+
+
+def test_a_planted_correlation_comes_out(folder: Path) -> None:
+    people = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    patients = people["group"] == "FM"
+    pain = people["pain"].to_numpy(float) - 6
+    volumes.loc[patients, "Right-Caudate"] -= 0.12 * pain[patients]
+    write(folder / "volumes.tsv", volumes)
+    table = run(folder, scores={"pain_intensity": "pain"}).associations
+    row = table[(table["region"] == "Right-Caudate") & (table["method"] == "pearson")].iloc[0]
+    assert row["p_fwe"] <= 0.05
+    assert row["ci_high"] < 0
+    assert row["slope_ml"] == pytest.approx(-0.12, abs=0.05)
+    assert abs(row["r_corrected"]) > abs(row["r"])
+
+
+def test_a_covariate_that_says_who_is_ill_is_shown_with_and_without(folder: Path) -> None:
+    found = run(folder, covariates=["age", "sex", "bdi"])
+    (covariate,) = found.collinear
+    assert covariate.name == "bdi"
+    assert covariate.d > 1.5
+    assert "cannot tell the two apart" in covariate.sentence
+    with_it = found.groups["g_ci_high"] - found.groups["g_ci_low"]
+    without = found.without["bdi"]["g_ci_high"] - found.without["bdi"]["g_ci_low"]
+    assert (with_it > without).all()
+    assert "without bdi" in set(found.sensitivity["covariates"])
+
+
+def test_a_robust_correlation_is_not_moved_by_one_person() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(40)
+    y = 0.8 * x + 0.3 * rng.standard_normal(40)
+    before = percentage_bend(x, y)
+    x[0], y[0] = 30.0, -30.0
+    assert percentage_bend(x, y) == pytest.approx(before, abs=0.12)
+    none = np.empty((40, 0))
+    assert partial_correlation(x, y, none, "pearson", 0.95).r < 0
+
+
+def test_intervals_of_ranks_are_wider() -> None:
+    rng = np.random.default_rng(1)
+    x, covariates = rng.standard_normal(50), np.empty((50, 0))
+    y = x + rng.standard_normal(50)
+    pearson = partial_correlation(x, y, covariates, "pearson", 0.95)
+    ranks = partial_correlation(np.exp(x), np.exp(y), covariates, "spearman", 0.95)
+    assert ranks.ci_low < ranks.r < ranks.ci_high
+    assert np.arctanh(ranks.ci_high) - np.arctanh(ranks.ci_low) > np.arctanh(
+        pearson.ci_high
+    ) - np.arctanh(pearson.ci_low)

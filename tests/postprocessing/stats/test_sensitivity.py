@@ -1,0 +1,31 @@
+"""The same contrast under other choices."""
+
+from __future__ import annotations
+
+from fibromorph.postprocessing.stats import Results
+from tests.postprocessing.stats.cohorts import PUTAMEN
+
+
+def test_every_combination_of_choices_once(results: Results) -> None:
+    table = results.sensitivity
+    choices = table[["etiv", "covariates", "exclusions", "volumes", "model"]]
+    part = choices[table["region"] == PUTAMEN]
+    assert not part.duplicated().any()
+    assert len(part) == part.nunique().prod()
+    assert {"covariate", "residual", "power"} == set(part["etiv"])
+    assert {"soft", "hard"} == set(part["volumes"])
+    assert {"least squares", "weighted by sd_ml"} == set(part["model"])
+
+
+def test_the_designs_own_choice_repeats_the_main_result(results: Results) -> None:
+    own = results.sensitivity[results.sensitivity["designed"]].set_index("region")
+    main = results.groups
+    assert len(own) == len(main)
+    for column in ("adjusted_difference_ml", "p", "hedges_g"):
+        assert (own[column] - main[column]).abs().max() < 1e-9
+
+
+def test_shares_that_agree(results: Results) -> None:
+    shares = results.sensitivity.groupby("region")[["share_same_sign", "share_significant"]].first()
+    assert shares.loc[PUTAMEN].tolist() == [1.0, 1.0]
+    assert (shares["share_significant"] <= shares["share_same_sign"]).all()

@@ -1,0 +1,78 @@
+"""Several scanners: harmonised, pooled, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fibromorph.errors import ConfigError
+from fibromorph.postprocessing.stats.combat import harmonise
+from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
+from tests.postprocessing.stats.conftest import run
+
+SITES = Cohort(patients=60, controls=60, sites=("a", "b", "c"), seed=2)
+
+
+@pytest.fixture
+def multi(tmp_path: Path) -> Path:
+    """Three sites; volumes at site b are measured 15 % larger."""
+    people = write_cohort(tmp_path, SITES)
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    at_b = (people["site"] == "b").to_numpy()
+    volumes.loc[at_b, volumes.columns[3:-1]] *= 1.15
+    write(tmp_path / "volumes.tsv", volumes)
+    return tmp_path
+
+
+@pytest.mark.parametrize("method", ["covariate", "combat", "meta"])
+def test_the_effect_survives_a_site_that_measures_more(multi: Path, method: str) -> None:
+    found = run(multi, site={"column": "site", "method": method})
+    row = found.groups.loc[PUTAMEN]
+    assert row["conclusion"] == "lower in patients"
+    assert row["percent_ci_low"] < -12 < row["percent_ci_high"]
+    assert (found.groups["p_fwe"] <= 0.05).sum() == 1
+    assert (found.sites is not None) == (method == "meta")
+
+
+def test_pooled_effects_stand_beside(multi: Path) -> None:
+    found = run(multi, site={"column": "site", "method": "meta"})
+    row = found.groups.loc[PUTAMEN]
+    assert row["n_sites"] == 3
+    assert row["meta_ci_low_ml"] < row["meta_difference_ml"] < row["meta_ci_high_ml"] < 0
+    assert found.sites is not None
+    assert len(found.sites) == 3 * len(found.groups)
+
+
+def test_combat_takes_the_site_out_and_leaves_the_group() -> None:
+    rng = np.random.default_rng(0)
+    site, group = np.repeat(["x", "y"], 60), np.tile([0.0, 1.0], 60)
+    volumes = rng.standard_normal((120, 8)) + group[:, None] + 3.0 * (site == "y")[:, None]
+    found, _ = harmonise(volumes, site, group[:, None])
+    assert np.abs(found[site == "x"].mean(axis=0) - found[site == "y"].mean(axis=0)).max() < 0.1
+    effect = found[group == 1].mean() - found[group == 0].mean()
+    assert effect == pytest.approx(1.0, abs=0.1)
+
+
+def test_combat_with_missing_volumes() -> None:
+    rng = np.random.default_rng(1)
+    volumes = rng.standard_normal((60, 4))
+    volumes[3, 2] = np.nan
+    found, _ = harmonise(volumes, np.repeat(["x", "y"], 30), np.tile([0.0, 1.0], 30)[:, None])
+    assert np.isnan(found).sum() == 1
+
+
+@pytest.mark.parametrize("method", ["combat", "meta"])
+def test_one_site_is_refused(folder: Path, method: str) -> None:
+    with pytest.raises(ConfigError, match=r"needs two sites.*found: 1"):
+        run(folder, site={"column": "site", "method": method})
+
+
+def test_a_tiny_site_is_refused_by_name(multi: Path) -> None:
+    people = pd.read_csv(multi / "participants.tsv", sep="\t", keep_default_na=False)
+    people.loc[:3, "site"] = "tiny"
+    write(multi / "participants.tsv", people)
+    with pytest.raises(ConfigError, match=r"cannot be told apart.*tiny: 4 patients, 0 controls"):
+        run(multi, site={"column": "site", "method": "combat"})

@@ -1,0 +1,127 @@
+"""Joining and excluding: who is counted where, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from fibromorph.errors import ConfigError, FibromorphError, TableError
+from fibromorph.postprocessing.stats import Study, build_study, read_cohort, read_people
+from tests.postprocessing.stats.cohorts import PUTAMEN, design, write
+
+
+def build(folder: Path, **changes: Any) -> Study:
+    asked = design(**changes)
+    cohort = read_cohort([folder / "volumes.tsv"], asked.ids)
+    return build_study(asked, cohort, read_people(asked, folder / "participants.tsv"))[0]
+
+
+def change(folder: Path, name: str, row: int, column: str, value: object) -> None:
+    table = pd.read_csv(folder / name, sep="\t", dtype=str, keep_default_na=False)
+    table.loc[row, column] = str(value)
+    write(folder / name, table)
+
+
+def test_the_flow_names_everybody_who_is_left_out(folder: Path) -> None:
+    change(folder, "participants.tsv", 0, "age", "n/a")
+    change(folder, "participants.tsv", 1, "group", "other")
+    change(folder, "volumes.tsv", 2, "quality", 0.2)
+    study = build(folder, exclusions={"participants": ["sub-004"]})
+    left_out = {step.rule: step.left_out for step in study.flow if step.left_out}
+    assert left_out == {
+        "not excluded by name": ("sub-004",),
+        "quality at least 0.5": ("sub-003",),
+        "group known and FM or HC": ("sub-002",),
+        "covariates and eTIV known": ("sub-001",),
+    }
+    assert study.flow[-1].remain == len(study.volumes) == 40
+
+
+def test_missing_volumes_stay_and_are_counted(folder: Path) -> None:
+    change(folder, "volumes.tsv", 5, PUTAMEN, "n/a")
+    study = build(folder)
+    assert len(study.volumes) == 44
+    assert "1 volumes are missing; they are counted by region." in study.notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"covariates": ["agee"]}, r"covariates.*must have the column.*agee"),
+        (
+            {"groups": {"column": "group", "patients": "MS", "controls": "HC"}},
+            r"groups.patients: the level must be in column group.*FM, HC.*MS",
+        ),
+        ({"exclusions": {"participants": ["sub-999"]}}, r"exclusions.participants.*sub-999"),
+        ({"families": {"a": ["Left-Nowhere"]}}, r"families.a.*must be in the volumes.*Nowhere"),
+        (
+            {"families": {"a": ["Left-*"], "b": ["*-Putamen"]}},
+            r"families.b.*one family only, this one is in a too.*Left-Putamen",
+        ),
+        ({"sessions": {"follow_up": ["ses-02"]}}, r"sessions.*among those of the scans.*ses-02"),
+    ],
+)
+def test_what_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(FibromorphError, match=message):
+        build(folder, **changes)
+
+
+def test_a_score_out_of_range_names_the_cell(folder: Path) -> None:
+    change(folder, "participants.tsv", 3, "pain", 70)
+    with pytest.raises(TableError, match=r"line 5, column pain: .*within 0 to 10.*found: 70"):
+        build(folder, scores={"pain_intensity": "pain"})
+
+
+def test_a_scan_of_nobody(folder: Path) -> None:
+    lines = (folder / "participants.tsv").read_text().splitlines()
+    (folder / "participants.tsv").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(TableError, match=r"add the row, or list it.*sub-044"):
+        build(folder)
+    assert len(build(folder, exclusions={"participants": ["sub-044"]}).volumes) == 43
+
+
+def test_a_constant_covariate(folder: Path) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    write(folder / "participants.tsv", table.assign(sex="F", age=50))
+    with pytest.raises(TableError, match=r"column sex: a covariate must vary.*always F"):
+        build(folder)
+    with pytest.raises(TableError, match=r"column age: a covariate must vary.*always 50"):
+        build(folder, covariates=["age"])
+
+
+def test_too_few_people(folder: Path) -> None:
+    names = [f"sub-{i:03d}" for i in range(1, 20)]
+    with pytest.raises(TableError, match=r"needs 5 patients.*found: 4"):
+        build(folder, exclusions={"participants": names})
+
+
+def test_no_head_size(folder: Path) -> None:
+    table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    write(folder / "volumes.tsv", table.drop(columns="eTIV"))
+    with pytest.raises(TableError, match="without one set etiv: none"):
+        build(folder)
+    assert build(folder, etiv="none").etiv is None
+
+
+def test_covariates_that_follow_from_each_other(folder: Path) -> None:
+    from fibromorph.postprocessing.stats import build_model
+
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    write(folder / "participants.tsv", table.assign(months=table["age"] * 12))
+    study = build(folder, covariates=["age", "months"])
+    with pytest.raises(TableError, match=r"must not follow from the others.*months"):
+        build_model(study)
+
+
+def test_hard_volumes_on_request(folder: Path) -> None:
+    soft, hard = build(folder), build(folder, volumes="hard")
+    assert soft.other_volumes is not None
+    assert hard.volumes.equals(soft.other_volumes)
+
+
+def test_unknown_session_of_baseline(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sessions.*ses-09"):
+        build(folder, sessions={"baseline": "ses-09"})
