@@ -4,10 +4,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo test check format bench clean
+.PHONY: demo demo-study test check format bench bench-stats bench-scans clean
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
+
+# 24 simulated people with planted changes: scans, segmentation, group report. Minutes.
+demo-study: $(VENV)/base.done
+	$(BIN)/fibromorph demo --study --out demo
 
 test: $(VENV)/dev.done
 	$(BIN)/pytest
@@ -25,6 +29,14 @@ format: $(VENV)/dev.done
 # Seconds and peak memory per stage, training steps per second; SCAN=... for a scan of your own.
 bench: $(VENV)/dev.done
 	$(BIN)/python benchmarks/stages.py $(if $(SCAN),--scan $(SCAN))
+
+# Error rates and coverage of the statistics over simulated studies; seconds of the permutations.
+bench-stats: $(VENV)/dev.done
+	$(BIN)/python benchmarks/stats.py
+
+# Planted changes through scans, segmentation and statistics: 23 v 21.
+bench-scans: $(VENV)/dev.done
+	$(BIN)/python benchmarks/through_scans.py
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

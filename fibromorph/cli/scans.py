@@ -26,6 +26,9 @@ def add_commands(commands: Commands) -> None:
     add_engine_options(parser)
     parser = command(commands, "demo", "segment the T1 template that nilearn carries", _demo)
     parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
+    parser.add_argument(
+        "--study", action="store_true", help="a simulated study instead, to its group report"
+    )
     add_engine_options(parser)
 
 
@@ -46,6 +49,11 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    if options.study:
+        from fibromorph.serving.demo_study import run_demo_study
+
+        run_demo_study(options.out, options.model, options.device)
+        return DONE
     from fibromorph.serving.demo import run_demo
 
     run_demo(options.out, options.model, options.device, options.threads)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fibromorph.datasets.cohort.anatomy import Anatomy, conform_anatomy, read_anatomy
+from fibromorph.datasets.cohort.contrast import with_tissue_contrast
 from fibromorph.datasets.cohort.head import with_head
 from fibromorph.errors import ConfigError
 from fibromorph.postprocessing.intracranial import looks_stripped
@@ -20,6 +21,9 @@ from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import segment_scan
 
 TEMPLATE_EXPONENT = 2
+TISSUE_SHARE = 0.6
+"""Of the template's picture, made from its labels."""
+
 HEAD_SEED = 0
 """The head around a template is the same in every study: only people differ by seed."""
 
@@ -40,7 +44,8 @@ def template_anatomy(
     # The template's contrast is compressed: its fluid has 0.46 of white matter's intensity, its
     # putamen 0.87. Squared, both are what a single T1-weighted scan shows (0.2, 0.75).
     contrasted = replace(template, data=template.data**TEMPLATE_EXPONENT)
-    anatomy = _segmented(contrasted, Engine(find_bundle(model), device, threads))
+    labelled = _segmented(contrasted, Engine(find_bundle(model), device, threads))
+    anatomy = with_tissue_contrast(labelled, TISSUE_SHARE)
     return _headed(anatomy) if head else anatomy
 
 

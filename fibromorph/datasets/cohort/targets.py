@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +43,7 @@ class Constitution:
 
 def norm_of(label_id: int) -> Norm:
     """The norm of a label; both sides of a structure have the same."""
-    name = FREESURFER[label_id].name.removeprefix("Left-").removeprefix("Right-")
-    return NORMS.get(name, OTHERS)
+    return NORMS.get(_structure(label_id), OTHERS)
 
 
 def draw_constitution(
@@ -104,6 +104,7 @@ def target_volumes(
     return volumes
 
 
+@cache
 def _structure(label_id: int) -> str:
     return FREESURFER[label_id].name.removeprefix("Left-").removeprefix("Right-")
 

@@ -1,0 +1,304 @@
+"""Do the statistics keep their promises: error rates and coverage over simulated studies.
+
+Every line is a rate over independent studies, with its Monte Carlo standard error and what it
+should be. Nothing is rendered here: volumes are drawn; `through_scans.py` goes through the scans.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from fibromorph.datasets.cohort.effects import Effect
+from fibromorph.datasets.cohort.people import draw_people
+from fibromorph.datasets.cohort.settings import CohortSettings
+from fibromorph.datasets.cohort.targets import draw_constitution, target_volumes
+from fibromorph.labels import FREESURFER
+from fibromorph.postprocessing.stats.change import analyse_change
+from fibromorph.postprocessing.stats.design import parse_design
+from fibromorph.postprocessing.stats.groups import estimate, permute
+from fibromorph.postprocessing.stats.model import GroupModel, centred
+from fibromorph.postprocessing.stats.permutation import freedman_lane
+from fibromorph.postprocessing.stats.study import Study
+
+PATIENTS, CONTROLS = 23, 21
+IDS = tuple(i for i in FREESURFER.ids if i not in (2, 41, 24))
+REGIONS = [FREESURFER[i].name for i in IDS]
+PLANTED = {12: -0.08, 51: -0.08, 10: 0.05, 49: 0.05}
+ALPHA = 0.05
+ERROR = 0.04
+GAP, SHARE = 1.2, 0.5
+DROPOUT = 0.3
+DESIGN = parse_design(
+    {
+        "groups": {"patients": "patient", "controls": "control"},
+        "covariates": ["age"],
+        "etiv": "none",
+        "sessions": {"baseline": "ses-01", "follow_up": ["ses-02"], "bootstraps": 500},
+    }
+)
+
+
+class Tally:
+    """Counts how often something held, by name, in the order in which names are met."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, list[float]] = defaultdict(list)
+        self._target: dict[str, float | None] = {}
+
+    def add(self, name: str, held: float, target: float | None) -> None:
+        """One study: whether it held, or the share of its regions in which it did."""
+        self._held[name].append(float(held))
+        self._target[name] = target
+
+    def show(self) -> None:
+        """One line a name: rate, Monte Carlo error, target, distance in Monte Carlo errors."""
+        for name, held in self._held.items():
+            rate, target = float(np.mean(held)), self._target[name]
+            error = monte_carlo_error(held, target)
+            line = f"{name:<66} {rate:7.4f} +- {error:.4f}"
+            if target is not None:
+                line += f"   should be {target:.2f}, {(rate - target) / error:+5.1f} se"
+            print(line)
+
+
+def monte_carlo_error(held: list[float], target: float | None) -> float:
+    """Standard error of the rate; of yes and no, what it would be at the target."""
+    binary = target is not None and set(held) <= {0.0, 1.0}
+    spread = math.sqrt(target * (1 - target)) if target and binary else float(np.std(held))
+    return spread / math.sqrt(len(held))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=1000, help="of two groups")
+    parser.add_argument("--changes", type=int, default=400, help="studies of change")
+    parser.add_argument("--permutations", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=("groups", "linear", "change", "time"))
+    options = parser.parse_args()
+    parts: dict[str, Callable[[], None]] = {
+        "groups": lambda: groups(options.studies, options.permutations, options.seed),
+        "linear": lambda: linear(options.studies, options.seed),
+        "change": lambda: change(options.changes, options.seed),
+        "time": lambda: timing(options.seed),
+    }
+    for name, part in parts.items():
+        if options.only in (None, name):
+            started = time.perf_counter()
+            part()
+            print(f"({time.perf_counter() - started:.0f} s)\n")
+
+
+def groups(studies: int, permutations: int, seed: int) -> None:
+    """Anatomy as the simulator draws it, measured with 4 % error; with and without changes."""
+    print(f"two groups, {PATIENTS} v {CONTROLS}, {len(IDS)} correlated regions, {studies} studies")
+    effects = tuple(Effect(i, FREESURFER[i].name, c) for i, c in PLANTED.items())
+    tally = Tally()
+    for rng in generators(seed, studies, "groups"):
+        null = anatomical_model(rng, ())
+        tally.add("null: any p_fwe <= 0.05", any_below(null, permutations, rng), ALPHA)
+        table = estimate(null, DESIGN.inference, DESIGN.smallest_effect)
+        tally.add("null: uncorrected p <= 0.05", (table["p"] <= ALPHA).mean(), ALPHA)
+        tally.add("null: 0 inside the interval of the percentage", covers(table, 0.0), 0.95)
+        planted_study(anatomical_model(rng, effects), permutations, rng, tally)
+    tally.show()
+
+
+def planted_study(
+    model: GroupModel, permutations: int, rng: np.random.Generator, tally: Tally
+) -> None:
+    """One study with planted changes."""
+    table = estimate(model, DESIGN.inference, DESIGN.smallest_effect)
+    for label_id, change in PLANTED.items():
+        row = table.loc[[FREESURFER[label_id].name]]
+        name = f"planted {100 * change:+.0f} %: inside the interval of the percentage"
+        tally.add(name, covers(row, 100 * change), 0.95)
+        right = np.sign(row["difference_percent"]) == np.sign(change)
+        tally.add(f"planted {100 * change:+.0f} %: right sign", right.mean(), None)
+    p = permute(model, {"regions": REGIONS}, rng, permutations)["p_fwe"]
+    for label_id, change in PLANTED.items():
+        found = p[FREESURFER[label_id].name] <= ALPHA
+        tally.add(f"planted {100 * change:+.0f} %: found at p_fwe <= 0.05", found, None)
+    others = [FREESURFER[i].name for i in IDS if i not in PLANTED]
+    tally.add("planted: any other region at p_fwe <= 0.05", (p[others] <= ALPHA).any(), None)
+
+
+def anatomical_model(rng: np.random.Generator, effects: tuple[Effect, ...]) -> GroupModel:
+    """A study as `fibromorph synth cohort` draws it, without scans."""
+    settings = CohortSettings(patients=PATIENTS, controls=CONTROLS, effects=())
+    people = draw_people(rng, settings)
+    reference = dict.fromkeys(IDS, 5.0)
+    rows, sizes = [], []
+    for person in people:
+        constitution = draw_constitution(rng, person.sex, IDS, 1)
+        rows.append(list(target_volumes(person, constitution, reference, effects).values()))
+        sizes.append(constitution.intracranial_ml)
+    true = np.array(rows)
+    measured = pd.DataFrame(true * np.exp(rng.normal(0, ERROR, true.shape)), columns=REGIONS)
+    nuisance = pd.DataFrame(
+        {
+            "age": [p.age for p in people],
+            "sex": [float(p.sex == "M") for p in people],
+            "eTIV": np.array(sizes) * np.exp(rng.normal(0, 0.01, len(people))),
+        }
+    )
+    nuisance = nuisance.loc[:, nuisance.nunique() > 1]
+    patients = np.array([p.is_patient for p in people])
+    return GroupModel(measured, measured, None, patients, centred(nuisance))
+
+
+def linear(studies: int, seed: int) -> None:
+    """Normal errors of known size, where the true difference and the true g are known exactly."""
+    print(f"two groups, {PATIENTS} v {CONTROLS}, normal errors, d = 0, 0.8, 1.5, {studies} studies")
+    effects, tally = np.array([0.0, 0.8, 1.5]), Tally()
+    group = np.repeat([1.0, 0.0], [PATIENTS, CONTROLS])
+    for rng in generators(seed, studies, "linear"):
+        age = rng.normal(47, 10, group.size)
+        noise = 0.6 * rng.normal(size=(group.size, 1)) + 0.8 * rng.normal(size=(group.size, 3))
+        volumes = 10 - 0.02 * age[:, None] + effects * group[:, None] + noise
+        table = pd.DataFrame(volumes, columns=[f"d = {d}" for d in effects])
+        nuisance = centred(pd.DataFrame({"age": age}))
+        model = GroupModel(table, table, None, group.astype(bool), nuisance)
+        found = estimate(model, DESIGN.inference, DESIGN.smallest_effect)
+        for d, (name, row) in zip(effects, found.iterrows(), strict=True):
+            in_ml = row["ci_low_ml"] <= d <= row["ci_high_ml"]
+            in_g = row["g_ci_low"] <= d <= row["g_ci_high"]
+            tally.add(f"{name}: inside the interval in ml", in_ml, 0.95)
+            tally.add(f"{name}: inside the interval of g", in_g, 0.95)
+    tally.show()
+
+
+def change(studies: int, seed: int) -> None:
+    """Two sessions; who has a small volume at baseline is likelier to drop out."""
+    print(
+        f"group x time, {PATIENTS} v {CONTROLS}, {DROPOUT:.0%} drop-out that depends on baseline,"
+        f" 8 correlated regions, {studies} studies"
+    )
+    tally = Tally()
+    for rng in generators(seed, studies, "change"):
+        for name, share in (("null", 0.0), ("half of the gap closed", SHARE)):
+            found = analyse_change(longitudinal_study(rng, share))
+            assert found is not None
+            table = found.table
+            truth = share * GAP
+            tally.add(f"{name}: interval holds the true change", within(table, truth), 0.95)
+            if share:
+                tally.add(f"{name}: found at p_fwe <= 0.05", (table["p_fwe"] <= ALPHA).mean(), None)
+                tally_gap(table, share, tally)
+            else:
+                tally.add(f"{name}: any p_fwe <= 0.05", (table["p_fwe"] <= ALPHA).any(), ALPHA)
+                below = (table["p_bootstrap"] <= ALPHA).mean()
+                tally.add(f"{name}: uncorrected p <= 0.05", below, ALPHA)
+    tally.show()
+
+
+def tally_gap(table: pd.DataFrame, share: float, tally: Tally) -> None:
+    """The share of the gap, where there is a gap to speak of."""
+    known = table["gap_share"].notna()
+    tally.add("share of the gap is given (the gap itself is established)", known.mean(), None)
+    if known.any():
+        inside = (table["gap_share_low"] <= share) & (share <= table["gap_share_high"])
+        tally.add("share of the gap: interval holds the true share", inside[known].mean(), 0.95)
+
+
+def longitudinal_study(rng: np.random.Generator, share: float) -> Study:
+    """People with an intercept of their own; unit variance between people, 0.3 from scan to scan.
+
+    Patients are `GAP` below controls, and `share` of that is closed at the second session.
+    """
+    regions = [f"region-{n}" for n in range(8)]
+    people = [f"sub-{n:02d}" for n in range(PATIENTS + CONTROLS)]
+    patient = np.arange(len(people)) < PATIENTS
+    age = rng.normal(47, 10, len(people))
+    own = 0.6 * rng.normal(size=(len(people), 1)) + 0.8 * rng.normal(size=(len(people), 8))
+    base = 10 + own - GAP * patient[:, None] - 0.02 * (age[:, None] - 47)
+    before, after = (base + noise(rng, base.shape) for _ in range(2))
+    after += share * GAP * patient[:, None] + 0.1
+    stayed = rng.random(len(people)) > dropout_risk(before.mean(axis=1))
+    volumes = pd.DataFrame(np.vstack([before, after[stayed]]), columns=regions)
+    names = [(p, "ses-01") for p in people]
+    names += [(p, "ses-02") for p, here in zip(people, stayed, strict=True) if here]
+    volumes.index = pd.MultiIndex.from_tuples(names, names=["participant_id", "session_id"])
+    return as_study(volumes, np.r_[patient, patient[stayed]], np.r_[age, age[stayed]])
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Scan to scan: a part that all regions share, and one of each."""
+    return 0.3 * (0.5 * rng.normal(size=(shape[0], 1)) + 0.87 * rng.normal(size=shape))
+
+
+def dropout_risk(baseline: np.ndarray) -> np.ndarray:
+    """`DROPOUT` on average, three times as high in the smallest as in the largest fifth."""
+    rank = baseline.argsort().argsort() / (len(baseline) - 1)
+    return DROPOUT * (1.5 - rank)
+
+
+def as_study(volumes: pd.DataFrame, patients: np.ndarray, age: np.ndarray) -> Study:
+    """What `build_study` makes of tables like these."""
+    index = volumes.index
+    nothing = pd.DataFrame(index=index)
+    return Study(
+        design=DESIGN,
+        volumes=volumes,
+        other_volumes=None,
+        sd=None,
+        patients=pd.Series(patients, index=index),
+        covariates=pd.DataFrame({"age": age}, index=index),
+        scores=nothing,
+        etiv=None,
+        site=None,
+        arm=None,
+        time_varying=nothing,
+        families={"regions": [str(c) for c in volumes.columns]},
+        flow=(),
+        notes=(),
+        tool="simulation",
+    )
+
+
+def timing(seed: int) -> None:
+    """10 000 permutations x 130 regions x 1 000 subjects, on all cores."""
+    rng = np.random.default_rng(seed)
+    outcomes, group = rng.normal(size=(1000, 130)), (np.arange(1000) < 500).astype(float)
+    nuisance = np.column_stack([np.ones(1000), rng.normal(size=(1000, 3))])
+    started = time.perf_counter()
+    freedman_lane(outcomes, group, nuisance, rng, 10_000)
+    seconds = time.perf_counter() - started
+    print(f"10 000 permutations x 130 regions x 1 000 subjects: {seconds:.1f} s")
+
+
+def any_below(model: GroupModel, permutations: int, rng: np.random.Generator) -> bool:
+    """Whether any region passes as different."""
+    p = permute(model, {"regions": REGIONS}, rng, permutations)["p_fwe"]
+    return bool((p <= ALPHA).any())
+
+
+def covers(table: pd.DataFrame, percent: float) -> float:
+    """Share of rows whose interval of the percentage holds a value."""
+    inside = (table["percent_ci_low"] <= percent) & (percent <= table["percent_ci_high"])
+    return float(inside.mean())
+
+
+def within(table: pd.DataFrame, ml: float) -> float:
+    """Share of rows whose interval of the change holds a value."""
+    return float(((table["ci_low_ml"] <= ml) & (ml <= table["ci_high_ml"])).mean())
+
+
+def generators(seed: int, studies: int, name: str) -> Iterator[np.random.Generator]:
+    """One generator a study, with small matrix products kept on one core."""
+    streams = np.random.default_rng([seed, *name.encode()]).spawn(studies)
+    with threadpool_limits(1):
+        yield from tqdm(streams, desc=name, leave=False)
+
+
+if __name__ == "__main__":
+    main()
