@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-stats bench-scans clean
+.PHONY: demo demo-study test check format bench bench-stats bench-scans bench-cohort bench-cohort-network clean
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -38,6 +38,14 @@ bench-stats: $(VENV)/dev.done
 bench-scans: $(VENV)/dev.done
 	$(BIN)/python benchmarks/through_scans.py
 
+# Cohorts: killed and resumed, overheads, memory, 100 000 simulated scans, throughput of workers.
+bench-cohort: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.cohort $(PARTS)
+
+# Two Dask workers in network namespaces over TLS, a link cut, a worker killed; needs root.
+bench-cohort-network: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.cohort_network
+
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -52,5 +60,5 @@ $(VENV)/base.done: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/dev.done: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing fibromorph for development into $(VENV) (some minutes: torch is large)"
-	$(PIP) -e ".[train,serve,demo,openvino,dev]"
+	$(PIP) -e ".[train,serve,demo,openvino,cluster,dev]"
 	touch $@ $(VENV)/base.done

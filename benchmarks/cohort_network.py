@@ -47,6 +47,7 @@ def main() -> int:
         try:
             return prove(Path(folder), options.subjects, stack)
         except (TimeoutError, subprocess.SubprocessError):
+            say("given up", Path(folder))
             for log in sorted(Path(folder).glob("*.log")):
                 print(f"-- {log.name}", *log.read_text().splitlines()[-30:], sep="\n")
             raise
@@ -95,7 +96,7 @@ def prove(folder: Path, subjects: int, stack: ExitStack) -> int:
     time.sleep(CUT_S / 2)
     say("the link of worker 1 is back", folder)
     link("fibro1", "up")
-    said, _ = run.communicate(timeout=150)
+    said, _ = run.communicate(timeout=500)
     print("\n".join(said.splitlines()[-8:]))
     return report(folder, len(study.good))
 

@@ -189,6 +189,9 @@ def _excluded(
     """Baseline rows that stay, by name, quality, group and known covariates."""
     named = columns.excluded(design)
     rows = flow.keep("not excluded by name", rows, _each(rows, lambda key: key[0] not in named))
+    if cohort.excluded:
+        stays = _each(rows, lambda key: key not in cohort.excluded)
+        rows = flow.keep("not excluded in exclusions.tsv", rows, stays)
     if cohort.quality is not None and design.exclusions.quality_below > 0:
         rows = _good(rows, design, cohort, flow)
     groups = group_of(design, columns, rows.index)
@@ -215,7 +218,7 @@ def _later(
 ) -> pd.DataFrame:
     """Follow-up scans of the people who stayed, of sufficient quality."""
     people = {p for p, _ in base.index}
-    stays = _each(rows, lambda key: key[0] in people)
+    stays = _each(rows, lambda key: key[0] in people and key not in cohort.excluded)
     if cohort.quality is not None and len(rows):
         stays &= ~(cohort.quality.loc[rows.index] < design.exclusions.quality_below)
     return rows.loc[stays]

@@ -27,6 +27,7 @@ class CohortVolumes:
         tool: who measured, as the methods text names it.
         sources: the files.
         zeros: cells that were 0 and count as missing: the structure was not found.
+        excluded: scans that a person (or quality) excluded in `exclusions.tsv`.
     """
 
     soft_ml: pd.DataFrame
@@ -37,6 +38,7 @@ class CohortVolumes:
     tool: str
     sources: tuple[Path, ...]
     zeros: int = 0
+    excluded: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def regions(self) -> list[str]:

@@ -19,20 +19,26 @@ from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
 
 QUALITY = "quality"
+TEXT = ("run", "verdict")
+"""Columns that say something of a scan and are no volumes."""
+
+EXCLUSIONS = "exclusions.tsv"
 SUFFIX = "_volumes.tsv"
 TOOL = "fibromorph"
 
 
 def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
-    """`volumes.tsv` of a cohort, with `volumes_sd.tsv` and `volumes_hard.tsv` beside it, if any.
+    """`volumes.tsv` of a cohort, with what lies beside it: `volumes_sd.tsv`, `volumes_hard.tsv`,
+    and `exclusions.tsv`, which a person edits.
 
-    Columns: participant_id, session_id (optional), quality (optional, 0..1), regions in ml, eTIV.
+    Columns: participant_id, session_id, run, verdict (optional), quality (optional, 0..1), regions
+    in ml, eTIV.
 
     Raises:
         TableError: a table that is not of this kind, or companions with other scans or regions.
     """
     frame, index = _read_keyed(path, ids)
-    regions = [c for c in frame.columns if c not in (*KEY, QUALITY, ETIV)]
+    regions = [c for c in frame.columns if c not in (*KEY, *TEXT, QUALITY, ETIV)]
     values = to_numbers(frame, regions, path).set_axis(index)
     return CohortVolumes(
         soft_ml=values,
@@ -42,6 +48,7 @@ def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
         quality=_column(frame, QUALITY, index, path),
         tool=TOOL,
         sources=(path,),
+        excluded=_exclusions(path.with_name(EXCLUSIONS), ids),
     )
 
 
@@ -98,6 +105,21 @@ def _column(frame: pd.DataFrame, name: str, index: pd.MultiIndex, path: Path) ->
     if name not in frame:
         return None
     return to_numbers(frame, [name], path)[name].set_axis(index)
+
+
+def _exclusions(path: Path, ids: ScanIds) -> frozenset[tuple[str, str]]:
+    if not path.exists() or len(path.read_text().splitlines()) < 2:
+        return frozenset()
+    frame, index = _read_keyed(path, ids)
+    require_columns(frame, ["exclude"], path)
+    chosen = set()
+    for row, (key, cell) in enumerate(zip(index, frame["exclude"], strict=True)):
+        if cell not in ("yes", "no"):
+            subject = f"{path}, line {row + 2}, column exclude"
+            raise TableError("the cell must be yes or no", value=cell, subject=subject)
+        if cell == "yes":
+            chosen.add((str(key[0]), str(key[1])))
+    return frozenset(chosen)
 
 
 def _companion(path: Path, what: str, ids: ScanIds, values: pd.DataFrame) -> pd.DataFrame | None:

@@ -13,6 +13,7 @@ from fibromorph.serving.cohort.group.gather import gather
 from fibromorph.serving.cohort.group.outliers import find_outliers
 from fibromorph.serving.cohort.group.page import PageContent, write_page
 from fibromorph.serving.cohort.group.runs import choose_runs
+from fibromorph.serving.cohort.group.statistics import read_design, run_statistics
 from fibromorph.serving.cohort.group.tables import write_quality, write_tables
 from fibromorph.serving.cohort.store import Store
 
@@ -35,6 +36,7 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         TableError: nothing to gather, or an edited table is damaged.
         ConfigError: the design is wrong.
     """
+    asked = read_design(design)
     store = Store(out)
     everything = gather(store)
     cohort = everything.at(choose_runs(everything, store))
@@ -50,10 +52,8 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         f"excluded, {len(outliers)} volumes stand out, {len(failures)} scans failed: "
         f"{out / 'quality.html'}"
     )
-    if design is not None:
-        from fibromorph.serving.cohort.group.statistics import run_statistics
-
-        run_statistics(out, design, say)
+    if asked is not None:
+        run_statistics(out, asked, say)
     return len(failures)
 
 
