@@ -113,6 +113,28 @@ class Client:
             answer = self._http.post("/v1/scans", params=query, headers=headers, content=file)
         return _job(_checked(answer).json())
 
+    def submit_study(
+        self, participants: str, design: str = "", *, jobs: Sequence[str] = (), label: str = ""
+    ) -> Job:
+        """Run the group statistics on finished scans.
+
+        Args:
+            participants: text of a participants.tsv, whose ids are the scans' labels.
+            design: YAML as for `fibromorph stats`; guessed if empty.
+            jobs: ids of the scans; all your finished ones with a label if empty.
+            label: what to call the study.
+
+        Raises:
+            ServiceError: the service refused it.
+        """
+        study = {
+            "participants": participants,
+            "design": design,
+            "jobs": list(jobs),
+            "label": label,
+        }
+        return _job(_checked(self._http.post("/v1/studies", json=study)).json())
+
     def job(self, job_id: str) -> Job:
         """A job, now."""
         return _job(self._get(f"/v1/jobs/{job_id}").json())

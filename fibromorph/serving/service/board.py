@@ -14,6 +14,7 @@ PERCENT_AT = {
     "own grid": 85,
     "volumes": 87,
     "write": 92,
+    "statistics": 5,
     "publish": 98,
 }
 

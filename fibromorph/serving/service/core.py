@@ -16,7 +16,7 @@ from fibromorph.serving.service.board import Board, Progress
 from fibromorph.serving.service.catalogue import Catalogue
 from fibromorph.serving.service.cluster import Cluster
 from fibromorph.serving.service.intake import Intake
-from fibromorph.serving.service.ledger import Audit, Database, Jobs, Keys, new_id
+from fibromorph.serving.service.ledger import Audit, Database, Job, Jobs, Keys, Request, new_id
 from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.metrics import Metrics
 from fibromorph.serving.service.oidc import tokens_of
@@ -98,6 +98,22 @@ class Service:
         if self.status != "ok":
             rule = f"the service is {self.status}: try again"
             raise Refusal(503, rule, subject="service", retry_after=RETRY_AFTER)
+
+    def take(self, job_id: str, request: Request) -> Job:
+        """Accept what lies parsed in the store: first it is in place, then the ledger says so.
+
+        Raises:
+            Refusal: see `Jobs.accept`.
+        """
+        self.store.accept(job_id)
+        try:
+            job, is_new = self.jobs.accept(job_id, request)
+        except BaseException:
+            self.store.drop_input(job_id)
+            raise
+        if not is_new:
+            self.store.drop_input(job_id)
+        return job
 
     async def reload(self) -> None:
         """Look for new models, and try each in a worker before jobs get it."""

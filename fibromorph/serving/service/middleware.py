@@ -40,8 +40,7 @@ class SameOrigin:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        names = {settings.host, *settings.allowed_hosts}
-        self._names = names | (set(LOOPBACK_NAMES) if settings.on_loopback else set())
+        self._names = {settings.host, *settings.allowed_hosts, *LOOPBACK_NAMES}
         # With keys, a foreign name gains nothing; without `allowed_hosts` every name will do.
         self._any = settings.host in EVERYWHERE and not settings.allowed_hosts
 

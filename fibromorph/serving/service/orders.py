@@ -29,5 +29,4 @@ def make_order(job: Job, store: Store, settings: Settings) -> Order:
         device=settings.device,
         threads=settings.engine_threads,
         name=f"scan-{job.content[:NAME_LENGTH]}",
-        request=job.detail.get("request", {}),
     )

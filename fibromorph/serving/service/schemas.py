@@ -15,6 +15,7 @@ from fibromorph.serving.service.problems import Problem
 
 SHA256 = "16f44e95e5728d643366060777b1745a4b68ca60827807eedabbf315385a6f1"
 RESULTS = ("segmentation", "volumes", "report", "provenance", "preview", "brain")
+STUDY_RESULTS = ("report", "tables")
 JOB_ID = "3f2a0c5e9b7d4f6a8e1c2b3d4e5f6071"
 
 
@@ -66,6 +67,7 @@ class JobOut(BaseModel):
     problem: Problem | None = None
     seconds: dict[str, float] = Field({}, description="By stage, once it has ended.")
     quality: str | None = Field(None, examples=["good"])
+    summary: str | None = Field(None, description="Of a study.")
     links: dict[str, str] = {}
 
 
@@ -123,6 +125,7 @@ def job_out(
         "problem": job.problem,
         "seconds": {k: round(v, 3) for k, v in job.detail.get("seconds", {}).items()},
         "quality": job.detail.get("quality"),
+        "summary": job.detail.get("summary"),
         "links": _links(job),
     }
     return JobOut.model_validate(facts)
@@ -170,6 +173,9 @@ def _model_of(job: Job) -> ModelOut | None:
 def _links(job: Job) -> dict[str, str]:
     root = f"/v1/jobs/{job.id}"
     links = {"self": root, "events": f"{root}/events"}
-    if job.state == "done":
+    if job.state == "done" and job.kind == "scan":
         links.update({name: f"{root}/{name}" for name in RESULTS})
+    elif job.kind == "study":
+        links["self"] = f"/v1/studies/{job.id}"
+        links.update({name: f"/v1/studies/{job.id}/{name}" for name in STUDY_RESULTS})
     return links

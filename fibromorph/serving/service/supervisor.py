@@ -28,6 +28,7 @@ from fibromorph.serving.service.orders import make_order
 from fibromorph.serving.service.problems import plain_problem
 from fibromorph.serving.service.settings import Settings
 from fibromorph.serving.service.store import Store
+from fibromorph.serving.service.study import carry_out_study
 from fibromorph.serving.service.work import Outcome, carry_out
 
 MAX_DEATHS = 2
@@ -155,8 +156,9 @@ class Supervisor:
         if twin is not None and await self._share(twin, job):
             return Ending("done", detail={**job.detail, **twin.detail, "seconds": {}})
         order = make_order(job, self._store, self._settings)
+        work = carry_out if job.kind == "scan" else carry_out_study
         try:
-            outcome = await self._cluster.submit(carry_out, order, key=f"{job.id}-{job.attempt}")
+            outcome = await self._cluster.submit(work, order, key=f"{job.id}-{job.attempt}")
         except KilledWorker:
             return await self._after_death(job)
         except (FutureCancelledError, OSError) as error:

@@ -25,6 +25,12 @@ ENOUGH_SECONDS = 90.0
 CLIENTS, UPLOADS_EACH = 20, 10
 
 
+@pytest.fixture
+def client(fragile: Server) -> Iterator[Client]:
+    with fragile.client() as client:
+        yield client
+
+
 @pytest.fixture(scope="module")
 def fragile(
     tmp_path_factory: pytest.TempPathFactory, tiny_settings: dict[str, object]
@@ -73,8 +79,7 @@ def endings(server: Server) -> Counter[str]:
         )
 
 
-def test_twenty_jobs_survive_three_kills(fragile: Server, tmp_path: Path) -> None:
-    client = fragile.client()
+def test_twenty_jobs_survive_three_kills(fragile: Server, client: Client, tmp_path: Path) -> None:
     jobs = [client.submit(write_head(tmp_path / f"{n}.nii.gz", 100 + n)).id for n in range(JOBS)]
     for done in (3, 8):
         wait_for(lambda done=done: len(ended(client)) >= done)
@@ -94,8 +99,9 @@ def test_twenty_jobs_survive_three_kills(fragile: Server, tmp_path: Path) -> Non
     assert not list((fragile.data / "inputs").iterdir())
 
 
-def test_a_scan_that_kills_its_workers_fails_alone(fragile: Server, tmp_path: Path) -> None:
-    client = fragile.client()
+def test_a_scan_that_kills_its_workers_fails_alone(
+    fragile: Server, client: Client, tmp_path: Path
+) -> None:
     killer = client.submit(large_head(tmp_path / "killer.nii.gz", 1)).id
     others = [client.submit(write_head(tmp_path / f"{n}.nii.gz", n)).id for n in (201, 202)]
     for _ in range(2):
@@ -131,8 +137,7 @@ def test_two_services_cannot_share_a_folder(fragile: Server) -> None:
     assert other.process.returncode == 2
 
 
-def test_cancelling_and_draining(fragile: Server, tmp_path: Path) -> None:
-    client = fragile.client()
+def test_cancelling_and_draining(fragile: Server, client: Client, tmp_path: Path) -> None:
     running = client.submit(large_head(tmp_path / "a.nii.gz", 7)).id
     waiting = client.submit(large_head(tmp_path / "b.nii.gz", 8)).id
     last = client.submit(large_head(tmp_path / "c.nii.gz", 9)).id

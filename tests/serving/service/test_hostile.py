@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ from fibromorph.client import Client
 from tests.serving.service.corpus import HEADER, hostile_uploads
 from tests.serving.service.server import Server
 
+EXAMPLES = 5 * int(os.environ.get("FIBROMORPH_FUZZ_EXAMPLES", "8"))
 LARGEST_MEMORY_MB = 400
 ANSWER_SECONDS = 60
 
@@ -38,7 +40,9 @@ def plain(head: Path) -> bytes:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(edits=st.lists(st.tuples(st.integers(0, HEADER - 1), st.integers(0, 255)), max_size=12))
 def test_no_header_breaks_the_service(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -20,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
 from tests.serving.service.server import Server
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "api" / "openapi.json"
+EXAMPLES = int(os.environ.get("FIBROMORPH_FUZZ_EXAMPLES", "8"))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -34,19 +36,16 @@ def test_the_document_is_the_service_s(server: Server) -> None:
     assert json.loads(DOCUMENT.read_text()) == served, "run: make openapi"
 
 
-@pytest.fixture(scope="module")
-def document(server: Server) -> Any:
-    return schemathesis.openapi.from_url(f"{server.url}/v1/openapi.json")
+OPERATIONS = [
+    operation.ok() for operation in schemathesis.openapi.from_path(DOCUMENT).get_all_operations()
+]
 
 
-schema = schemathesis.pytest.from_fixture("document")
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
+def test_no_request_is_answered_in_an_undocumented_way(operation: Any, server: Server) -> None:
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy())
+    def send(case: Any) -> None:
+        case.call_and_validate(base_url=server.url, checks=CHECKS)
 
-
-@schema.parametrize()
-@settings(
-    max_examples=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-def test_no_request_is_answered_in_an_undocumented_way(case: Any) -> None:
-    case.call_and_validate(checks=CHECKS)
+    send()

@@ -1,10 +1,11 @@
 // The page: send a scan, watch it, look at it.
 
 import { Problem, blob, events, json, send, setKey } from "/page/api.js";
+import { $, complain, download, entry, isOver } from "/page/parts.js";
+import * as study from "/page/study.js";
 import * as table from "/page/table.js";
 import * as viewer from "/page/viewer.js";
 
-const $ = (id) => document.getElementById(id);
 const STAGES = ["load", "conform", "network", "components", "own grid", "volumes", "write"];
 const DOWNLOADS = [
   ["volumes", "Volumes (TSV)", "_volumes.tsv", "text/tab-separated-values"],
@@ -21,21 +22,11 @@ let watching = new AbortController();
 
 // What a file was called stays in this browser: the service never learns it.
 const names = () => JSON.parse(localStorage.getItem(NAMES) || "{}");
+const line = (job) => entry(job, nameOf(job), chosen?.id, choose);
 const nameOf = (job) => job.label || names()[job.id] || `scan ${job.id.slice(0, 8)}`;
 
 function remember(job, name) {
   localStorage.setItem(NAMES, JSON.stringify({ ...names(), [job.id]: name }));
-}
-
-function complain(element, error) {
-  element.hidden = !error;
-  element.textContent = error ? error.message || String(error) : "";
-  if (error instanceof Problem && error.status === 401) askForKey();
-}
-
-function askForKey() {
-  $("key-button").hidden = false;
-  if (!$("key-dialog").open) $("key-dialog").showModal();
 }
 
 async function upload(file) {
@@ -59,32 +50,13 @@ async function refresh() {
   try {
     const { jobs } = await json("/v1/jobs");
     $("no-jobs").hidden = jobs.length > 0;
-    $("jobs").replaceChildren(...jobs.map(entry));
+    $("jobs").replaceChildren(...jobs.map(line));
     $("status").textContent = "";
   } catch (error) {
     if (error instanceof Problem) complain($("status"), error);
     else $("status").textContent = "The service cannot be reached.";
     $("status").hidden = false;
   }
-}
-
-function entry(job) {
-  const item = document.createElement("li");
-  const button = document.createElement("button");
-  const name = Object.assign(document.createElement("span"), { className: "name", textContent: nameOf(job) });
-  const state = Object.assign(document.createElement("span"), { className: `state ${job.state}` });
-  const time = document.createElement("time");
-  state.textContent = job.state === "running" ? `${job.percent} %` : job.state;
-  time.dateTime = job.created_at;
-  time.textContent = new Date(job.created_at).toLocaleString();
-  button.type = "button";
-  button.dataset.id = job.id;
-  button.ariaCurrent = String(job.id === chosen?.id);
-  button.append(name, state, time);
-  button.onclick = () => choose(job);
-  item.append(button);
-  item.dataset.id = job.id;
-  return item;
 }
 
 async function choose(job) {
@@ -110,11 +82,11 @@ function draw(job) {
   $("job").hidden = false;
   $("job-name").textContent = nameOf(job);
   $("job-facts").textContent = facts(job);
-  $("end").textContent = ["queued", "running"].includes(job.state) ? "Cancel" : "Delete";
+  $("end").textContent = isOver(job) ? "Delete" : "Cancel";
   $("end").disabled = job.cancel_requested && job.state === "running";
   complain($("job-problem"), job.problem && { message: job.problem.detail });
   drawStages(job);
-  $("jobs").querySelector(`li[data-id="${job.id}"]`)?.replaceWith(entry(job));
+  $("jobs").querySelector(`li[data-id="${job.id}"]`)?.replaceWith(line(job));
 }
 
 function facts(job) {
@@ -144,7 +116,8 @@ async function showResult(job) {
   const byId = new Map(regions.map((region) => [region.region_id, region]));
   $("result").hidden = false;
   $("report-box").open = false;
-  $("downloads").replaceChildren(...DOWNLOADS.map((download) => button(job, download)));
+  $("downloads").replaceChildren(...DOWNLOADS.map(([kind, text, suffix, accept]) =>
+    download(text, `${root}/${kind}`, `${job.label || "scan"}${suffix}`, accept)));
   const said = (region) => `${region.name.replaceAll("-", " ")}: ${region.volume_ml?.toFixed(2) ?? "n/a"} ml`;
   table.show(regions, (region) => {
     viewer.goTo(region.centre_mm);
@@ -159,23 +132,10 @@ async function showResult(job) {
   });
 }
 
-function button(job, [kind, text, suffix, accept]) {
-  const element = Object.assign(document.createElement("button"), { type: "button", textContent: text });
-  element.onclick = async () => {
-    const content = await blob(`/v1/jobs/${job.id}/${kind}`, accept && { headers: { Accept: accept } });
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(content);
-    link.download = `${job.label || "scan"}${suffix}`;
-    link.click();
-    URL.revokeObjectURL(link.href);
-  };
-  return element;
-}
-
 async function end() {
   const job = chosen;
   await json(`/v1/jobs/${job.id}`, { method: "DELETE" });
-  if (!["queued", "running"].includes(job.state)) {
+  if (isOver(job)) {
     $("job").hidden = true;
     $("nothing").hidden = false;
   }
@@ -211,5 +171,23 @@ $("key-dialog").onclose = () => { setKey($("key").value); begin(); };
 $("report-box").ontoggle = async () => {
   if ($("report-box").open) $("report").srcdoc = await (await blob(`/v1/jobs/${chosen.id}/report`)).text();
 };
+const tabs = [$("tab-scans"), $("tab-study")];
+function open(tab) {
+  for (const each of tabs) {
+    each.ariaSelected = String(each === tab);
+    each.tabIndex = each === tab ? 0 : -1;
+    $(each.getAttribute("aria-controls")).hidden = each !== tab;
+  }
+  if (tab === $("tab-study")) study.refresh();
+}
+for (const tab of tabs) {
+  tab.onclick = () => open(tab);
+  tab.onkeydown = (event) => {
+    if (!["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+    const other = tabs[1 - tabs.indexOf(tab)];
+    open(other);
+    other.focus();
+  };
+}
 setInterval(() => document.hidden || refresh(), LOOK_AGAIN_MS);
 begin();

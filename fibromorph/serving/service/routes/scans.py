@@ -106,20 +106,7 @@ async def _receive(request: Request, service: Service, job_id: str) -> str:
 
 
 async def _accept(service: Service, job_id: str, wanted: JobRequest) -> Job:
-    """First the scan is in place, then the ledger says so."""
-
-    def accept() -> Job:
-        service.store.accept(job_id)
-        job, is_new = service.jobs.accept(job_id, wanted)
-        if not is_new:
-            service.store.drop_input(job_id)
-        return job
-
-    try:
-        job = await asyncio.to_thread(accept)
-    except BaseException:
-        await asyncio.to_thread(service.store.drop_input, job_id)
-        raise
+    job = await asyncio.to_thread(service.take, job_id, wanted)
     service.supervisor.poke()
     return job
 

@@ -1,0 +1,47 @@
+// What scans and studies share: lists, downloads, complaints.
+
+import { Problem, blob } from "/page/api.js";
+
+export const $ = (id) => document.getElementById(id);
+export const isOver = (job) => !["queued", "running"].includes(job.state);
+
+export function complain(element, error) {
+  element.hidden = !error;
+  element.textContent = error ? error.message || String(error) : "";
+  if (error instanceof Problem && error.status === 401) askForKey();
+}
+
+function askForKey() {
+  $("key-button").hidden = false;
+  if (!$("key-dialog").open) $("key-dialog").showModal();
+}
+
+export function entry(job, name, chosenId, onChoose) {
+  const item = document.createElement("li");
+  const button = document.createElement("button");
+  const title = Object.assign(document.createElement("span"), { className: "name", textContent: name });
+  const state = Object.assign(document.createElement("span"), { className: `state ${job.state}` });
+  const time = document.createElement("time");
+  state.textContent = job.state === "running" ? `${job.percent} %` : job.state;
+  time.dateTime = job.created_at;
+  time.textContent = new Date(job.created_at).toLocaleString();
+  button.type = "button";
+  button.dataset.id = item.dataset.id = job.id;
+  button.ariaCurrent = String(job.id === chosenId);
+  button.append(title, state, time);
+  button.onclick = () => onChoose(job);
+  item.append(button);
+  return item;
+}
+
+export function download(text, path, name, accept) {
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+  button.onclick = async () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await blob(path, accept && { headers: { Accept: accept } }));
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+  return button;
+}

@@ -1,0 +1,77 @@
+// The study tab: a table of participants in, the group report out.
+
+import { blob, events, json } from "/page/api.js";
+import { $, complain, download, entry, isOver } from "/page/parts.js";
+
+let chosen = null;
+let watching = new AbortController();
+
+const nameOf = (job) => job.label || `study ${job.id.slice(0, 8)}`;
+
+export async function refresh() {
+  const { jobs } = await json("/v1/studies");
+  $("studies").replaceChildren(...jobs.map((job) => entry(job, nameOf(job), chosen?.id, choose)));
+}
+
+async function choose(job) {
+  watching.abort();
+  watching = new AbortController();
+  $("study-result").hidden = true;
+  draw(job);
+  try {
+    for await (const now of events(`/v1/jobs/${job.id}/events`, watching.signal)) draw(now);
+    if (chosen.id === job.id && chosen.state === "done") await showReport(chosen);
+    await refresh();
+  } catch (error) {
+    if (error.name !== "AbortError") complain($("study-failed"), error);
+  }
+}
+
+function draw(job) {
+  chosen = job;
+  $("study-nothing").hidden = true;
+  $("study-shown").hidden = false;
+  $("study-name").textContent = nameOf(job);
+  $("study-facts").textContent = job.summary
+    || (job.state === "running" ? job.stage ?? "starting" : job.state);
+  $("study-end").textContent = isOver(job) ? "Delete" : "Cancel";
+  complain($("study-failed"), job.problem && { message: job.problem.detail });
+}
+
+async function showReport(job) {
+  const root = `/v1/studies/${job.id}`;
+  $("study-downloads").replaceChildren(
+    download("Tables (zip)", `${root}/tables`, "study_tables.zip"),
+    download("Report (HTML)", `${root}/report`, "study_report.html"),
+  );
+  $("study-result").hidden = false;
+  $("study-report").srcdoc = await (await blob(`${root}/report`)).text();
+}
+
+async function start() {
+  const [participants, design] = await Promise.all(
+    ["participants", "design"].map((id) => $(id).files[0]?.text() ?? ""));
+  const job = await json("/v1/studies", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ participants, design }),
+  });
+  await refresh();
+  choose(job);
+}
+
+async function end() {
+  await json(`/v1/jobs/${chosen.id}`, { method: "DELETE" });
+  if (isOver(chosen)) {
+    $("study-shown").hidden = true;
+    $("study-nothing").hidden = false;
+  }
+  await refresh();
+}
+
+$("study-form").onsubmit = (event) => {
+  event.preventDefault();
+  complain($("study-problem"), null);
+  start().catch((error) => complain($("study-problem"), error));
+};
+$("study-end").onclick = () => end().catch((error) => complain($("study-failed"), error));

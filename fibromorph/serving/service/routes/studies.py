@@ -1,0 +1,169 @@
+"""`/v1/studies`: group statistics over finished scans."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+
+from fibromorph.serving.service.access import Caller, Reader, Submitter
+from fibromorph.serving.service.core import Service
+from fibromorph.serving.service.ledger import Job, Request, new_id
+from fibromorph.serving.service.problems import Refusal
+from fibromorph.serving.service.routes.parts import JobId, The, find_job, problems, shown
+from fibromorph.serving.service.routes.results import HTML, REPORT_POLICY
+from fibromorph.serving.service.schemas import JOB_ID, JobList, JobOut
+from fibromorph.serving.service.study import (
+    DESIGN,
+    PARTICIPANTS,
+    REPORT,
+    TABLES,
+    check_scans,
+    content_of,
+    lay_out,
+)
+
+router = APIRouter(prefix="/v1/studies", tags=["studies"])
+LARGEST_TABLE = 2_000_000
+LARGEST_BODY = 3 * LARGEST_TABLE
+MOST_SCANS = 10_000
+ZIP = "application/zip"
+
+
+class StudyIn(BaseModel):
+    """What to analyse.
+
+    Tables and designs are those of `fibromorph stats`, as text.
+    """
+
+    participants: str = Field(
+        max_length=LARGEST_TABLE,
+        description="participants.tsv: `participant_id`, which is a scan's label, and columns.",
+        examples=["participant_id\tgroup\tage\tsex\nsub-01\tFM\t47\tF\nsub-02\tHC\t45\tF\n"],
+    )
+    design: str = Field(
+        "", max_length=LARGEST_TABLE, description="YAML; guessed from the tables if empty."
+    )
+    jobs: list[Annotated[str, Field(pattern="^[0-9a-f]{32}$")]] = Field(
+        [],
+        max_length=MOST_SCANS,
+        description="Scans; all your finished ones with a label if empty.",
+        examples=[[JOB_ID]],
+    )
+    label: str = Field("", pattern="^[A-Za-z0-9_.-]{0,64}$")
+
+
+@router.post(
+    "", status_code=202, responses=problems(404, 409, 413, 503, 507), max_body_size=LARGEST_BODY
+)
+async def post_study(study: StudyIn, response: Response, service: The, caller: Submitter) -> JobOut:
+    """Run the group statistics; the answer is a job like that of a scan."""
+    service.check_open()
+    service.access.count_upload(caller)
+    service.store.check_space(len(study.participants))
+    job = await asyncio.to_thread(_accept, service, study, caller)
+    service.supervisor.poke()
+    response.headers["Location"] = f"/v1/studies/{job.id}"
+    return await asyncio.to_thread(shown, service, job)
+
+
+@router.get("", responses=problems())
+def get_studies(
+    service: The, caller: Reader, limit: Annotated[int, Query(ge=1, le=200)] = 50
+) -> JobList:
+    """Your studies, newest first."""
+    jobs = service.jobs.find(caller.sees, "study", limit=limit)
+    return JobList(jobs=[shown(service, job) for job in jobs], before=None)
+
+
+def _study(job_id: JobId, service: The, caller: Reader) -> Job:
+    job = find_job(service, job_id, caller)
+    if job.kind != "study":
+        raise Refusal(404, "there must be such a study", value=job_id, subject="study")
+    return job
+
+
+Found = Annotated[Job, Depends(_study)]
+
+
+@router.get("/{job_id}", responses=problems(404))
+def get_study(service: The, job: Found) -> JobOut:
+    """One study, now; its events and its end are those of the job with its id."""
+    return shown(service, job)
+
+
+@router.get(
+    "/{job_id}/report",
+    responses={
+        200: {"content": {HTML: {"schema": {"type": "string"}}}},
+        **problems(404, 409, 410),
+    },
+    response_class=Response,
+)
+def get_study_report(service: The, job: Found) -> FileResponse:
+    """The group report: one page that opens offline."""
+    headers = {"Content-Security-Policy": REPORT_POLICY}
+    return _file(service, job, REPORT, HTML, headers)
+
+
+@router.get(
+    "/{job_id}/tables",
+    responses={
+        200: {"content": {ZIP: {"schema": {"type": "string", "format": "binary"}}}},
+        **problems(404, 409, 410),
+    },
+    response_class=Response,
+)
+def get_study_tables(service: The, job: Found) -> FileResponse:
+    """All tables of the study (TSV), in a zip."""
+    return _file(service, job, TABLES, ZIP, {})
+
+
+def _accept(service: Service, study: StudyIn, caller: Caller) -> Job:
+    scans = _scans(service, study, caller)
+    check_scans(scans)
+    texts = {PARTICIPANTS: study.participants, DESIGN: study.design}
+    study_id, first = new_id(), scans[0]
+    request = Request(
+        kind="study",
+        owner=caller.owner,
+        content=content_of(scans, texts),
+        label=study.label,
+        model_name=first.model_name,
+        model_version=first.model_version,
+        model_sha256=first.model_sha256,
+    )
+    try:
+        lay_out(service.store, study_id, scans, texts)
+        return service.take(study_id, request)
+    finally:
+        service.store.drop_upload(study_id)
+
+
+def _scans(service: Service, study: StudyIn, caller: Caller) -> list[Job]:
+    if not study.jobs:
+        done = service.jobs.find(caller.sees, "scan", ["done"], MOST_SCANS)
+        return [job for job in done if job.label]
+    scans = [find_job(service, job_id, caller) for job_id in dict.fromkeys(study.jobs)]
+    for scan in scans:
+        if scan.kind != "scan" or scan.state != "done" or not scan.label:
+            rule = "the scans of a study must be done and have a label"
+            raise Refusal(409, rule, value=scan.state, subject=scan.id)
+    return scans
+
+
+def _file(
+    service: Service, job: Job, name: str, media_type: str, headers: dict[str, str]
+) -> FileResponse:
+    if job.state != "done":
+        rule = "a study must be done before its results can be had"
+        raise Refusal(409, rule, value=job.state, subject="study")
+    path = service.store.result(job.id) / name
+    if not path.is_file():
+        raise Refusal(410, "the files of a study are deleted after a set time", subject="study")
+    return FileResponse(
+        path, media_type=media_type, filename=f"{job.label or 'study'}_{name}", headers=headers
+    )

@@ -1,0 +1,103 @@
+"""Group statistics as a job: what the service lays out, and what the worker makes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.problems import Refusal
+from fibromorph.serving.service.store import Store
+from fibromorph.serving.service.work import FILES, Order, attempt, tell
+
+PARTICIPANTS, DESIGN, VOLUMES = "participants.tsv", "design.yaml", "volumes"
+REPORT, TABLES = "report.html", "tables.zip"
+FEWEST_SCANS = 4
+
+
+def lay_out(store: Store, study_id: str, scans: Sequence[Job], texts: Mapping[str, str]) -> None:
+    """Put volumes, participants and design where a worker will read them, then in place at once.
+
+    Args:
+        store: results of `scans` come from here.
+        study_id: of the job.
+        scans: finished, see `check_scans`.
+        texts: name of a file -> its content; empty ones are left out.
+
+    Raises:
+        Refusal: 409, a scan's results are gone.
+    """
+    folder = store.parsed(study_id)
+    (folder / VOLUMES).mkdir(parents=True)
+    for scan in scans:
+        source = store.result(scan.id) / FILES["volumes"]
+        try:
+            os.link(source, folder / VOLUMES / f"{scan.label}_volumes.tsv")
+        except FileNotFoundError as error:
+            raise Refusal(409, "a scan's results must not be deleted", subject=scan.id) from error
+    for name, text in texts.items():
+        if text:
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def check_scans(scans: Sequence[Job]) -> None:
+    """Refuse scans that cannot be one study.
+
+    Raises:
+        Refusal: 422, too few, one without a label, a label twice, or different models.
+    """
+    if len(scans) < FEWEST_SCANS:
+        rule = f"a study needs at least {FEWEST_SCANS} finished scans with a label"
+        raise Refusal(422, rule, value=len(scans), subject="jobs")
+    labels = [scan.label for scan in scans]
+    if twice := sorted({label for label in labels if labels.count(label) > 1}):
+        rule = "each participant must be in a study once: name the jobs, or delete one"
+        raise Refusal(422, rule, value=" ".join(twice[:5]), subject="jobs")
+    if len(models := {scan.model_sha256 for scan in scans}) > 1:
+        rule = "all scans of a study must be segmented with the same model"
+        raise Refusal(422, rule, value=f"{len(models)} models", subject="jobs")
+
+
+def content_of(scans: Sequence[Job], texts: Mapping[str, str]) -> str:
+    """What makes two studies the same: the scans, the people and the design."""
+    parts = [f"{scan.label} {scan.content}" for scan in scans]
+    parts += [f"{name} {text}" for name, text in sorted(texts.items())]
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
+
+
+def carry_out_study(order: Order) -> Any:
+    """Analyse what was laid out; tables and report go into the order's work folder."""
+    return attempt(order, _analyse)
+
+
+def _analyse(order: Order) -> dict[str, Any]:
+    from fibromorph.postprocessing.stats import run_study
+
+    tell(order, "statistics")
+    source, folder = Path(order.input), Path(order.work)
+    results = run_study(
+        _design(source), source / VOLUMES, source / PARTICIPANTS, folder, progress=False
+    )
+    tell(order, "write")
+    with zipfile.ZipFile(folder / TABLES, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.glob("*.tsv")):
+            archive.write(path, path.name)
+    tell(order, "publish")
+    return {"summary": results.summary}
+
+
+def _design(source: Path) -> Any:
+    """The design that came with the study, or one guessed from its tables."""
+    from fibromorph.postprocessing.stats import load_design, read_cohort, read_participants
+    from fibromorph.postprocessing.stats.starter import guess_design
+
+    path = source / DESIGN
+    if not path.exists():
+        return guess_design(
+            read_cohort([source / VOLUMES]), read_participants(source / PARTICIPANTS)
+        )
+    return load_design(path)

@@ -1,0 +1,109 @@
+"""Who may come in, and what the service refuses to be started as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fibromorph.cli import main
+from fibromorph.errors import ConfigError
+from fibromorph.serving.service.access import Access
+from fibromorph.serving.service.ledger import Database, Keys
+from fibromorph.serving.service.problems import Refusal
+from fibromorph.serving.service.settings import load_settings
+
+HERE = "127.0.0.1"
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Iterator[Keys]:
+    database = Database(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    yield Keys(database)
+    database.close()
+
+
+def test_loopback_is_open_and_other_addresses_are_not(keys: Keys) -> None:
+    assert Access(load_settings(None), keys).caller(None, HERE).owner == "local"
+    with pytest.raises(ConfigError, match="fibromorph keys add"):
+        Access(load_settings(None, host="0.0.0.0"), keys)
+    secret = keys.add("lab", ["read"], 30)
+    access = Access(load_settings(None, host="0.0.0.0"), keys)
+    with pytest.raises(Refusal, match="a key must be sent"):
+        access.caller(None, HERE)
+    caller = access.caller(secret, HERE)
+    assert caller.scopes == {"read"}
+    assert caller.sees == caller.owner
+
+
+def test_an_admin_sees_everybody_s_jobs(keys: Keys) -> None:
+    secret = keys.add("boss", ["admin"], None)
+    caller = Access(load_settings(None, require_keys=True), keys).caller(secret, HERE)
+    assert caller.sees is None
+
+
+def test_guessing_is_slowed_down(keys: Keys) -> None:
+    secret = keys.add("lab", ["read"], None)
+    access = Access(load_settings(None, require_keys=True), keys)
+    statuses = []
+    for n in range(12):
+        with pytest.raises(Refusal) as refused:
+            access.caller(f"fm_{n:08d}_guess", "10.0.0.1")
+        statuses.append(refused.value.status)
+    assert statuses == [401] * 10 + [429] * 2
+    assert access.caller(secret, "10.0.0.2").scopes == {"read"}
+
+
+def test_requests_are_counted_by_owner(keys: Keys) -> None:
+    access = Access(load_settings(None, requests_per_minute=3), keys)
+    for _ in range(3):
+        access.caller(None, HERE)
+    with pytest.raises(Refusal, match="at most 3 a minute") as refused:
+        access.caller(None, HERE)
+    assert refused.value.status == 429
+    assert refused.value.retry_after > 0
+
+
+def test_keys_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "serve.yaml"
+    config.write_text(f"data_dir: {tmp_path / 'data'}\n")
+    options = ["--config", str(config)]
+    assert main(["keys", *options, "add", "--name", "lab", "--scope", "read", "--days", "7"]) == 0
+    secret = capsys.readouterr().out.strip()
+    key_id = secret.split("_")[1]
+    assert main(["keys", *options, "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "lab" in listed
+    assert secret not in listed
+    assert main(["keys", *options, "revoke", key_id]) == 0
+    assert main(["keys", *options, "revoke", "nope"]) == 2
+    assert "a key must exist" in capsys.readouterr().err
+    assert main(["keys", *options, "list"]) == 0
+    assert "revoked" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("port: 99999", "port"),
+        ("prot: 80", "prot"),
+        ("[1, 2]", "map names to values"),
+        ("a: [", "must be YAML"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_settings(path)
+
+
+def test_the_environment_goes_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text("port: 9000\nworkers: 3\n")
+    monkeypatch.setenv("FIBROMORPH_SERVE_PORT", "9100")
+    settings = load_settings(path)
+    assert (settings.port, settings.workers) == (9100, 3)

@@ -1,0 +1,136 @@
+"""The page in a real browser: from a dropped scan to a downloaded table."""
+
+from __future__ import annotations
+
+import shutil
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from fibromorph.client import Client
+from fibromorph.serving.service.routes.page import BUILT
+from tests.serving.service.server import Server
+from tests.serving.service.tiny import write_head
+
+FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+PATIENCE_MS = 60_000
+DROP = """([name, content]) => {
+  const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+  const data = new DataTransfer();
+  data.items.add(new File([bytes], name));
+  return data;
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("needs Chromium (Debian package chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test if its script does."""
+    with browser.new_context(accept_downloads=True) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        yield page
+        assert errors == []
+
+
+def drop(page: Page, scan: Path) -> None:
+    """What a browser does when a file is dropped."""
+    content = b64encode(scan.read_bytes()).decode()
+    data = page.evaluate_handle(DROP, [scan.name, content])
+    page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+
+
+def test_from_drop_to_downloaded_table(page: Page, server: Server, tmp_path: Path) -> None:
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(server.url)
+    page.fill("#label", "sub-42")
+    drop(page, write_head(tmp_path / "DOE_JANE.nii.gz", 501))
+    expect(page.locator("#job-name")).to_have_text("sub-42", timeout=PATIENCE_MS)
+    expect(page.locator("#rows tr").first).to_be_visible(timeout=PATIENCE_MS)
+    shown = "#canvas[data-ready]" if (BUILT / "niivue.js").exists() else "#preview[src]"
+    expect(page.locator(shown)).to_be_visible(timeout=PATIENCE_MS)
+    page.click("th >> text=ml >> nth=0")
+    cells = page.locator("tr:not(.total) td:nth-child(2)").all_inner_texts()
+    volumes = [float(text) for text in cells]
+    assert volumes == sorted(volumes, reverse=True)
+    page.fill("#filter", "cerebral white")
+    expect(page.locator("#rows tr")).to_have_count(2)
+    page.click("#rows button >> text=Left Cerebral White Matter")
+    expect(page.locator("#place")).to_contain_text("Left Cerebral White Matter")
+    with page.expect_download() as downloading:
+        page.click("text=Volumes (TSV)")
+    assert downloading.value.suggested_filename == "sub-42_volumes.tsv"
+    assert Path(downloading.value.path()).read_text().startswith("region_id\tname")
+    page.click("summary >> text=Report")
+    expect(page.frame_locator("#report").locator("h1").first).to_be_visible(timeout=PATIENCE_MS)
+    assert all(url.startswith((server.url, "blob:", "data:", "about:")) for url in requests)
+    assert not any("DOE" in url for url in requests)
+
+
+def test_without_the_viewer_the_server_s_picture_is_shown(
+    page: Page, server: Server, client: Client, head: Path
+) -> None:
+    job = client.wait(client.submit(head).id)
+    page.route("**/static/niivue.js", lambda route: route.abort())
+    page.goto(f"{server.url}/#{job.id}")
+    expect(page.locator("#preview")).to_be_visible(timeout=PATIENCE_MS)
+    width = page.evaluate("document.getElementById('preview').naturalWidth")
+    assert width > 100
+
+
+def test_a_refusal_is_shown(page: Page, server: Server, tmp_path: Path) -> None:
+    broken = tmp_path / "scan.nii.gz"
+    broken.write_bytes(b"this is no scan at all")
+    page.goto(server.url)
+    drop(page, broken)
+    expect(page.locator("#upload-problem")).to_contain_text("a scan must be NIfTI")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(
+    browser: Browser, server: Server, client: Client, head: Path, scheme: str
+) -> None:
+    job = client.wait(client.submit(head).id)
+    size = {"width": 390, "height": 844}
+    with browser.new_context(viewport=size, color_scheme=scheme) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(f"{server.url}/#{job.id}")
+        expect(page.locator("#rows tr").first).to_be_visible(timeout=PATIENCE_MS)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (ground == "rgb(20, 23, 28)") == (scheme == "dark")
+
+
+def test_the_keyboard_reaches_everything(
+    page: Page, server: Server, client: Client, head: Path
+) -> None:
+    client.wait(client.submit(head, label="keys").id)
+    page.goto(server.url)
+    expect(page.locator("#jobs button").first).to_be_visible(timeout=PATIENCE_MS)
+    reached = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    assert {"tab-scans", "file", "label", "model"} <= set(reached)
+    page.focus("#jobs button >> nth=0")
+    page.keyboard.press("Enter")
+    expect(page.locator("#job")).to_be_visible(timeout=PATIENCE_MS)
+    page.focus("#tab-scans")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#participants")).to_be_visible()

@@ -1,0 +1,74 @@
+"""Group statistics over finished scans."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import httpx
+import pytest
+
+from fibromorph.client import Client
+from tests.serving.service.server import Server
+from tests.serving.service.tiny import write_head
+
+PEOPLE = 12
+DESIGN = """
+groups: {column: group, patients: FM, controls: HC}
+covariates: [age]
+families: {structures: ['*-Cerebral-Cortex', '*-White-Matter']}
+inference: {permutations: 200}
+"""
+
+
+@pytest.fixture(scope="module")
+def scans(server: Server, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Finished scans of participants."""
+    folder = tmp_path_factory.mktemp("people")
+    with server.client() as client:
+        jobs = [
+            client.submit(write_head(folder / f"{n}.nii.gz", 600 + n), label=f"sub-s{n:02d}").id
+            for n in range(PEOPLE)
+        ]
+        return [client.wait(job).id for job in jobs]
+
+
+def participants() -> str:
+    lines = ["participant_id\tgroup\tage"]
+    lines += [f"sub-s{n:02d}\t{'FM' if n % 2 else 'HC'}\t{40 + 3 * (n % 5)}" for n in range(PEOPLE)]
+    return "\n".join(lines) + "\n"
+
+
+def test_a_study_gives_a_report_and_tables(
+    server: Server, client: Client, scans: list[str]
+) -> None:
+    study = client.submit_study(participants(), DESIGN, jobs=scans, label="fm")
+    done = client.wait(study.id)
+    root = f"{server.url}/v1/studies/{done.id}"
+    assert "<html" in httpx.get(f"{root}/report").text
+    archive = zipfile.ZipFile(io.BytesIO(httpx.get(f"{root}/tables").content))
+    table = archive.read("group_comparison.tsv").decode()
+    assert "Left-Cerebral-Cortex" in table
+    listed = httpx.get(f"{server.url}/v1/studies").json()["jobs"]
+    assert [job["id"] for job in listed] == [done.id]
+    assert client.submit_study(participants(), DESIGN, jobs=scans, label="fm").id == done.id
+
+
+def test_a_wrong_table_is_named(server: Server, client: Client, scans: list[str]) -> None:
+    study = client.submit_study("participant_id\tgroup\n", DESIGN, jobs=scans, label="bad")
+    job = next(now for now in client.watch(study.id) if now.has_ended)
+    assert job.state == "failed"
+    assert job.problem is not None
+    assert job.problem["status"] == 422
+    assert str(server.data) not in str(job.problem)
+
+
+def test_what_is_no_study_is_refused(server: Server, scans: list[str]) -> None:
+    few = httpx.post(
+        f"{server.url}/v1/studies", json={"participants": participants(), "jobs": scans[:2]}
+    )
+    assert few.status_code == 422
+    assert "at least 4 finished scans" in few.json()["rule"]
+    huge = httpx.post(f"{server.url}/v1/studies", content=b'{"participants": "' + b"x" * 7_000_000)
+    assert huge.status_code == 413
+    assert huge.headers["content-type"] == "application/problem+json"
