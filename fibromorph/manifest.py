@@ -29,8 +29,11 @@ class LabelEntry(_Frozen):
 
     Attributes:
         parent: structure that this one is a part of in a coarser protocol, '' = none.
-        relative_sd: standard deviation of repeated measurements of the soft volume, over the soft
-            volume; None until it was measured.
+        relative_sd: standard deviation of the soft volume's error over acquisitions of one head
+            (position, voxels, noise, shading), over the soft volume; None until it was measured.
+        repeat_sd: the same over simulated re-scans with one and the same protocol.
+        minimal_detectable_change: relative change between two such scans of one person that
+            repetition alone exceeds in 5 % of pairs: 1.96 sqrt(2) repeat_sd.
         reference_confidence: median of the label's mean confidence over good scans.
         dice: mean Dice on the evaluation scans; None if not evaluated.
         volume_error: mean signed relative error of the soft volume there.
@@ -43,6 +46,8 @@ class LabelEntry(_Frozen):
     colour: Colour
     parent: str = ""
     relative_sd: float | None = None
+    repeat_sd: float | None = None
+    minimal_detectable_change: float | None = None
     reference_confidence: float | None = None
     dice: float | None = None
     volume_error: float | None = None

@@ -1,4 +1,4 @@
-"""`models` and `evaluate`: the bundles there are, and how good they are."""
+"""`models`, `evaluate` and `reliability`: the bundles there are, and how good they are."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N scans")
     parser.add_argument(
         "--update-bundle", action="store_true", help="write the scores into manifest and card"
+    )
+    add_engine_options(parser)
+    parser = command(
+        commands, "reliability", "how far volumes move when only the acquisition does", _reliability
+    )
+    parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN")
+    parser.add_argument("--labels", metavar="OLD=NEW", help="scan to reference label name")
+    parser.add_argument("--protocol", default="neuromorphometrics", help="of the labels")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the perturbations")
+    parser.add_argument(
+        "--update-bundle", action="store_true", help="write error, scores, picture into the bundle"
     )
     add_engine_options(parser)
 
@@ -61,6 +73,32 @@ def _evaluate(options: argparse.Namespace) -> int:
             model=options.model,
             device=options.device,
             threads=options.threads,
+            update_bundle=options.update_bundle,
+        )
+    )
+    return DONE
+
+
+def _reliability(options: argparse.Namespace) -> int:
+    from fibromorph.serving.reliability import ScanWithTruth, measure_reliability
+
+    old, _, new = (options.labels or "").partition("=")
+    scans = [
+        ScanWithTruth(
+            path,
+            path.with_name(path.name.removesuffix(old) + new) if new else None,
+            options.protocol,
+        )
+        for path in options.scans
+    ]
+    print(
+        measure_reliability(
+            scans,
+            options.out,
+            model=options.model,
+            device=options.device,
+            threads=options.threads,
+            seed=options.seed,
             update_bundle=options.update_bundle,
         )
     )

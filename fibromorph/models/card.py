@@ -51,7 +51,7 @@ def _scores(manifest: Manifest) -> str:
     if all(entry.dice is None for entry in manifest.labels):
         return summary or "Not scored yet."
     rows = [_score_row(entry) for entry in manifest.labels]
-    header = ["structure", "Dice", "volume error", "repeat sd", "confidence"]
+    header = ["structure", "Dice", "volume error", "error sd", "repeat sd", "MDC", "confidence"]
     return "\n\n".join(part for part in (summary, _table(header, rows)) if part)
 
 
@@ -60,7 +60,10 @@ def _score_row(entry: LabelEntry) -> list[str]:
         entry.name,
         "" if entry.dice is None else f"{entry.dice:.3f}",
         "" if entry.volume_error is None else f"{entry.volume_error:+.1%}",
-        "" if entry.relative_sd is None else f"{entry.relative_sd:.2%}",
+        *(
+            "" if value is None else f"{value:.2%}"
+            for value in (entry.relative_sd, entry.repeat_sd, entry.minimal_detectable_change)
+        ),
         "" if entry.reference_confidence is None else f"{entry.reference_confidence:.2f}",
     ]
 

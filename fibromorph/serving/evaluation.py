@@ -35,7 +35,7 @@ class EvaluationRequest:
         scan_suffix, label_suffix: the first, at the end of a scan's name, is replaced by the
             second to find its labels.
         protocol: of the labels, see `labels.to_freesurfer`.
-        repeats: simulated re-scans of each scan, for `relative_sd`; 0 = none.
+        repeats: simulated re-scans of each scan, for `repeat_sd`; 0 = none.
         limit: only so many scans.
     """
 

@@ -135,8 +135,10 @@ def segment_scan(scan: Scan, engine: Engine, on_step: OnStep = lambda _: None) -
 def calibration_of(bundle: Bundle) -> Calibration:
     """What the bundle's manifest knows of its own error."""
     entries = bundle.manifest.labels
+    # Before the error over acquisitions was measured, that of mere repetition is all there is.
+    sds = {e.id: e.relative_sd if e.relative_sd is not None else e.repeat_sd for e in entries}
     return Calibration(
-        {e.id: e.relative_sd for e in entries if e.relative_sd is not None},
+        {i: sd for i, sd in sds.items() if sd is not None},
         {e.id: e.reference_confidence for e in entries if e.reference_confidence is not None},
     )
 

@@ -15,6 +15,8 @@ from fibromorph.models.card import write_card
 from fibromorph.postprocessing.agreement import Agreement
 
 FIRST_CORTICAL_ID = min(CORTICAL_REGIONS)
+DETECTABLE_SDS = 1.96 * 2**0.5
+"""Standard deviations of one measurement by which two of them differ in 5 % of pairs."""
 
 
 def score_row(agreement: Agreement, soft_volume_ml: float | None) -> dict[str, object]:
@@ -51,9 +53,12 @@ def update_manifest(
         row = known.get(entry.id, {})
         measured: dict[str, float] = {
             key: round(float(row[key]), 5)
-            for key in ("dice", "volume_error", "relative_sd", "reference_confidence")
+            for key in ("dice", "volume_error", "repeat_sd", "reference_confidence")
             if key in row and np.isfinite(row[key])
         }
+        if "repeat_sd" in measured:
+            change = DETECTABLE_SDS * measured["repeat_sd"]
+            measured["minimal_detectable_change"] = round(change, 5)
         entries.append(entry.model_copy(update=measured))
     scores = {f"{source}: {key}": float(f"{value:.5g}") for key, value in summary.items()}
     others = {
@@ -110,12 +115,12 @@ def tables(
     first = volumes[volumes.repeat == 0].groupby("region_id").confidence.median()
     means = means.reindex(list(table.ids))
     means["reference_confidence"] = first
-    means["relative_sd"] = relative_sd(volumes)
+    means["repeat_sd"] = repeat_sd(volumes)
     means.insert(0, "name", [table[i].name for i in means.index])
     return scores, means.reset_index()
 
 
-def relative_sd(volumes: pd.DataFrame) -> pd.Series[float]:
+def repeat_sd(volumes: pd.DataFrame) -> pd.Series[float]:
     """Within-scan standard deviation of the soft volume over its mean, pooled over scans.
 
     The root of the mean over scans of (variance / mean^2); NaN without repeats.

@@ -24,7 +24,7 @@ from fibromorph.serving.evaluation import (
 )
 from fibromorph.serving.pipeline import segment_scan
 from fibromorph.serving.rescan import apply_rescan, draw_rescan
-from fibromorph.serving.scores import relative_sd, summarise
+from fibromorph.serving.scores import repeat_sd, summarise
 
 
 def request_for(folder: Path) -> EvaluationRequest:
@@ -82,13 +82,13 @@ def test_a_finer_bundle_is_also_scored_in_the_structures_that_all_share() -> Non
     assert found["dice_cortical_regions"] == pytest.approx(0.6)
 
 
-def test_relative_sd_is_within_scans() -> None:
+def test_repeat_sd_is_within_scans() -> None:
     rows = [
         {"scan": scan, "region_id": 10, "soft_volume_ml": mean * factor}
         for scan, mean in (("a", 5.0), ("b", 9.0))
         for factor in (0.98, 1.0, 1.02)
     ]
-    assert relative_sd(pd.DataFrame(rows)).loc[10] == pytest.approx(0.02)
+    assert repeat_sd(pd.DataFrame(rows)).loc[10] == pytest.approx(0.02)
 
 
 def test_a_rescan_moves_the_head_and_keeps_its_volumes(template: Path, engine: Engine) -> None:

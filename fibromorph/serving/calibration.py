@@ -1,0 +1,137 @@
+"""From disturbed scans to what a bundle promises: the error of each volume, how far it holds."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fibromorph.manifest import Bundle, Manifest, write_manifest
+from fibromorph.models.card import write_card
+from fibromorph.postprocessing.volumes import Calibration
+
+DEEP_GREY = ("Thalamus", "Caudate", "Putamen", "Pallidum")
+MOVED = ("rotated", "shifted")
+PREFIX = "reliability: "
+WITHIN_SD = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """What disturbing scans has shown.
+
+    Attributes:
+        relative_sd: region id -> root mean square of the relative drift over acquisitions.
+        by_perturbation: mean absolute drift over regions and scans, by acquisition.
+        scores: the numbers that stand for all.
+    """
+
+    relative_sd: dict[int, float]
+    by_perturbation: pd.Series[float]
+    scores: dict[str, float]
+
+
+def acquisitions(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows after which every volume should be what it was; the undisturbed scan left out."""
+    changed = table[(table.kind == "acquisition") & (table.perturbation != "undisturbed")]
+    return changed.dropna(subset=["drift"])
+
+
+def pooled_drift(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean signed drift over scans: a row a region id, a column an acquisition."""
+    changed = acquisitions(table)
+    order = list(dict.fromkeys(changed.perturbation))
+    pivot = changed.pivot_table(
+        index="region_id", columns="perturbation", values="drift", aggfunc="mean", sort=False
+    )
+    return pivot[order]
+
+
+def root_mean_square(table: pd.DataFrame) -> dict[int, float]:
+    """Region id -> root mean square of the relative drift over scans and acquisitions."""
+    squares = (acquisitions(table).assign(square=lambda t: t.drift**2)).groupby("region_id").square
+    return {int(i): float(np.sqrt(v)) for i, v in squares.mean().items()}  # type: ignore[call-overload]
+
+
+def coverage(table: pd.DataFrame, manifest: Manifest) -> float:
+    """Share of region-scan pairs whose undisturbed volume lies within two `sd_ml`.
+
+    The sd of each scan comes from the other scans, where there are others.
+    """
+    inside: list[bool] = []
+    for scan in table.scan.unique():
+        others = table[table.scan != scan]
+        calibration = Calibration(
+            root_mean_square(others if len(others) else table), _reference_confidence(manifest)
+        )
+        inside += _within(acquisitions(table[table.scan == scan]), calibration)
+    return float(np.mean(inside))
+
+
+def _within(rows: pd.DataFrame, calibration: Calibration) -> list[bool]:
+    columns = ("region_id", "soft_volume_ml", "undisturbed_ml", "confidence")
+    found = []
+    for region, soft, undisturbed, confidence in zip(*(rows[c] for c in columns), strict=True):
+        sd = calibration.sd_ml(int(region), float(soft), float(confidence))
+        if sd is not None:
+            found.append(abs(float(soft) - float(undisturbed)) <= WITHIN_SD * sd)
+    return found
+
+
+def summarise_reliability(table: pd.DataFrame, manifest: Manifest) -> Reliability:
+    """Everything that is kept of a study of perturbations.
+
+    Args:
+        table: one row a scan, perturbation and region, see `reliability.tsv`.
+        manifest: of the bundle.
+    """
+    changed = acquisitions(table)
+    drift = changed.drift.abs().groupby(changed.perturbation, sort=False).mean()
+    moved = changed[changed.perturbation.str.startswith(MOVED)]
+    deep = moved[moved.name.str.endswith(DEEP_GREY)]
+    scans = table.drop_duplicates(["scan", "perturbation"])
+    wrecked = scans[scans.kind == "wrecked"]
+    scored = scans.dropna(subset=["dice_27", "quality"])
+    scores = {
+        "scans": float(table.scan.nunique()),
+        "mean absolute drift": float(changed.drift.abs().mean()),
+        "deep grey, moved: mean absolute drift": float(deep.drift.abs().mean()),
+        "deep grey, moved: largest mean drift": float(
+            deep.drift.abs().groupby([deep.name, deep.perturbation]).mean().max()
+        ),
+        "within two sd": coverage(table, manifest),
+        "quality against Dice: rank correlation": float(
+            scored.quality.corr(scored.dice_27, method="spearman")
+        ),
+        "wrecked scans": float(len(wrecked)),
+        "wrecked scans that passed": float((wrecked.verdict == "good").sum()),
+    }
+    return Reliability(root_mean_square(table), drift, scores)
+
+
+def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Manifest:
+    """Write error sds, scores and picture into a bundle."""
+    entries = tuple(
+        entry.model_copy(update={"relative_sd": round(found.relative_sd[entry.id], 5)})
+        if entry.id in found.relative_sd
+        else entry
+        for entry in bundle.manifest.labels
+    )
+    kept = {k: v for k, v in bundle.manifest.scores.items() if not k.startswith(PREFIX)}
+    drift = {f"drift, {name}": value for name, value in found.by_perturbation.items()}
+    new = {
+        f"{PREFIX}{name}": float(f"{value:.4g}") for name, value in (found.scores | drift).items()
+    }
+    manifest = bundle.manifest.model_copy(update={"labels": entries, "scores": {**kept, **new}})
+    shutil.copy(picture, bundle.folder / picture.name)
+    write_manifest(bundle.folder, manifest)
+    write_card(bundle.folder, manifest)
+    return manifest
+
+
+def _reference_confidence(manifest: Manifest) -> dict[int, float]:
+    known = {entry.id: entry.reference_confidence for entry in manifest.labels}
+    return {i: value for i, value in known.items() if value is not None}

@@ -1,0 +1,167 @@
+"""How far a bundle's volumes move when only the acquisition changes, and whether it knows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from fibromorph.errors import ScanError
+from fibromorph.labels import FREESURFER, STRUCTURES_27, LabelTable, coarsened
+from fibromorph.postprocessing.agreement import compare
+from fibromorph.postprocessing.drift_picture import write_drift_picture
+from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.scans import Scan, read_reference, read_scan, resample
+from fibromorph.serving.bundles import find_bundle
+from fibromorph.serving.calibration import (
+    Reliability,
+    pooled_drift,
+    summarise_reliability,
+    update_reliability,
+)
+from fibromorph.serving.engine import Engine
+from fibromorph.serving.perturbations import Perturbation, perturbations
+from fibromorph.serving.pipeline import Segmented, segment_scan
+
+UNDISTURBED = "undisturbed"
+PICTURE_NAME = "reliability.png"
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class ScanWithTruth:
+    """A scan, and its reference labels where there are any.
+
+    Attributes:
+        scan: file of the scan.
+        labels: of its reference labels; None = its undisturbed segmentation serves as reference.
+        protocol: of these labels.
+    """
+
+    scan: Path
+    labels: Path | None = None
+    protocol: str = "neuromorphometrics"
+
+
+def measure_reliability(
+    scans: Sequence[ScanWithTruth],
+    out: Path,
+    *,
+    model: str = "t1-open",
+    device: str = "auto",
+    threads: int = 0,
+    seed: int = 1,
+    update_bundle: bool = False,
+) -> str:
+    """Disturb scans in every way of `perturbations`; writes `reliability.tsv` and `.png`.
+
+    Args:
+        scans: each is segmented once undisturbed and once for every perturbation.
+        out: folder, made when it does not exist.
+        model, device, threads: see `Engine`.
+        seed: of the perturbations.
+        update_bundle: write the error sd of every structure, the summary and the picture into the
+            bundle.
+
+    Returns:
+        The summary as text.
+
+    Raises:
+        ScanError, LabelError: an undisturbed scan cannot be segmented, or its labels do not fit.
+    """
+    engine = Engine(find_bundle(model), device, threads)
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, object]] = []
+    with tqdm(total=len(scans) * (1 + len(perturbations())), unit="scan", disable=_quiet()) as bar:
+        for one in scans:
+            base = segment_scan(read_scan(one.scan), engine)
+            truth = _truth(one, base)
+            rows += _rows(UNDISTURBED, "acquisition", base, base, truth)
+            bar.update()
+            for number, perturbation in enumerate(perturbations()):
+                rng = np.random.default_rng([seed, number])
+                rows += _disturbed(perturbation, base, truth, engine, rng)
+                bar.update()
+    table = pd.DataFrame(rows)
+    write_whole(out / "reliability.tsv", table.to_csv(sep="\t", index=False, na_rep="n/a"))
+    write_drift_picture(out / PICTURE_NAME, pooled_drift(table), engine.bundle.manifest.table)
+    found = summarise_reliability(table, engine.bundle.manifest)
+    if update_bundle:
+        update_reliability(engine.bundle, found, out / PICTURE_NAME)
+    return reliability_text(found)
+
+
+def reliability_text(found: Reliability) -> str:
+    """For a terminal: mean drift by perturbation, and the numbers that stand for all."""
+    drift = (100 * found.by_perturbation).round(2).to_string()
+    scores = "\n".join(f"{name:<44} {value:.4g}" for name, value in found.scores.items())
+    return f"mean absolute volume difference, %\n{drift}\n\n{scores}"
+
+
+def _quiet() -> bool:
+    return not sys.stderr.isatty()
+
+
+def _truth(one: ScanWithTruth, base: Segmented) -> Labels:
+    """Reference labels on the scan's voxels, in FreeSurfer's structures."""
+    if one.labels is None:
+        return coarsened(base.labels_on_scan_grid, base.table)
+    return read_reference(one.labels, base.scan, one.protocol, FREESURFER)
+
+
+def _disturbed(
+    perturbation: Perturbation,
+    base: Segmented,
+    truth: Labels,
+    engine: Engine,
+    rng: np.random.Generator,
+) -> list[dict[str, object]]:
+    scan = perturbation.change(base, rng)
+    try:
+        result = segment_scan(scan, engine)
+    except ScanError as error:
+        refused = {"scan": base.scan.stem, "perturbation": perturbation.name}
+        return [{**refused, "kind": perturbation.kind, "verdict": "refused", "reason": error.rule}]
+    seen = resample(truth.astype(np.float32), base.scan.grid, scan.grid, order=0)
+    return _rows(perturbation.name, perturbation.kind, base, result, np.rint(seen).astype(np.int32))
+
+
+def _rows(
+    name: str, kind: str, base: Segmented, result: Segmented, truth: Labels
+) -> list[dict[str, object]]:
+    """One row a region; Dice of the 27 shared structures is the scan's, on every row."""
+    before = {row.region_id: row.soft_volume_ml for row in base.rows}
+    common = {
+        "scan": base.scan.stem,
+        "perturbation": name,
+        "kind": kind,
+        "dice_27": _mean_dice(result.labels_on_scan_grid, result.scan, truth, result.table),
+        "quality": result.quality.overall,
+        "verdict": result.quality.verdict,
+        "reason": "",
+    }
+    return [
+        {
+            **common,
+            "region_id": row.region_id,
+            "name": row.name,
+            "undisturbed_ml": before[row.region_id],
+            "soft_volume_ml": row.soft_volume_ml,
+            "confidence": row.confidence,
+            "drift": row.soft_volume_ml / known - 1,
+        }
+        for row in result.rows
+        if row.region_id is not None and row.soft_volume_ml is not None
+        if (known := before[row.region_id] or 0.0) > 0
+    ]
+
+
+def _mean_dice(labels: NDArray[np.uint8], scan: Scan, truth: Labels, table: LabelTable) -> float:
+    found = compare(coarsened(labels, table), truth, scan.grid.spacing_mm, STRUCTURES_27)
+    return float(np.mean([agreement.dice for agreement in found])) if found else 0.0

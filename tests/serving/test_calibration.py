@@ -1,0 +1,87 @@
+"""What a bundle learns from disturbed scans."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fibromorph.manifest import Manifest, open_bundle, read_manifest
+from fibromorph.postprocessing.drift_picture import write_drift_picture
+from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
+from fibromorph.serving.calibration import (
+    pooled_drift,
+    root_mean_square,
+    summarise_reliability,
+    update_reliability,
+)
+
+SDS = {10: 0.01, 12: 0.03}
+NAMES = {10: "Left-Thalamus", 12: "Left-Putamen"}
+
+
+@pytest.fixture(scope="module")
+def manifest() -> Manifest:
+    return read_manifest(shipped_folder() / DEFAULT_BUNDLE)
+
+
+@pytest.fixture(scope="module")
+def table(manifest: Manifest) -> pd.DataFrame:
+    """Two scans, 200 perturbations with Gaussian drift, confidence as on the reference scans."""
+    rng = np.random.default_rng(1)
+    confidence = {e.id: e.reference_confidence or 0.9 for e in manifest.labels}
+    rows = []
+    for scan in ("a", "b"):
+        for number in range(200):
+            quality = rng.uniform(0.5, 1)
+            for region, sd in SDS.items():
+                drift = rng.normal(0, sd)
+                rows.append(
+                    {
+                        "scan": scan,
+                        "perturbation": f"rotated {number} deg",
+                        "kind": "acquisition",
+                        "dice_27": quality - 0.1,
+                        "quality": quality,
+                        "verdict": "good",
+                        "region_id": region,
+                        "name": NAMES[region],
+                        "undisturbed_ml": 5.0,
+                        "soft_volume_ml": 5.0 * (1 + drift),
+                        "confidence": confidence[region],
+                        "drift": drift,
+                    }
+                )
+    wrecked = rows[0] | {"perturbation": "phantom", "kind": "wrecked", "quality": 0.1}
+    return pd.DataFrame([*rows, wrecked | {"dice_27": 0.05, "drift": 0.9}])
+
+
+def test_the_error_is_the_spread_of_volumes_over_acquisitions(table: pd.DataFrame) -> None:
+    assert root_mean_square(table) == pytest.approx(SDS, rel=0.1)
+
+
+def test_gaussian_errors_are_covered_as_they_should_be(
+    table: pd.DataFrame, manifest: Manifest
+) -> None:
+    scores = summarise_reliability(table, manifest).scores
+    assert scores["within two sd"] == pytest.approx(0.954, abs=0.03)
+    assert scores["quality against Dice: rank correlation"] == pytest.approx(1.0)
+    assert scores["wrecked scans that passed"] == 1
+    assert scores["deep grey, moved: mean absolute drift"] == pytest.approx(0.016, abs=0.003)
+
+
+def test_a_bundle_keeps_what_was_found(
+    table: pd.DataFrame, manifest: Manifest, tmp_path: Path
+) -> None:
+    folder, picture = tmp_path / "bundle", tmp_path / "reliability.png"
+    shutil.copytree(shipped_folder() / DEFAULT_BUNDLE, folder)
+    write_drift_picture(picture, pooled_drift(table).iloc[:, :5], manifest.table)
+    found = summarise_reliability(table, manifest)
+    update_reliability(open_bundle(folder), found, picture)
+    entries = {e.id: e for e in open_bundle(folder).manifest.labels}
+    assert entries[10].relative_sd == pytest.approx(0.01, rel=0.1)
+    assert (folder / "reliability.png").stat().st_size > 5000
+    assert "within two sd" in (folder / "card.md").read_text()

@@ -1,0 +1,69 @@
+"""What is done to a scan is what its name says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fibromorph.scans import Scan, read_scan
+from fibromorph.serving.engine import Engine
+from fibromorph.serving.perturbations import Perturbation, bright_level, perturbations
+from fibromorph.serving.pipeline import Segmented, segment_scan
+
+BY_NAME = {p.name: p for p in perturbations()}
+
+
+@pytest.fixture(scope="module")
+def base(template: Path, engine: Engine) -> Segmented:
+    return segment_scan(read_scan(template), engine)
+
+
+def disturbed(name: str, base: Segmented, seed: int = 1) -> Scan:
+    return BY_NAME[name].change(base, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("one", perturbations(), ids=lambda p: p.name)
+def test_every_change_leaves_a_scan_that_can_be_read(one: Perturbation, base: Segmented) -> None:
+    scan = one.change(base, np.random.default_rng(1))
+    assert np.isfinite(scan.data).all()
+    assert scan.data.shape == scan.grid.shape
+    assert scan.data.min() >= 0
+    again = one.change(base, np.random.default_rng(1))
+    assert np.array_equal(scan.data, again.data)
+
+
+@pytest.mark.parametrize(
+    ("name", "spacing"), [("0.7 mm", (0.7, 0.7, 0.7)), ("1 x 1 x 3 mm", (1.0, 1.0, 3.0))]
+)
+def test_other_voxels_show_the_same_field_of_view(
+    name: str, spacing: tuple[float, float, float], base: Segmented
+) -> None:
+    scan = disturbed(name, base)
+    assert scan.grid.spacing_mm == pytest.approx(spacing)
+    before = np.asarray(base.scan.grid.shape) * base.scan.grid.spacing_mm
+    assert np.asarray(scan.grid.shape) * spacing == pytest.approx(before, abs=3.5)
+    assert np.abs(scan.grid.centre_ras - base.scan.grid.centre_ras).max() < 3.5
+
+
+def test_turning_and_shifting_keep_the_brain(base: Segmented) -> None:
+    def bright_ml(scan: Scan) -> float:
+        return float((scan.data > 0.3 * bright_level(scan.data)).sum() * scan.grid.voxel_ml)
+
+    known = bright_ml(base.scan)
+    for name in ("rotated 20 deg", "shifted 0.5 voxel"):
+        assert bright_ml(disturbed(name, base)) == pytest.approx(known, rel=0.03)
+
+
+def test_half_a_head_is_the_right_half(base: Segmented) -> None:
+    scan = disturbed("half a head", base)
+    assert scan.data.size == pytest.approx(base.scan.data.size / 2, rel=0.1)
+    assert scan.grid.centre_ras[0] > base.scan.grid.centre_ras[0] + 20
+
+
+def test_heavy_motion_smears_along_one_axis_only(base: Segmented) -> None:
+    scan = disturbed("heavy motion", base)
+    sums = [image.sum(axis=1) for image in (scan.data, base.scan.data)]
+    assert np.corrcoef(sums[0].ravel(), sums[1].ravel())[0, 1] > 0.8
+    assert np.corrcoef(scan.data.ravel(), base.scan.data.ravel())[0, 1] < 0.98
