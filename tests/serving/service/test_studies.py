@@ -16,7 +16,7 @@ PEOPLE = 12
 DESIGN = """
 groups: {column: group, patients: FM, controls: HC}
 covariates: [age]
-families: {structures: ['*-Cerebral-Cortex', '*-White-Matter']}
+families: {structures: [Left-Cerebral-Cortex, Left-Cerebral-White-Matter]}
 inference: {permutations: 200}
 """
 

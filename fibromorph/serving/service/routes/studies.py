@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Request as HttpRequest
 from fastapi.responses import FileResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from fibromorph.serving.service.access import Caller, Reader, Submitter
@@ -25,12 +28,32 @@ from fibromorph.serving.service.study import (
     content_of,
     lay_out,
 )
+from fibromorph.serving.service.uploads import check_length
 
-router = APIRouter(prefix="/v1/studies", tags=["studies"])
+Handler = Callable[[HttpRequest], Coroutine[Any, Any, Response]]
 LARGEST_TABLE = 2_000_000
 LARGEST_BODY = 3 * LARGEST_TABLE
 MOST_SCANS = 10_000
 ZIP = "application/zip"
+
+
+class _Bounded(APIRoute):
+    """A route whose body says how long it is, and is not longer than allowed."""
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+
+        async def bounded(request: HttpRequest) -> Response:
+            if self.methods == {"POST"}:
+                if "content-length" not in request.headers:
+                    raise Refusal(411, "a study must say how long it is", subject="Content-Length")
+                check_length(request, LARGEST_BODY)
+            return await handler(request)
+
+        return bounded
+
+
+router = APIRouter(prefix="/v1/studies", tags=["studies"], route_class=_Bounded)
 
 
 class StudyIn(BaseModel):
@@ -56,9 +79,7 @@ class StudyIn(BaseModel):
     label: str = Field("", pattern="^[A-Za-z0-9_.-]{0,64}$")
 
 
-@router.post(
-    "", status_code=202, responses=problems(404, 409, 413, 503, 507), max_body_size=LARGEST_BODY
-)
+@router.post("", status_code=202, responses=problems(404, 409, 411, 413, 503, 507))
 async def post_study(study: StudyIn, response: Response, service: The, caller: Submitter) -> JobOut:
     """Run the group statistics; the answer is a job like that of a scan."""
     service.check_open()
