@@ -16,6 +16,8 @@ from fibromorph.errors import BundleError
 from fibromorph.labels import Colour, Hemisphere, Label, LabelTable, Structure, Tissue
 
 FORMAT_VERSION: Final = 1
+LARGEST_DIFFERING_SHARE = 1e-3
+"""Of the voxels of a scan, that another engine may label otherwise than the reference does."""
 MANIFEST_NAME = "manifest.json"
 CARD_NAME = "card.md"
 
@@ -93,7 +95,11 @@ class Parity(_Frozen):
 
 
 class Manifest(_Frozen):
-    """The contract of a bundle."""
+    """The contract of a bundle.
+
+    `engines` holds, for each engine that was compared with ONNX Runtime on the CPU, the share of
+    voxels that it labels otherwise.
+    """
 
     format_version: Literal[1] = FORMAT_VERSION
     name: str
@@ -108,6 +114,7 @@ class Manifest(_Frozen):
     labels: tuple[LabelEntry, ...]
     training: Training
     parity: Parity | None = None
+    engines: dict[str, float] = {}
     scores: dict[str, float] = {}
     notes: tuple[str, ...] = ()
 

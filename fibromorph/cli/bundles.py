@@ -11,8 +11,12 @@ from fibromorph.cli.parts import DONE, Commands, add_engine_options, command
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
     parser = command(commands, "models", "the bundles that ship", _models)
-    parser.add_argument("action", choices=("list", "show", "verify"))
+    parser.add_argument("action", choices=("list", "show", "verify", "compare"))
     parser.add_argument("model", nargs="?", default="t1-open", metavar="NAME|DIR")
+    parser.add_argument("--scan", type=Path, help="compare: engines with each other, on this scan")
+    parser.add_argument(
+        "--update-bundle", action="store_true", help="compare: write what was found into the bundle"
+    )
     parser = command(commands, "evaluate", "score a bundle on labelled scans", _evaluate)
     parser.add_argument("folder", type=Path, metavar="DIR", help="scans with reference labels")
     parser.add_argument("--scans", default="*_SS.nii.gz", metavar="GLOB")
@@ -48,8 +52,12 @@ def _models(options: argparse.Namespace) -> int:
         print(bundles.list_bundles())
     elif options.action == "show":
         print(bundles.show_bundle(options.model))
-    else:
+    elif options.action == "verify":
         print(bundles.verify_bundle(options.model))
+    else:
+        from fibromorph.serving.parity import compare_engines
+
+        print(compare_engines(options.model, options.scan, update_bundle=options.update_bundle))
     return DONE
 
 

@@ -38,7 +38,10 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Which bundle, on what: `--model`, `--device`, `--threads`."""
     parser.add_argument("--model", default="t1-open", metavar="NAME|DIR", help="bundle to use")
     parser.add_argument(
-        "--device", default="auto", metavar="DEVICE", help="auto, cpu, cuda or openvino"
+        "--device",
+        default="auto",
+        metavar="DEVICE",
+        help="auto, cpu, cuda, openvino or openvino-bf16",
     )
     parser.add_argument(
         "--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)"

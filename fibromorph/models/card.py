@@ -77,6 +77,11 @@ def _export(manifest: Manifest) -> str:
         f"{parity.voxels} voxels differ; soft volumes differ by at most "
         f"{parity.largest_soft_volume_difference:.3%}."
     )
+    engines = "".join(
+        f" {name}: {share:.4%} of the voxels." for name, share in manifest.engines.items()
+    )
+    if engines:
+        compared += f" Other engines against ONNX Runtime on the CPU:{engines}"
     files = [[g.file, g.sha256] for g in (manifest.network, manifest.locator)]
     return f"{compared}\n\n{_table(['file', 'sha256'], files)}"
 

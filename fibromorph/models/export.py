@@ -21,6 +21,7 @@ from torch import nn
 from fibromorph.errors import BundleError, ConfigError
 from fibromorph.labels import LabelTable
 from fibromorph.manifest import (
+    LARGEST_DIFFERING_SHARE,
     GraphFile,
     LabelEntry,
     Manifest,
@@ -40,7 +41,6 @@ NETWORK = GraphFile(
 )
 LOCATOR = GraphFile(file="locator.onnx", spacing_mm=4.0, shape_multiple=8, smallest_length=64)
 OPSET = 20
-LARGEST_DIFFERING_SHARE = 1e-3
 HALVED_FROM = 1024
 """Tensors of at least this many numbers are stored as float16."""
 

@@ -1,20 +1,27 @@
-"""What runs a bundle: ONNX Runtime on CPU or CUDA, or OpenVINO, behind one small interface."""
+"""What runs a bundle: ONNX Runtime on CPU or CUDA, or OpenVINO, behind one small interface.
+
+ONNX Runtime on the CPU is the reference. Any other engine may be measured against it
+(`serving.parity`); the manifest keeps what was found, and an engine whose labels differ too much is
+refused.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.errors import ConfigError, MissingExtraError
-from fibromorph.manifest import Bundle
+from fibromorph.errors import BundleError, ConfigError, MissingExtraError
+from fibromorph.manifest import LARGEST_DIFFERING_SHARE, Bundle
 
-Device = Literal["auto", "cpu", "cuda", "openvino"]
+Device = Literal["auto", "cpu", "cuda", "openvino", "openvino-bf16"]
 Image = NDArray[np.float32]
 
 
@@ -45,28 +52,29 @@ class Engine:
 
     Args:
         bundle: verified bundle.
-        device: 'auto' takes CUDA, then OpenVINO, then the CPU, whichever is installed first.
+        device: 'auto' takes the fastest that is there and agrees with the reference: CUDA,
+            OpenVINO in bfloat16 (only where parity was measured), OpenVINO, the CPU.
         threads: CPU threads; 0 = as many as this process may use.
 
     Raises:
         ConfigError: unknown device, or one that is not there.
         MissingExtraError: its package is not installed.
+        BundleError: this engine's labels were measured to differ from the reference's.
     """
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 0) -> None:
         self.bundle = bundle
-        self.device = resolve_device(device)
+        self.device = resolve_device(device, bundle.manifest.engines)
         self.threads = threads or available_cpus()
-        load = _load_openvino if self.device == "openvino" else _load_onnxruntime
+        require_agreement(bundle, self.device)
+        load = _load_onnxruntime if self.device in ("cpu", "cuda") else _load_openvino
         self._network = load(bundle.network_path, self.device, self.threads)
         self._locator = load(bundle.locator_path, self.device, self.threads)
 
     @property
     def description(self) -> str:
         """Engine, version and threads, for provenance."""
-        package = "openvino" if self.device == "openvino" else "onnxruntime"
-        version = str(importlib.import_module(package).__version__).partition("-")[0]
-        return f"{package} {version} on {self.device}, {self.threads} threads"
+        return f"{package_on(self.device)}, {self.threads} threads"
 
     def locate(self, image: Image) -> NDArray[np.float32]:
         """Probability of brain, 0..1, on the locator's coarse grid.
@@ -90,13 +98,40 @@ class Engine:
         return Prediction(labels, soft_voxels, confidence.astype(np.float32) / 255.0)
 
 
+def package_on(device: Device) -> str:
+    """Package, version and device, such as 'openvino 2026.4.1 on openvino-bf16'."""
+    package = "onnxruntime" if device in ("cpu", "cuda") else "openvino"
+    version = str(importlib.import_module(package).__version__).partition("-")[0]
+    return f"{package} {version} on {device}"
+
+
 def available_cpus() -> int:
     """CPUs that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def resolve_device(device: str) -> Device:
+def require_agreement(bundle: Bundle, device: str) -> None:
+    """Refuse an engine that was measured to label too many voxels otherwise than the reference.
+
+    Raises:
+        BundleError: it was.
+    """
+    share = bundle.manifest.engines.get(device, 0.0)
+    if share > LARGEST_DIFFERING_SHARE:
+        raise BundleError(
+            f"labels of {device} may differ from the reference's on "
+            f"{LARGEST_DIFFERING_SHARE:.1%} of the voxels; take another --device",
+            value=f"{share:.3%}",
+            subject=bundle.folder,
+        )
+
+
+def resolve_device(device: str, measured: Mapping[str, float] = MappingProxyType({})) -> Device:
     """Turn 'auto' into what is there, and refuse what is not.
+
+    Args:
+        device: one of `Device`.
+        measured: engine -> share of voxels that it labels otherwise than the reference.
 
     Raises:
         ConfigError, MissingExtraError: see `Engine`.
@@ -107,8 +142,8 @@ def resolve_device(device: str) -> Device:
         )
     has_openvino = importlib.util.find_spec("openvino") is not None
     if device == "auto":
-        return "cuda" if _has_cuda() else "openvino" if has_openvino else "cpu"
-    if device == "openvino" and not has_openvino:
+        return _fastest(has_openvino, measured)
+    if device.startswith("openvino") and not has_openvino:
         raise MissingExtraError("openvino", "openvino")
     if device == "cuda" and not _has_cuda():
         raise ConfigError(
@@ -117,6 +152,22 @@ def resolve_device(device: str) -> Device:
             subject="--device",
         )
     return device  # type: ignore[return-value]  # a member of Device, checked above
+
+
+def _fastest(has_openvino: bool, measured: Mapping[str, float]) -> Device:
+    agreeing = {name for name, share in measured.items() if share <= LARGEST_DIFFERING_SHARE}
+    if _has_cuda() and "cuda" not in measured.keys() - agreeing:
+        return "cuda"
+    if has_openvino and "openvino-bf16" in agreeing and _has_bfloat16():
+        return "openvino-bf16"
+    return "openvino" if has_openvino and "openvino" not in measured.keys() - agreeing else "cpu"
+
+
+def _has_bfloat16() -> bool:
+    """True where the CPU computes in bfloat16 itself; elsewhere it would be emulated, slowly."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _has_cuda() -> bool:
@@ -142,11 +193,11 @@ def _load_onnxruntime(path: Path, device: Device, threads: int) -> Graph:
     return run
 
 
-def _load_openvino(path: Path, device: Device, threads: int) -> Graph:  # noqa: ARG001
+def _load_openvino(path: Path, device: Device, threads: int) -> Graph:
     import openvino
 
-    # f32: bf16 is a third faster and moves volumes by a few voxels; parity comes first.
-    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
+    precision = "bf16" if device == "openvino-bf16" else "f32"
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
     model = openvino.Core().compile_model(str(path), "CPU", options)
 
     def run(image: Image) -> list[NDArray[Any]]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from dataclasses import asdict, dataclass
 
 import fibromorph
 from fibromorph.manifest import MANIFEST_NAME, Bundle, file_sha256
-from fibromorph.serving.engine import resolve_device
+from fibromorph.serving.engine import package_on, resolve_device
 
 
 @dataclass(frozen=True)
@@ -52,14 +51,11 @@ def recipe_of(bundle: Bundle, device: str) -> Recipe:
     Raises:
         ConfigError, MissingExtraError: see `resolve_device`.
     """
-    where = resolve_device(device)
-    package = "openvino" if where == "openvino" else "onnxruntime"
-    version = str(importlib.import_module(package).__version__).partition("-")[0]
     return Recipe(
         fibromorph.__version__,
         f"{bundle.manifest.name} {bundle.manifest.version}",
         file_sha256(bundle.folder / MANIFEST_NAME),
-        f"{package} {version} on {where}",
+        package_on(resolve_device(device, bundle.manifest.engines)),
     )
 
 
