@@ -1,4 +1,4 @@
-"""`train` and `export`: from label maps to a bundle."""
+"""`train`, `export` and `register`: from label maps to a bundle that a service can follow."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--check", type=Path, required=True, metavar="SCAN")
     parser.add_argument("--facts", type=Path, required=True, metavar="YAML")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser = command(commands, "register", "put a bundle into MLflow's model registry", _register)
+    parser.add_argument("bundle", type=Path, metavar="DIR")
+    parser.add_argument("--name", required=True, help="of the registered model")
+    parser.add_argument("--alias", default="production", help="moves to the new version")
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -40,4 +44,12 @@ def _export(options: argparse.Namespace) -> int:
         options.weights, options.locator, options.check, options.out, facts, note=print
     )
     print(f"{manifest.name} {manifest.version} written to {options.out}")
+    return DONE
+
+
+def _register(options: argparse.Namespace) -> int:
+    from fibromorph.training.register import register_bundle
+
+    version = register_bundle(options.bundle, options.name, options.alias)
+    print(f"{options.name} version {version}, alias {options.alias}")
     return DONE

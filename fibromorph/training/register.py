@@ -1,0 +1,86 @@
+"""A finished bundle in MLflow's model registry, where a service can follow it by its alias."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import onnx
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+
+from fibromorph.errors import ConfigError
+from fibromorph.manifest import Bundle, open_bundle
+from fibromorph.training.tracking import tracking_uri
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1), "image")]),
+    outputs=Schema(
+        [
+            TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "labels"),
+            TensorSpec(np.dtype(np.float32), (-1,), "soft_voxels"),
+            TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "confidence"),
+        ]
+    ),
+)
+"""Of the segmentation graph, see `models.graph.SegmentationGraph`."""
+
+
+def register_bundle(folder: Path, name: str, alias: str, experiment: str = "bundles") -> int:
+    """Register a bundle as a new version of a model, and point an alias at it.
+
+    The version's artifacts are an MLflow ONNX model, with its signature, and beside it the files of
+    the bundle: a service that follows the alias takes those.
+
+    Args:
+        folder: of the bundle.
+        name: of the registered model; made when it does not exist.
+        alias: such as 'production'; moves to the new version.
+        experiment: that the registering run belongs to.
+
+    Returns:
+        The number of the version.
+
+    Raises:
+        BundleError: the bundle is damaged.
+        ConfigError: MLflow refuses the name or the alias, or cannot be reached.
+    """
+    bundle = open_bundle(folder)
+    try:
+        mlflow.set_tracking_uri(tracking_uri())
+        mlflow.set_experiment(experiment)
+        return _register(bundle, name, alias)
+    except MlflowException as error:
+        raise ConfigError("MLflow must accept the model", value=error, subject=name) from error
+
+
+def _register(bundle: Bundle, name: str, alias: str) -> int:
+    client, manifest = MlflowClient(), bundle.manifest
+    with mlflow.start_run(run_name=f"register {manifest.name} {manifest.version}"):
+        mlflow.log_metrics({_metric(key): value for key, value in manifest.scores.items()})
+        model = mlflow.onnx.log_model(
+            onnx.load(bundle.network_path),
+            name=manifest.name,
+            signature=SIGNATURE,
+            save_as_external_data=False,
+        )
+        client.log_model_artifacts(model.model_id, str(bundle.folder))
+        version = mlflow.register_model(
+            model.model_uri,
+            name,
+            tags={
+                "version": manifest.version,
+                "licence": manifest.licence,
+                "sha256": manifest.network.sha256,
+            },
+        )
+    client.set_registered_model_alias(name, alias, version.version)
+    return int(version.version)
+
+
+def _metric(key: str) -> str:
+    """MLflow allows letters, digits and some signs in the name of a metric."""
+    return "".join(c if c.isalnum() or c in "_-./ " else "" for c in key)

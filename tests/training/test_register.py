@@ -1,0 +1,39 @@
+"""A bundle in the registry is found by its alias, whole and with its signature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from fibromorph.cli import main
+from fibromorph.manifest import open_bundle
+from tests.serving.cohort.stand_in import write_stand_in
+
+
+def test_a_bundle_comes_back_by_its_alias(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    folder = write_stand_in(tmp_path / "bundle")
+    call = ["register", str(folder), "--name", "heads", "--alias", "production"]
+    assert main(call) == 0
+    assert main(call) == 0
+    assert "heads version 2" in capsys.readouterr().out
+    version = MlflowClient().get_model_version_by_alias("heads", "production")
+    assert int(version.version) == 2
+    assert version.tags["licence"] == "Apache-2.0"
+    found = Path(mlflow.artifacts.download_artifacts("models:/heads@production"))
+    assert open_bundle(found).manifest == open_bundle(folder).manifest
+    signature = mlflow.models.get_model_info("models:/heads@production").signature
+    assert signature.inputs.input_names() == ["image"]
+
+
+def test_a_folder_without_a_bundle_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["register", str(tmp_path), "--name", "heads"]) == 2
+    assert "a bundle is a folder with manifest.json" in capsys.readouterr().err
