@@ -9,6 +9,8 @@ from fibromorph.errors import BundleError
 from fibromorph.manifest import CARD_NAME, MANIFEST_NAME, Bundle, open_bundle, read_manifest
 
 DEFAULT_BUNDLE = "t1-open"
+LINE = "{:<14} {:<8} {:<11} {:<14} {:<13} {}"
+SHOWN_SCORES = ("dice_27", "dice_regions")
 
 
 def shipped_folder() -> Path:
@@ -44,14 +46,15 @@ def find_bundle(model: str) -> Bundle:
 
 
 def list_bundles() -> str:
-    """The bundles that ship, a line each: name, version, licence, scores, hash."""
+    """The bundles that ship, a line each: name, version, structures, licence, hash, Dice."""
+    header = LINE.format("bundle", "version", "structures", "licence", "sha256", "Dice")
     lines = []
     for name in shipped_names():
         manifest = read_manifest(shipped_folder() / name)
-        scores = ", ".join(f"{key} {value:.3g}" for key, value in manifest.scores.items())
-        digest = manifest.network.sha256[:12]
-        lines.append(f"{name} {manifest.version}  {manifest.licence}  {digest}  {scores}")
-    return "\n".join(lines) or "no bundle ships with this installation"
+        dice = (f"{k} {v:.3f}" for k, v in manifest.scores.items() if k.endswith(SHOWN_SCORES))
+        cells = (str(len(manifest.labels)), manifest.licence, manifest.network.sha256[:12])
+        lines.append(LINE.format(name, manifest.version, *cells, ", ".join(dice)).rstrip())
+    return "\n".join([header, *lines])
 
 
 def show_bundle(model: str) -> str:
