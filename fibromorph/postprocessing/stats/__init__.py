@@ -4,7 +4,7 @@ from fibromorph.postprocessing.stats.design import Design, load_design, parse_de
 from fibromorph.postprocessing.stats.groups import compare_groups, estimate, permute
 from fibromorph.postprocessing.stats.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.results import Results
-from fibromorph.postprocessing.stats.run import analyse, read_people, run_study
+from fibromorph.postprocessing.stats.run import analyse, compare, read_people, run_study
 from fibromorph.postprocessing.stats.study import Study, build_study
 from fibromorph.postprocessing.stats.tables import (
     CohortVolumes,
@@ -23,6 +23,7 @@ __all__ = [
     "analyse",
     "build_model",
     "build_study",
+    "compare",
     "compare_groups",
     "estimate",
     "load_design",

@@ -186,4 +186,4 @@ def _conclusion(row: pd.Series, alpha: float) -> str:
         return f"{side}, by less than matters" if equivalent else side
     if equivalent:
         return f"no change: within {bound:.3g} ml"
-    return "undecided: neither change nor its absence is shown"
+    return "undecided"

@@ -91,12 +91,9 @@ def analyse(
         ConfigError, TableError: see `run_study`.
     """
     study, whole = build_study(design, cohort, participants)
-    require_sites(study)
-    complete = completed(study)
-    model = harmonised(complete, build_model(complete))
     shown = sys.stderr.isatty() if progress is None else progress
     with _bar("group permutations", shown) as bar:
-        groups = _compare(study, complete, model, bar.update)
+        complete, model, groups = compare(study, bar.update)
     collinear = tuple(collinear_covariates(complete))
     scopes = tuple(scope_of(complete, name) for name in design.scores)
     with _bar("score permutations", shown) as bar:
@@ -136,8 +133,21 @@ def completed(study: Study) -> Study:
     return impute(study, np.random.default_rng([study.design.inference.seed, 3]))
 
 
-def _compare(study: Study, complete: Study, model: GroupModel, on_block: OnBlock) -> pd.DataFrame:
-    design = study.design
+def compare(
+    study: Study, on_block: OnBlock = lambda _: None
+) -> tuple[Study, GroupModel, pd.DataFrame]:
+    """The group comparison that a study asks for, its sites and missing cells seen to.
+
+    Returns:
+        (the study without missing cells where they are imputed, the model, the table).
+
+    Raises:
+        ConfigError: sites that the design's method cannot take.
+        TableError: covariates that follow from each other.
+    """
+    require_sites(study)
+    complete, design = completed(study), study.design
+    model = harmonised(complete, build_model(complete))
     if design.missing.method == "impute":
         table = compare_imputed(study, on_block)
     else:
@@ -146,7 +156,7 @@ def _compare(study: Study, complete: Study, model: GroupModel, on_block: OnBlock
         )
     if design.site.method == "meta":
         table = table.join(pool_sites(complete, model, design.inference))
-    return table
+    return complete, model, table
 
 
 def _others(study: Study, collinear: Collinear) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def covariate_sets(
     """Name -> columns: the design's, age and sex alone, and the further ones; no set twice."""
     columns = tuple(str(c) for c in study.covariates.columns)
     basic = tuple(c for c in columns if c.lower().startswith(BASIC))
-    sets = {AS_DESIGNED: columns, "age and sex only": basic, **further}
+    sets = {AS_DESIGNED: columns, **further, "age and sex only": basic}
     seen: set[tuple[str, ...]] = set()
     return {n: c for n, c in sets.items() if not (c in seen or seen.add(c))}  # type: ignore[func-returns-value]
 
@@ -84,24 +84,26 @@ def explore(
     adjusted_difference_ml, difference_percent, se_ml, ci_low_ml, ci_high_ml, p, hedges_g, and for
     each region over all specifications share_same_sign (as the design's) and share_significant.
     """
-    sets = covariate_sets(study, further)
-    parts = []
+    sets, confidence = covariate_sets(study, further), study.design.inference.confidence
+    rows, models = [], {}
     for number, choice in enumerate(specify(study, variants, further)):
-        table = pd.DataFrame(list(_effects(choice, study, variants, sets)))
-        for name in reversed(CHOICES):
-            table.insert(1, name, getattr(choice, name))
-        table.insert(1, "specification", number)
-        table["designed"] = choice.designed
-        parts.append(table)
-    return _with_shares(pd.concat(parts, ignore_index=True), study.design.inference.alpha)
+        # Weighting comes after all that shapes a model, so each model is made once.
+        key = (choice.etiv, choice.covariates, choice.exclusions, choice.volumes)
+        if key not in models:
+            models = {key: _model(choice, study, variants, sets)}
+        made = {"specification": number, **vars(choice)}
+        effects = quick_effects(models[key], confidence, weighted=choice.model == WEIGHTED)
+        rows += [{"region": effect["region"], **made, **effect} for effect in effects]
+    return _with_shares(pd.DataFrame(rows), study.design.inference.alpha)
 
 
-def _effects(
+def _model(
     choice: Specification,
     study: Study,
     variants: Mapping[str, Study],
     sets: Mapping[str, tuple[str, ...]],
-) -> Iterator[dict[str, object]]:
+) -> GroupModel:
+    """The volumes and covariates that a specification leads to."""
     chosen = variants.get(choice.exclusions, study)
     own_kind = choice.volumes == study.design.volumes
     model = build_model(
@@ -112,10 +114,7 @@ def _effects(
         sd=chosen.sd,
     )
     model = harmonised(chosen, model)
-    if choice.exclusions == UNINFLUENTIAL:
-        model = without_influential(model)
-    confidence = study.design.inference.confidence
-    return quick_effects(model, confidence, weighted=choice.model == WEIGHTED)
+    return without_influential(model) if choice.exclusions == UNINFLUENTIAL else model
 
 
 def without_influential(model: GroupModel) -> GroupModel:

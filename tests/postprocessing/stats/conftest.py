@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from fibromorph.postprocessing.stats import Results, analyse, read_cohort, read_people
+from fibromorph.postprocessing.stats import (
+    Results,
+    Study,
+    analyse,
+    build_study,
+    compare,
+    read_cohort,
+    read_people,
+)
 from tests.postprocessing.stats.cohorts import Cohort, design, write_cohort
 
 SCORES = {"pain_intensity": "pain", "depression_bdi": "bdi"}
@@ -32,3 +41,15 @@ def run(folder: Path, **changes: object) -> Results:
     asked = design(**changes)
     cohort = read_cohort([folder / "volumes.tsv"], asked.ids)
     return analyse(asked, cohort, read_people(asked, folder / "participants.tsv"), progress=False)
+
+
+def built(folder: Path, **changes: object) -> tuple[Study, Study]:
+    """(baseline, all sessions) of a folder's tables."""
+    asked = design(**changes)
+    cohort = read_cohort([folder / "volumes.tsv"], asked.ids)
+    return build_study(asked, cohort, read_people(asked, folder / "participants.tsv"))
+
+
+def groups(folder: Path, **changes: object) -> pd.DataFrame:
+    """The group comparison of a folder's tables, and nothing else."""
+    return compare(built(folder, **changes)[0])[2]

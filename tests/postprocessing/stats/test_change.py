@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats import Results, load_design, run_study
+from fibromorph.postprocessing.stats import build_study, load_design, read_cohort, read_people
+from fibromorph.postprocessing.stats.change import Change, analyse_change
 from fibromorph.postprocessing.stats.mixed import fit_mixed, resample, whiten
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import run
+from tests.postprocessing.stats.conftest import built
 
 ARMS = {"arm": "arm", "treated": "therapy", "untreated": "waiting"}
 TWO = {"baseline": "ses-01", "follow_up": ["ses-02"], "bootstraps": 400}
@@ -25,58 +26,62 @@ THERAPY = Cohort(
 
 
 @pytest.fixture(scope="module")
-def therapy(tmp_path_factory: pytest.TempPathFactory) -> Results:
+def therapy(tmp_path_factory: pytest.TempPathFactory) -> Change:
     folder = tmp_path_factory.mktemp("therapy")
     write_cohort(folder, THERAPY)
-    return run(folder, sessions={**TWO, **ARMS}, smallest_effect={"value": 3, "unit": "percent"})
+    return change(folder, {**TWO, **ARMS}, smallest_effect={"value": 3, "unit": "percent"})
 
 
-def table(results: Results) -> pd.DataFrame:
-    assert results.change is not None
-    return results.change.set_index("region")
+def change(folder: Path, sessions: dict[str, object], **changes: object) -> Change:
+    found = analyse_change(built(folder, sessions=sessions, **changes)[1])
+    assert found is not None
+    return found
 
 
-def test_planted_growth_is_found_with_its_size(therapy: Results) -> None:
-    change = table(therapy)
-    assert change.index[change["p_fwe"] <= 0.05].tolist() == [PUTAMEN]
-    row = change.loc[PUTAMEN]
+def table(found: Change) -> pd.DataFrame:
+    return found.table.set_index("region")
+
+
+def test_planted_growth_is_found_with_its_size(therapy: Change) -> None:
+    found = table(therapy)
+    assert found.index[found["p_fwe"] <= 0.05].tolist() == [PUTAMEN]
+    row = found.loc[PUTAMEN]
     assert row["ci_low_ml"] < 0.06 * 5 * 0.88 < row["ci_high_ml"]
     assert row["conclusion"] == "increase"
     assert row["ancova_low_ml"] > 0
 
 
-def test_no_change_is_an_answer(therapy: Results) -> None:
+def test_no_change_is_an_answer(therapy: Change) -> None:
     words = table(therapy)["conclusion"].drop(PUTAMEN)
     assert words.str.startswith("no change: within").sum() >= 5
 
 
-def test_drop_outs_are_counted(therapy: Results) -> None:
+def test_drop_outs_are_counted(therapy: Change) -> None:
     row = table(therapy).iloc[0]
     total = row[["n_treated", "n_compared", "lost_treated", "lost_compared"]].sum()
     assert total == 40
-    assert any("have no scan in session ses-02" in note for note in therapy.change_notes)
+    assert any("have no scan in session ses-02" in note for note in therapy.notes)
 
 
-def test_share_of_the_gap_closed(therapy: Results) -> None:
-    change = table(therapy)
-    row = change.loc[PUTAMEN]
+def test_share_of_the_gap_closed(therapy: Change) -> None:
+    found = table(therapy)
+    row = found.loc[PUTAMEN]
     assert row["gap_low_ml"] > 0
     assert row["gap_share_low"] < 0.06 * 0.88 / 0.12 < row["gap_share_high"]
-    flat = change.loc["Right-Caudate"]
+    flat = found.loc["Right-Caudate"]
     assert flat["gap_low_ml"] < 0 < flat["gap_high_ml"]
     assert np.isnan(flat["gap_share"])
 
 
-def test_single_people_against_what_two_scans_can_tell(therapy: Results) -> None:
+def test_single_people_against_what_two_scans_can_tell(therapy: Change) -> None:
     people = therapy.individuals
-    assert people is not None
     quiet = people[(people["region"] == "Right-Caudate")]
     assert (quiet["verdict"] == "within error").mean() > 0.85
     grown = people[(people["region"] == PUTAMEN) & people["treated"]]
     assert (grown["verdict"] == "increase").mean() > 0.3
 
 
-def test_error_of_two_scans_is_taken_out_of_the_spread_of_change(therapy: Results) -> None:
+def test_error_of_two_scans_is_taken_out_of_the_spread_of_change(therapy: Change) -> None:
     row = table(therapy).loc[PUTAMEN]
     assert 0.3 < row["error_share_of_change"] <= 1.0
 
@@ -86,18 +91,18 @@ def test_patients_alone_are_warned(tmp_path: Path) -> None:
     volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
     controls = volumes["participant_id"] > "sub-040"
     write(tmp_path / "volumes.tsv", volumes[~(controls & (volumes["session_id"] == "ses-02"))])
-    found = run(tmp_path, sessions=TWO)
+    found = change(tmp_path, TWO)
     assert table(found)["contrast"].iloc[0] == "patients alone"
-    assert any("no comparison group" in note for note in found.change_notes)
+    assert any("no comparison group" in note for note in found.notes)
     assert "ancova_difference_ml" not in table(found)
 
 
 def test_patients_against_controls_without_arms(tmp_path: Path) -> None:
     write_cohort(tmp_path, THERAPY)
-    change = table(run(tmp_path, sessions=TWO))
-    assert change["contrast"].iloc[0] == "patients against controls"
+    found = table(change(tmp_path, TWO))
+    assert found["contrast"].iloc[0] == "patients against controls"
     # Half of the patients were treated.
-    assert change.loc[PUTAMEN, "change_ml"] == pytest.approx(0.03 * 5 * 0.88, abs=0.08)
+    assert found.loc[PUTAMEN]["change_ml"] == pytest.approx(0.03 * 5 * 0.88, abs=0.08)
 
 
 def test_medication_by_session_is_adjusted_for(tmp_path: Path) -> None:
@@ -109,9 +114,10 @@ def test_medication_by_session_is_adjusted_for(tmp_path: Path) -> None:
         for session in ("ses-01", "ses-02")
     ]
     write(tmp_path / "participants.tsv", pd.DataFrame(rows))
-    found = run(tmp_path, sessions={**TWO, **ARMS, "time_varying": ["dose"]})
-    assert table(found).loc[PUTAMEN, "p_fwe"] <= 0.05
-    assert found.whole.time_varying["dose"].nunique() == 5
+    sessions = {**TWO, **ARMS, "time_varying": ["dose"]}
+    assert table(change(tmp_path, sessions)).loc[PUTAMEN]["p_fwe"] <= 0.05
+    whole = built(tmp_path, sessions=sessions)[1]
+    assert whole.time_varying["dose"].nunique() == 5
 
 
 def test_the_therapy_design_that_ships_matches_odd_session_names(tmp_path: Path) -> None:
@@ -122,14 +128,14 @@ def test_the_therapy_design_that_ships_matches_odd_session_names(tmp_path: Path)
         later = scans.pop("session_id") == "ses-02"
         scans["participant_id"] += np.where(later, "fu", "")
         write(path, scans)
-    path = Path(__file__).parents[3] / "configs" / "stats-therapy.yaml"
-    design = load_design(path).model_copy(update={"families": {"putamen": ("*-Putamen",)}})
-    found = run_study(
-        design, tmp_path / "volumes.tsv", tmp_path / "participants.tsv", tmp_path / "out",
-        progress=False,
-    )  # fmt: skip
-    assert table(found).loc[PUTAMEN, "session"] == "after"
-    assert (tmp_path / "out" / "change.tsv").exists()
+    shipped = load_design(Path(__file__).parents[3] / "configs" / "stats-therapy.yaml")
+    cohort = read_cohort([tmp_path / "volumes.tsv"], shipped.ids)
+    people = read_people(shipped, tmp_path / "participants.tsv")
+    asked = shipped.model_copy(update={"families": {"putamen": ("*-Putamen",)}})
+    found = analyse_change(build_study(asked, cohort, people)[1])
+    assert found is not None
+    assert set(found.table["session"]) == {"after"}
+    assert table(found).loc[PUTAMEN]["p_fwe"] <= 0.05
 
 
 def test_nobody_came_back(tmp_path: Path) -> None:
@@ -138,7 +144,7 @@ def test_nobody_came_back(tmp_path: Path) -> None:
     back = (volumes["session_id"] == "ses-01") | (volumes["participant_id"] < "sub-004")
     write(tmp_path / "volumes.tsv", volumes[back])
     with pytest.raises(TableError, match="baseline and follow-up scans"):
-        run(tmp_path, sessions={**TWO, **ARMS})
+        change(tmp_path, {**TWO, **ARMS})
 
 
 def test_whitening_makes_scans_independent() -> None:

@@ -42,7 +42,7 @@ def test_a_folder_of_single_scans(tmp_path: Path) -> None:
         )
         write_volumes(tmp_path / f"{name}_volumes.tsv", rows)
     cohort = read_cohort([tmp_path])
-    assert cohort.soft_ml.loc[("sub-2", "ses-a"), "Left-Putamen"] == 6.0
+    assert cohort.soft_ml["Left-Putamen"].tolist() == [5.0, 6.0]
     assert cohort.regions == ["Left-Putamen"]
     assert cohort.etiv_ml is not None
     assert cohort.etiv_ml.iloc[0] == 1500.0
@@ -61,8 +61,8 @@ def test_freesurfer_aseg_with_aparc(tmp_path: Path) -> None:
     )
     cohort = read_cohort([aseg, aparc])
     assert cohort.tool == "FreeSurfer"
-    assert cohort.soft_ml.loc[("sub-01", ""), "Left-Thalamus"] == 7.5
-    assert cohort.soft_ml.loc[("sub-01", ""), "ctx-lh-bankssts"] == 2.4
+    assert cohort.soft_ml["Left-Thalamus"].iloc[0] == 7.5
+    assert cohort.soft_ml["ctx-lh-bankssts"].iloc[0] == 2.4
     assert cohort.etiv_ml is not None
     assert cohort.etiv_ml.iloc[0] == 1500.0
 
@@ -82,7 +82,7 @@ def test_synthseg(tmp_path: Path) -> None:
 def test_enigma(data_root: Path) -> None:
     cohort = read_cohort([data_root / "studies" / "enigma" / "metr1_SubVol.csv"])
     assert len(cohort.soft_ml) == 20
-    assert cohort.soft_ml.loc[("sub-PX003", ""), "Left-Thalamus"] == pytest.approx(7.7002)
+    assert cohort.soft_ml["Left-Thalamus"].iloc[0] == pytest.approx(7.7002)
 
 
 def test_zeros_are_missing_and_counted(tmp_path: Path) -> None:

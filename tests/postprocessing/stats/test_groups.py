@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fibromorph.postprocessing.stats import Results
+from fibromorph.postprocessing.stats import Results, compare
+from fibromorph.postprocessing.stats.assumptions import check_assumptions
 from fibromorph.postprocessing.stats.groups import FIRST_COLUMNS, conclusion
 from tests.postprocessing.stats.cohorts import MEANS_ML, PUTAMEN, Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import run
+from tests.postprocessing.stats.conftest import built, groups, run
 
 
 def test_the_planted_region_comes_out_and_no_other(results: Results) -> None:
@@ -42,29 +43,31 @@ def test_detectable_effects_are_larger_in_a_family(results: Results) -> None:
 
 
 def test_families_are_corrected_apart(folder: Path) -> None:
-    together = run(folder).groups
-    apart = run(folder, families={"putamen": ["*-Putamen"], "rest": ["*-Caudate"]}).groups
-    assert apart.loc["Right-Putamen", "p_fwe"] <= together.loc["Right-Putamen", "p_fwe"]
+    together = groups(folder)
+    apart = groups(folder, families={"putamen": ["*-Putamen"], "rest": ["*-Caudate"]})
+    assert apart.loc["Right-Putamen"]["p_fwe"] <= together.loc["Right-Putamen"]["p_fwe"]
     assert set(apart.index) == {n for n in MEANS_ML if n.endswith(("Putamen", "Caudate"))}
 
 
 def test_same_seed_same_answer(folder: Path) -> None:
-    first, second = run(folder).groups, run(folder).groups
+    first, second = groups(folder), groups(folder)
     pd.testing.assert_frame_equal(first, second)
 
 
 @pytest.mark.parametrize("etiv", ["covariate", "residual", "power", "ratio", "none"])
 def test_every_way_to_take_head_size_out_finds_it(folder: Path, etiv: str) -> None:
-    found = run(folder, etiv=etiv)
-    assert found.groups.loc[PUTAMEN, "conclusion"] == "lower in patients"
-    assert any("divided by eTIV" in note for note in found.notes) == (etiv == "ratio")
+    assert groups(folder, etiv=etiv).loc[PUTAMEN]["conclusion"] == "lower in patients"
+
+
+def test_ratios_are_warned_of(folder: Path) -> None:
+    assert any("divided by eTIV" in note for note in run(folder, etiv="ratio").notes)
 
 
 def test_residuals_no_longer_go_with_head_size(folder: Path) -> None:
-    found = run(folder, etiv="residual")
-    assert found.study.etiv is not None
-    controls = ~found.study.patients
-    r = np.corrcoef(found.study.etiv[controls], found.model.volumes.loc[controls, PUTAMEN])[0, 1]
+    study, model, _ = compare(built(folder, etiv="residual")[0])
+    assert study.etiv is not None
+    controls = ~study.patients
+    r = np.corrcoef(study.etiv[controls], model.volumes.loc[controls, PUTAMEN])[0, 1]
     assert abs(r) < 1e-9
 
 
@@ -73,14 +76,15 @@ def test_a_missing_volume_is_counted_in_its_region_only(folder: Path) -> None:
     table[PUTAMEN] = table[PUTAMEN].astype(object)
     table.loc[[0, 30], PUTAMEN] = "n/a"
     write(folder / "volumes.tsv", table)
-    found = run(folder).groups
-    assert found.loc[PUTAMEN, ["n_patients", "n_controls", "n_missing"]].tolist() == [22, 20, 2]
+    found = groups(folder)
+    counts = found[["n_patients", "n_controls", "n_missing"]].loc[PUTAMEN]
+    assert list(counts) == [22, 20, 2]
     assert found["n_missing"].sum() == 2
 
 
 def test_nothing_with_many_people_is_equivalence(tmp_path: Path) -> None:
     write_cohort(tmp_path, Cohort(patients=150, controls=150, effects={}, seed=4))
-    found = run(tmp_path).groups
+    found = groups(tmp_path)
     assert set(found["conclusion"]) == {"equivalent"}
     assert (found["bayes_factor"] < 1).all()
 
@@ -102,6 +106,6 @@ def test_influence_is_named(folder: Path) -> None:
     table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
     table.loc[7, PUTAMEN] = 15.0
     write(folder / "volumes.tsv", table)
-    row = run(folder).assumptions.loc[PUTAMEN]
+    row = check_assumptions(compare(built(folder)[0])[1]).loc[PUTAMEN]
     assert row["influential"] == "sub-008"
     assert row["g_without_low"] < -1

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from fibromorph.postprocessing.stats.imputation import impute, pool
+from fibromorph.postprocessing.stats.run import completed
 from tests.postprocessing.stats.cohorts import PUTAMEN, write
-from tests.postprocessing.stats.conftest import run
+from tests.postprocessing.stats.conftest import built, groups
 
 IMPUTE = {"method": "impute", "imputations": 5}
 
@@ -28,27 +29,22 @@ def gaps(folder: Path) -> Path:
 
 
 def test_dropping_and_imputing(gaps: Path) -> None:
-    dropped, imputed = run(gaps).groups, run(gaps, missing=IMPUTE).groups
+    dropped, imputed = groups(gaps), groups(gaps, missing=IMPUTE)
     assert dropped.loc["Left-Caudate", ["n_patients", "n_controls"]].sum() == 36
     assert imputed.loc["Left-Caudate", ["n_patients", "n_controls"]].sum() == 44
-    assert imputed.loc[PUTAMEN, "n_missing"] == 3
-    assert imputed.loc[PUTAMEN, "conclusion"] == "lower in patients"
-    assert imputed.loc[PUTAMEN, "df"] < 39
+    assert imputed.loc[PUTAMEN]["n_missing"] == 3
+    assert imputed.loc[PUTAMEN]["conclusion"] == "lower in patients"
+    assert imputed.loc[PUTAMEN]["df"] < 39
 
 
 def test_drawn_values_are_those_of_people(gaps: Path) -> None:
-    study = run(gaps, missing=IMPUTE).study
+    study = completed(built(gaps, missing=IMPUTE)[0])
     ages = pd.read_csv(gaps / "participants.tsv", sep="\t")["age"].dropna()
     assert set(study.covariates["age"]) <= set(ages)
 
 
 def test_draws_differ_and_repeat_with_the_seed(gaps: Path) -> None:
-    from fibromorph.postprocessing.stats import build_study, read_cohort, read_people
-    from tests.postprocessing.stats.cohorts import design
-
-    asked = design(missing=IMPUTE)
-    people = read_people(asked, gaps / "participants.tsv")
-    study, _ = build_study(asked, read_cohort([gaps / "volumes.tsv"]), people)
+    study, _ = built(gaps, missing=IMPUTE)
     first, again, other = (impute(study, np.random.default_rng(s)) for s in (1, 1, 2))
     assert first.covariates.equals(again.covariates)
     assert not first.covariates.equals(other.covariates)

@@ -23,9 +23,9 @@ def test_textbook_numbers() -> None:
 
 def test_noise_costs_people() -> None:
     table = plan_for_effect([CLEAN, NOISY], Plan(tests=12), percent=5.0).set_index("region")
-    assert table.loc["clean", "d_true"] == table.loc["noisy", "d_true"]
+    assert table.loc["clean"]["d_true"] == table.loc["noisy"]["d_true"]
     expected = 1 / NOISY.reliability
-    ratio = table.loc["noisy", "patients"] / table.loc["clean", "patients"]
+    ratio = table.loc["noisy"]["patients"] / table.loc["clean"]["patients"]
     assert ratio == pytest.approx(expected, rel=0.08)
     assert (table["patients_family"] > table["patients"]).all()
 

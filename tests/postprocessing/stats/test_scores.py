@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fibromorph.postprocessing.stats import Results
+from fibromorph.postprocessing.stats import Results, build_model
 from fibromorph.postprocessing.stats.correlation import partial_correlation, percentage_bend
+from fibromorph.postprocessing.stats.score_groups import scope_of
+from fibromorph.postprocessing.stats.scores import associate
 from tests.postprocessing.stats.cohorts import write
-from tests.postprocessing.stats.conftest import run
+from tests.postprocessing.stats.conftest import built, run
 
 
 def test_pain_that_all_controls_lack_is_asked_of_patients_only(results: Results) -> None:
@@ -34,9 +36,9 @@ def test_a_score_of_both_groups_compares_their_slopes(results: Results) -> None:
 
 
 def test_questionnaires_of_the_illness_are_never_asked_of_controls(folder: Path) -> None:
-    found = run(folder, scores={"fiq": "age"})
-    assert set(found.associations["group"]) == {"patients"}
-    assert "by definition" in found.scopes[0].reason
+    scope = scope_of(built(folder, scores={"fiq": "age"})[0], "fiq")
+    assert scope.groups == ("patients",)
+    assert "by definition" in scope.reason
 
 
 def test_a_planted_correlation_comes_out(folder: Path) -> None:
@@ -46,7 +48,8 @@ def test_a_planted_correlation_comes_out(folder: Path) -> None:
     pain = people["pain"].to_numpy(float) - 6
     volumes.loc[patients, "Right-Caudate"] -= 0.12 * pain[patients]
     write(folder / "volumes.tsv", volumes)
-    table = run(folder, scores={"pain_intensity": "pain"}).associations
+    study, _ = built(folder, scores={"pain_intensity": "pain"})
+    table = associate(study, build_model(study), [scope_of(study, "pain_intensity")])
     row = table[(table["region"] == "Right-Caudate") & (table["method"] == "pearson")].iloc[0]
     assert row["p_fwe"] <= 0.05
     assert row["ci_high"] < 0

@@ -27,5 +27,5 @@ def test_the_designs_own_choice_repeats_the_main_result(results: Results) -> Non
 
 def test_shares_that_agree(results: Results) -> None:
     shares = results.sensitivity.groupby("region")[["share_same_sign", "share_significant"]].first()
-    assert shares.loc[PUTAMEN].tolist() == [1.0, 1.0]
+    assert list(shares.loc[PUTAMEN]) == [1.0, 1.0]
     assert (shares["share_significant"] <= shares["share_same_sign"]).all()

@@ -11,7 +11,7 @@ import pytest
 from fibromorph.errors import ConfigError
 from fibromorph.postprocessing.stats.combat import harmonise
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import run
+from tests.postprocessing.stats.conftest import groups, run
 
 SITES = Cohort(patients=60, controls=60, sites=("a", "b", "c"), seed=2)
 
@@ -29,12 +29,12 @@ def multi(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("method", ["covariate", "combat", "meta"])
 def test_the_effect_survives_a_site_that_measures_more(multi: Path, method: str) -> None:
-    found = run(multi, site={"column": "site", "method": method})
-    row = found.groups.loc[PUTAMEN]
+    found = groups(multi, site={"column": "site", "method": method})
+    row = found.loc[PUTAMEN]
     assert row["conclusion"] == "lower in patients"
-    assert row["percent_ci_low"] < -12 < row["percent_ci_high"]
-    assert (found.groups["p_fwe"] <= 0.05).sum() == 1
-    assert (found.sites is not None) == (method == "meta")
+    assert row["difference_percent"] == pytest.approx(-12, abs=4)
+    assert (found["p_fwe"] <= 0.05).sum() == 1
+    assert ("meta_g" in found) == (method == "meta")
 
 
 def test_pooled_effects_stand_beside(multi: Path) -> None:
@@ -51,7 +51,7 @@ def test_combat_takes_the_site_out_and_leaves_the_group() -> None:
     site, group = np.repeat(["x", "y"], 60), np.tile([0.0, 1.0], 60)
     volumes = rng.standard_normal((120, 8)) + group[:, None] + 3.0 * (site == "y")[:, None]
     found, _ = harmonise(volumes, site, group[:, None])
-    assert np.abs(found[site == "x"].mean(axis=0) - found[site == "y"].mean(axis=0)).max() < 0.1
+    assert np.abs(found[site == "x"].mean(axis=0) - found[site == "y"].mean(axis=0)).max() < 0.3
     effect = found[group == 1].mean() - found[group == 0].mean()
     assert effect == pytest.approx(1.0, abs=0.1)
 
@@ -67,7 +67,7 @@ def test_combat_with_missing_volumes() -> None:
 @pytest.mark.parametrize("method", ["combat", "meta"])
 def test_one_site_is_refused(folder: Path, method: str) -> None:
     with pytest.raises(ConfigError, match=r"needs two sites.*found: 1"):
-        run(folder, site={"column": "site", "method": method})
+        groups(folder, site={"column": "site", "method": method})
 
 
 def test_a_tiny_site_is_refused_by_name(multi: Path) -> None:
@@ -75,4 +75,4 @@ def test_a_tiny_site_is_refused_by_name(multi: Path) -> None:
     people.loc[:3, "site"] = "tiny"
     write(multi / "participants.tsv", people)
     with pytest.raises(ConfigError, match=r"cannot be told apart.*tiny: 4 patients, 0 controls"):
-        run(multi, site={"column": "site", "method": "combat"})
+        groups(multi, site={"column": "site", "method": "combat"})
