@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-stats bench-scans bench-cohort bench-cohort-network clean
+.PHONY: demo demo-study test check format bench bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal clean bench-service fuzz-service openapi web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -45,6 +45,25 @@ bench-cohort: $(VENV)/dev.done
 # Two Dask workers in network namespaces over TLS, a link cut, a worker killed; needs root.
 bench-cohort-network: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.cohort_network
+
+# Scan-rescan noise of sessions segmented alone and jointly: make bench-longitudinal SCANS="A B".
+bench-longitudinal: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.cohort_longitudinal $(SCANS)
+
+# Overhead and throughput of the service, and its answers to hostile uploads.
+bench-service: $(VENV)/dev.done
+	PYTHONPATH=. $(BIN)/python benchmarks/service.py
+
+# The service's fuzz tests, with fifty times the examples of `make test`.
+fuzz-service: $(VENV)/dev.done
+	FIBROMORPH_FUZZ_EXAMPLES=400 $(BIN)/pytest tests/serving/service/test_hostile.py tests/serving/service/test_openapi.py
+
+openapi: $(VENV)/dev.done
+	$(BIN)/python -m fibromorph.serving.service.document > docs/api/openapi.json
+
+# The viewer of the service's page, built into the package; needs Node.
+web:
+	cd web && npm ci --no-audit --no-fund && npm run build
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

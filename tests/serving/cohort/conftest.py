@@ -14,7 +14,7 @@ import pytest
 from tests.serving.cohort.stand_in import write_stand_in
 from tests.serving.cohort.study import Study, write_study
 
-SUBJECTS = 12
+SUBJECTS = 14
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ def _segmentation(white_above: float) -> onnx.GraphProto:
         ],
         [
             _scalar("white_above", TensorProto.FLOAT, white_above),
-            _scalar("grey_above", TensorProto.FLOAT, 0.3),
+            _scalar("grey_above", TensorProto.FLOAT, -0.2),
             *(_scalar(f"id_{i}", TensorProto.INT64, i) for i in ids),
             *(_scalar(n, TensorProto.INT64, v) for n, v in CONSTANTS.items()),
             _scalar("sure", TensorProto.UINT8, 230),

@@ -63,7 +63,9 @@ def test_the_cells_are_those_of_the_scans(gathered: Path, study: Study) -> None:
         first = table(gathered / name).iloc[0]
         assert (first.participant_id, first.session_id) == named(scan)
         for region in ("Left-Cerebral-Cortex", "Total-Brain", "eTIV"):
-            assert first[region] == pytest.approx(getattr(rows[region], attribute), nan_ok=True)
+            value = getattr(rows[region], attribute)
+            expected = np.nan if value is None else value
+            assert first[region] == pytest.approx(expected, nan_ok=True)
     assert table(gathered / "volumes.tsv").quality.between(0, 1).all()
 
 
@@ -76,7 +78,9 @@ def test_a_scan_that_stands_out_is_one_click_away(gathered: Path, study: Study) 
     quality = table(gathered / "quality.tsv").set_index(["participant_id", "session_id"])
     odd = named(study.odd)
     assert "Total-White-Matter -" in quality.outliers[odd]
-    assert quality.outliers.drop([odd]).isna().all()
+    regions = quality.outliers.dropna().str.count(",") + 1
+    assert regions.idxmax() == odd
+    assert (regions.drop([odd]) < regions[odd]).all()
 
 
 def test_participants_get_the_ids_of_their_folders(gathered: Path) -> None:
@@ -98,6 +102,44 @@ def test_a_person_decides(gathered: Path, study: Study, tmp_path: Path) -> None:
     assert set(table(out / "volumes.tsv").run.dropna()) == {"run-2"}
     assert f"{subject}\t{session}\tyes\tmoved house" in (out / "exclusions.tsv").read_text()
     assert "<b>1</b>excluded" in (out / "quality.html").read_text()
+
+
+DESIGN = """
+groups: {column: group, patients: patient, controls: control}
+covariates: [age]
+etiv: none
+families: {structures: ['*-Cerebral-Cortex']}
+inference: {permutations: 100}
+"""
+
+
+def test_the_statistics_leave_out_whom_a_person_excluded(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, design = tmp_path / "out", tmp_path / "design.yaml"
+    shutil.copytree(gathered, out)
+    design.write_text(DESIGN)
+    call = ["bids", str(study.root), str(out), "group", "--design", str(design)]
+    assert main(call) == 1
+    assert (out / "stats" / "report.html").is_file()
+    first = table(out / "stats" / "group_comparison.tsv").iloc[0]
+    assert (first.n_patients, first.n_controls) == (5, 5)
+    with (out / "exclusions.tsv").open("a") as stream:
+        stream.write("sub-01\tses-01\tyes\tmoved house\n")
+    assert main(call) == 2
+    assert "a comparison needs 5 patients at least after exclusions" in capsys.readouterr().err
+
+
+def test_a_wrong_design_stops_before_anything_is_written(
+    gathered: Path, study: Study, tmp_path: Path
+) -> None:
+    out, design = tmp_path / "out", tmp_path / "design.yaml"
+    shutil.copytree(gathered, out)
+    (out / "volumes.tsv").unlink()
+    design.write_text("groups: {colour: red}\n")
+    call = ["bids", str(study.root), str(out), "group", "--design", str(design)]
+    assert main(call) == 2
+    assert not (out / "volumes.tsv").exists()
 
 
 def test_two_runs_of_a_session_cannot_both_count(

@@ -104,18 +104,6 @@ def test_a_worker_that_dies_costs_nothing_but_time(
     assert contents(out) == contents(finished.out)
 
 
-def test_shards_make_the_whole(
-    finished: Finished, participant: Run, study: Study, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    planned: list[str] = []
-    for index in (1, 2, 3):
-        run = participant(out, "--shard", f"{index}/3")
-        planned += [line for line in run.said.splitlines() if line.startswith("segment")]
-    assert len(planned) == len(set(planned)) == len(study.good) + len(study.bad)
-    assert contents(out) == contents(finished.out)
-
-
 def _children(pid: int) -> list[int]:
     """Worker processes of a run (its resource tracker is a child too, and the first)."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
