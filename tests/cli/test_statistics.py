@@ -59,6 +59,11 @@ def test_out_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "--out" in capsys.readouterr().err
 
 
+def test_out_must_be_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(folder, "--out", str(folder / "design.yaml")) == 2
+    assert "results go into a folder" in capsys.readouterr().err
+
+
 def test_init_writes_a_design_that_runs(folder: Path) -> None:
     (folder / "design.yaml").unlink()
     assert call(folder, "--init") == 0

@@ -2,10 +2,11 @@
 
 from fibromorph.postprocessing.stats.design import Design, load_design, parse_design
 from fibromorph.postprocessing.stats.groups import compare_groups, estimate, permute
+from fibromorph.postprocessing.stats.joining import build_study
 from fibromorph.postprocessing.stats.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.results import Results
 from fibromorph.postprocessing.stats.run import analyse, compare, read_people, run_study
-from fibromorph.postprocessing.stats.study import Study, build_study
+from fibromorph.postprocessing.stats.study import Study
 from fibromorph.postprocessing.stats.tables import (
     CohortVolumes,
     Participants,

@@ -17,40 +17,51 @@ from fibromorph.postprocessing.stats.linear import (
     spare,
 )
 from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
+from fibromorph.postprocessing.stats.tables.region_names import ETIV
 
 
-def check_assumptions(model: GroupModel) -> pd.DataFrame:
+def check_assumptions(model: GroupModel, etiv: pd.Series | None = None) -> pd.DataFrame:
     """One row a region.
+
+    Args:
+        model: of the group comparison.
+        etiv: its slopes are compared too where it is not among the model's covariates.
 
     Columns: `p_slope_COVARIATE`, parallel slopes of group x covariate (HC3) for age, eTIV and every
     other covariate; `variance_ratio` patients over controls and `p_variance` (Brown-Forsythe) of
     residuals; `p_normal` (Shapiro-Wilk); `cooks_distance`, the largest, and `influential`, whose;
     `g_without_low`, `g_without_high`, the range of Hedges' g when one person is left out.
     """
-    rows = {region: _region(model, region) for region in model.regions}
+    slopes = model.nuisance.drop(columns=INTERCEPT)
+    if etiv is not None and ETIV not in slopes:
+        slopes = slopes.assign(**{ETIV: etiv - etiv.mean()})
+    rows = {region: _region(model, slopes, region) for region in model.regions}
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index.name = "region"
     return table
 
 
-def _region(model: GroupModel, region: str) -> dict[str, object]:
+def _region(model: GroupModel, slopes: pd.DataFrame, region: str) -> dict[str, object]:
     volume = model.volumes[region].to_numpy(float)
     known = ~np.isnan(volume)
     design = independent(model.matrix[known])
     fitted = fit(design, volume[known, None])
     names = [str(key[0]) for key in model.volumes.index[known]]
     return {
-        **_parallel_slopes(model, volume, known),
+        **_parallel_slopes(model, slopes, volume, known),
         **_spread(fitted.residuals[:, 0], model.patients[known]),
         **_influence(fitted, design, names),
     }
 
 
-def _parallel_slopes(model: GroupModel, volume: Floats, known: Bools) -> dict[str, object]:
+def _parallel_slopes(
+    model: GroupModel, slopes: pd.DataFrame, volume: Floats, known: Bools
+) -> dict[str, object]:
     out: dict[str, object] = {}
-    for name in model.nuisance.columns.drop(INTERCEPT):
-        product = model.nuisance[name].to_numpy(float) * model.patients
-        design = np.column_stack([model.matrix, product])[known]
+    for name in slopes:
+        column = slopes[name].to_numpy(float)
+        more = [] if name in model.nuisance else [column]
+        design = np.column_stack([model.matrix, *more, column * model.patients])[known]
         if not has_full_rank(design):
             continue
         fitted = fit(design, volume[known, None])

@@ -10,7 +10,8 @@ import pandas as pd
 
 from fibromorph.errors import ConfigError, TableError
 from fibromorph.postprocessing.stats.contract import BY_NAME
-from fibromorph.postprocessing.stats.design import Design, Score
+from fibromorph.postprocessing.stats.design import Design
+from fibromorph.postprocessing.stats.design_sections import Score
 from fibromorph.postprocessing.stats.tables import Participants
 from fibromorph.postprocessing.stats.tables.participants import FEW_LEVELS
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, with_prefix

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from fibromorph.postprocessing.stats.design import CorrelationMethod
+from fibromorph.postprocessing.stats.design_sections import CorrelationMethod
 from fibromorph.postprocessing.stats.linear import Floats
 
 BEND = 0.2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from fibromorph.postprocessing.stats.design import EtivMethod
+from fibromorph.postprocessing.stats.design_sections import EtivMethod
 from fibromorph.postprocessing.stats.linear import Floats
 
 RATIO_WARNING = (

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.design import EtivMethod
+from fibromorph.postprocessing.stats.design_sections import EtivMethod
 from fibromorph.postprocessing.stats.head_size import adjust
 from fibromorph.postprocessing.stats.linear import Bools, Floats, dependent_column
 from fibromorph.postprocessing.stats.study import Study
@@ -68,7 +68,7 @@ def build_model(
     """The model of a study at one session.
 
     Args:
-        study: without missing covariates.
+        study: without missing covariates; its `sd` counts only if the design asks for weights.
         etiv: another method than the design's.
         covariates: other columns of `study.covariates` than all.
         volumes: other volumes than the study's, with their `sd`.
@@ -79,6 +79,7 @@ def build_model(
     method = etiv or study.design.etiv
     raw = study.volumes if volumes is None else volumes
     error = study.sd if volumes is None else sd
+    error = error if study.design.weights else None
     adjusted, factor = adjust(raw, study.etiv, ~study.patients, method)
     chosen = study.covariates if covariates is None else study.covariates[list(covariates)]
     nuisance = centred(pd.concat([chosen, *_more(study, method)], axis=1))

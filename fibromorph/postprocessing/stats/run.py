@@ -7,24 +7,27 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from fibromorph.errors import ConfigError
 from fibromorph.postprocessing.stats.assumptions import check_assumptions
-from fibromorph.postprocessing.stats.change import analyse_change
+from fibromorph.postprocessing.stats.change import Change, analyse_change
 from fibromorph.postprocessing.stats.collinear import Collinear, collinear_covariates
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.groups import compare_groups, estimate
 from fibromorph.postprocessing.stats.head_size import RATIO_WARNING
 from fibromorph.postprocessing.stats.imputation import impute
 from fibromorph.postprocessing.stats.imputed_groups import compare_imputed
+from fibromorph.postprocessing.stats.joining import build_study
 from fibromorph.postprocessing.stats.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.results import Results
-from fibromorph.postprocessing.stats.score_groups import scope_of
+from fibromorph.postprocessing.stats.score_groups import ScoreScope, scope_of
 from fibromorph.postprocessing.stats.scores import associate
 from fibromorph.postprocessing.stats.sensitivity import explore
 from fibromorph.postprocessing.stats.sites import by_site, harmonised, pool_sites, require_sites
-from fibromorph.postprocessing.stats.study import Study, build_study
+from fibromorph.postprocessing.stats.study import Study
 from fibromorph.postprocessing.stats.tables import (
     CohortVolumes,
     Participants,
@@ -60,6 +63,8 @@ def run_study(
     """
     from fibromorph.postprocessing.stats.report import write_study
 
+    if out.exists() and not out.is_dir():
+        raise ConfigError("results go into a folder, and this is a file", subject=out)
     paths = [volumes] if isinstance(volumes, Path) else list(volumes)
     cohort = read_cohort(paths, design.ids)
     table = read_people(design, participants)
@@ -92,15 +97,11 @@ def analyse(
     """
     study, whole = build_study(design, cohort, participants)
     shown = sys.stderr.isatty() if progress is None else progress
-    with _bar("group permutations", shown) as bar:
+    with _bar("group permutations", shown, _group_draws(study)) as bar:
         complete, model, groups = compare(study, bar.update)
     collinear = tuple(collinear_covariates(complete))
     scopes = tuple(scope_of(complete, name) for name in design.scores)
-    with _bar("score permutations", shown) as bar:
-        associations = associate(complete, model, list(scopes), bar.update)
-    pooled = design.site.method == "meta"
-    with _bar("bootstraps of change", shown) as bar:
-        change = analyse_change(whole, bar.update)
+    change = _change(whole, shown)
     return Results(
         study=complete,
         whole=whole,
@@ -108,9 +109,9 @@ def analyse(
         groups=groups,
         without={c.name: _without(complete, c) for c in collinear},
         collinear=collinear,
-        assumptions=check_assumptions(model),
+        assumptions=check_assumptions(model, complete.etiv),
         scopes=scopes,
-        associations=associations,
+        associations=_associations(complete, model, scopes, shown),
         change=change.table if change else None,
         change_notes=change.notes if change else (),
         individuals=change.individuals if change else None,
@@ -119,17 +120,29 @@ def analyse(
             _variants(design, cohort, participants),
             {f"without {c.name}": _others(complete, c) for c in collinear},
         ),
-        sites=by_site(complete, model) if pooled else None,
+        sites=by_site(complete, model) if design.site.method == "meta" else None,
         notes=(*study.notes, *((RATIO_WARNING,) if design.etiv == "ratio" else ())),
     )
+
+
+def _change(whole: Study, shown: bool) -> Change | None:
+    with _bar("bootstraps of change", shown, _change_draws(whole)) as bar:
+        return analyse_change(whole, bar.update)
+
+
+def _associations(
+    study: Study, model: GroupModel, scopes: tuple[ScoreScope, ...], shown: bool
+) -> pd.DataFrame:
+    asked = sum(len(scope.groups) for scope in scopes) * len(study.families)
+    draws = asked * study.design.inference.permutations
+    with _bar("score permutations", shown, draws) as bar:
+        return associate(study, model, list(scopes), bar.update)
 
 
 def completed(study: Study) -> Study:
     """The study itself, or with its missing cells imputed once, for what is not pooled."""
     if study.design.missing.method == "drop":
         return study
-    import numpy as np
-
     return impute(study, np.random.default_rng([study.design.inference.seed, 3]))
 
 
@@ -189,5 +202,16 @@ def _variants(
     return variants
 
 
-def _bar(title: str, shown: bool) -> tqdm[Any]:
-    return tqdm(desc=title, unit="", disable=not shown, leave=False)
+def _group_draws(study: Study) -> int:
+    missing = study.design.missing
+    repeats = missing.imputations if missing.method == "impute" else 1
+    return study.design.inference.permutations * len(study.families) * repeats
+
+
+def _change_draws(whole: Study) -> int:
+    sessions = whole.design.sessions
+    return sessions.bootstraps * len(whole.regions) * len(sessions.follow_up)
+
+
+def _bar(title: str, shown: bool, total: int) -> tqdm[Any]:
+    return tqdm(desc=title, unit=" draws", total=total, disable=not shown or not total, leave=False)

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from fibromorph.postprocessing.stats.assumptions import cooks_distance
-from fibromorph.postprocessing.stats.design import EtivMethod
+from fibromorph.postprocessing.stats.design_sections import EtivMethod
 from fibromorph.postprocessing.stats.effects import small_sample_factor
 from fibromorph.postprocessing.stats.linear import fit, independent, patterns
 from fibromorph.postprocessing.stats.measured import fit_weighted
@@ -57,7 +57,7 @@ def specify(
     kind = study.design.volumes
     other = "hard" if kind == "soft" else "soft"
     volumes = [kind, other] if study.other_volumes is not None else [kind]
-    weighted = [OLS, WEIGHTED] if study.sd is not None else [OLS]
+    weighted = [OLS, WEIGHTED] if study.sd is not None and study.design.weights else [OLS]
     exclusions = [AS_DESIGNED, *variants, UNINFLUENTIAL]
     first = (own, AS_DESIGNED, AS_DESIGNED, kind, OLS)
     every = itertools.product(etiv, covariate_sets(study, collinear), exclusions, volumes, weighted)

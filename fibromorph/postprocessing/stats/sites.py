@@ -10,7 +10,7 @@ from scipy import stats
 
 from fibromorph.errors import ConfigError
 from fibromorph.postprocessing.stats.combat import harmonise
-from fibromorph.postprocessing.stats.design import Inference
+from fibromorph.postprocessing.stats.design_sections import Inference
 from fibromorph.postprocessing.stats.effects import hedges_g
 from fibromorph.postprocessing.stats.linear import fit, independent
 from fibromorph.postprocessing.stats.measured import fit_weighted

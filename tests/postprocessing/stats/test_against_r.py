@@ -21,7 +21,7 @@ from fibromorph.postprocessing.stats import (
 from fibromorph.postprocessing.stats.assumptions import check_assumptions
 from fibromorph.postprocessing.stats.combat import harmonise
 from fibromorph.postprocessing.stats.correlation import partial_correlation, percentage_bend
-from fibromorph.postprocessing.stats.design import Inference, SmallestEffect
+from fibromorph.postprocessing.stats.design_sections import Inference, SmallestEffect
 from fibromorph.postprocessing.stats.effects import (
     detectable_effect,
     false_discovery,

@@ -102,6 +102,13 @@ def test_conclusions(values: dict[str, Any], words: str) -> None:
     assert conclusion(pd.Series({"adjusted_difference_ml": -1.0, **values}), 0.05) == words
 
 
+@pytest.mark.parametrize("etiv", ["covariate", "residual"])
+def test_slopes_on_age_and_head_size_are_always_compared(folder: Path, etiv: str) -> None:
+    study, model, _ = compare(built(folder, etiv=etiv)[0])
+    table = check_assumptions(model, study.etiv)
+    assert table[["p_slope_age", "p_slope_eTIV"]].notna().all(axis=None)
+
+
 def test_influence_is_named(folder: Path) -> None:
     table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
     table.loc[7, PUTAMEN] = 15.0

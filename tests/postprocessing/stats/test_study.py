@@ -44,7 +44,7 @@ def test_missing_volumes_stay_and_are_counted(folder: Path) -> None:
     change(folder, "volumes.tsv", 5, PUTAMEN, "n/a")
     study = build(folder)
     assert len(study.volumes) == 44
-    assert "1 volumes are missing; they are counted by region." in study.notes
+    assert "Missing volumes, counted by region in the tables: 1." in study.notes
 
 
 @pytest.mark.parametrize(

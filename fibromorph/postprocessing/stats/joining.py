@@ -1,0 +1,231 @@
+"""Volumes and participants joined by the design, with everybody who is left out remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from fibromorph.errors import ConfigError, TableError
+from fibromorph.postprocessing.stats.columns import Columns, group_of, read_columns
+from fibromorph.postprocessing.stats.design import Design
+from fibromorph.postprocessing.stats.families import resolve_families
+from fibromorph.postprocessing.stats.flow import Flow
+from fibromorph.postprocessing.stats.study import SMALLEST_DF, SMALLEST_GROUP, Study
+from fibromorph.postprocessing.stats.tables import CohortVolumes, Participants
+
+
+def build_study(
+    design: Design, cohort: CohortVolumes, participants: Participants
+) -> tuple[Study, Study]:
+    """Join, exclude, check.
+
+    Returns:
+        (the baseline scans, the scans of all sessions that the design names); without follow-up
+        sessions both are the same.
+
+    Raises:
+        ConfigError: a column, level, region or participant of the design that is not there.
+        TableError: a scan of an unknown participant, a bad cell, too few people.
+    """
+    baseline = baseline_session(design, cohort)
+    wanted = (baseline, *design.sessions.follow_up)
+    columns = read_columns(design, participants)
+    _require_known(cohort, columns, design)
+    rows = _scan_rows(cohort, wanted)
+    flow = Flow("in the participants table", participants.ids)
+    people = dict.fromkeys(p for (p, s) in rows.index if s == baseline)
+    flow.note(
+        f"with a scan{f' in session {baseline}' if baseline else ''}",
+        [p for p in participants.ids if p not in people],
+        len(people),
+    )
+    base = _excluded(rows[rows["session"] == baseline], design, cohort, columns, flow)
+    later = _later(rows[rows["session"] != baseline], base, design, cohort)
+    both = pd.concat([base, later]) if len(later) else base
+    whole = _assemble(design, cohort, columns, pd.MultiIndex.from_tuples(both.index), flow)
+    study = whole.at(baseline)
+    _require_enough(study, participants)
+    return study, whole
+
+
+def baseline_session(design: Design, cohort: CohortVolumes) -> str:
+    """The session of the cross-sectional questions.
+
+    Raises:
+        ConfigError: a session of the design that no scan has.
+    """
+    present = cohort.sessions
+    named = [s for s in (design.sessions.baseline, *design.sessions.follow_up) if s]
+    for session in named:
+        if session not in present:
+            raise ConfigError(
+                f"the session must be among those of the scans ({', '.join(present) or 'none'})",
+                value=session,
+                subject="design, key sessions",
+            )
+    free = [s for s in present if s not in design.sessions.follow_up]
+    return design.sessions.baseline or (free[0] if free else "")
+
+
+def _scan_rows(cohort: CohortVolumes, wanted: Sequence[str]) -> pd.DataFrame:
+    index = cohort.soft_ml.index
+    rows = pd.DataFrame({"session": [s for _, s in index]}, index=index)
+    return rows[rows["session"].isin(wanted)]
+
+
+def _require_known(cohort: CohortVolumes, columns: Columns, design: Design) -> None:
+    known = {*columns.participants.ids}
+    excluded = columns.excluded(design)
+    strange = sorted(set(excluded) - known - set(cohort.participants))
+    if strange:
+        raise ConfigError(
+            "participants must be in the tables",
+            value=strange[0],
+            subject="design, key exclusions.participants",
+        )
+    unknown = [p for p in cohort.participants if p not in known and p not in excluded]
+    if unknown:
+        raise TableError(
+            f"every scan's participant must be in {columns.participants.path}; add the row, or"
+            " list it under exclusions.participants",
+            value=", ".join(unknown[:5]),
+            subject=cohort.sources[0],
+        )
+
+
+def _excluded(
+    rows: pd.DataFrame, design: Design, cohort: CohortVolumes, columns: Columns, flow: Flow
+) -> pd.DataFrame:
+    """Baseline rows that stay, by name, quality, group and known covariates."""
+    named = columns.excluded(design)
+    rows = flow.keep("not excluded by name", rows, _each(rows, lambda key: key[0] not in named))
+    if cohort.excluded:
+        stays = _each(rows, lambda key: key not in cohort.excluded)
+        rows = flow.keep("not excluded in exclusions.tsv", rows, stays)
+    if cohort.quality is not None and design.exclusions.quality_below > 0:
+        rows = _good(rows, design, cohort, flow)
+    groups = group_of(design, columns, rows.index)
+    levels = f"{design.groups.patients} or {design.groups.controls}"
+    rows = flow.keep(f"group known and {levels}", rows, groups.notna())
+    if design.missing.method == "drop":
+        known = columns.complete(rows.index)
+        if cohort.etiv_ml is not None and design.etiv != "none":
+            known &= cohort.etiv_ml.loc[rows.index].notna()
+        rows = flow.keep("covariates and eTIV known", rows, known)
+    return rows
+
+
+def _good(rows: pd.DataFrame, design: Design, cohort: CohortVolumes, flow: Flow) -> pd.DataFrame:
+    assert cohort.quality is not None
+    limit = design.exclusions.quality_below
+    # An unknown quality is no reason to leave a scan out.
+    stays = ~(cohort.quality.loc[rows.index] < limit)
+    return flow.keep(f"quality at least {limit:g}", rows, stays)
+
+
+def _later(
+    rows: pd.DataFrame, base: pd.DataFrame, design: Design, cohort: CohortVolumes
+) -> pd.DataFrame:
+    """Follow-up scans of the people who stayed, of sufficient quality."""
+    people = {p for p, _ in base.index}
+    stays = _each(rows, lambda key: key[0] in people and key not in cohort.excluded)
+    if cohort.quality is not None and len(rows):
+        stays &= ~(cohort.quality.loc[rows.index] < design.exclusions.quality_below)
+    return rows.loc[stays]
+
+
+def _each(rows: pd.DataFrame, rule: Callable[[tuple[str, str]], bool]) -> pd.Series:
+    return pd.Series([bool(rule(key)) for key in rows.index], index=rows.index, dtype=bool)
+
+
+def _assemble(
+    design: Design, cohort: CohortVolumes, columns: Columns, index: pd.MultiIndex, flow: Flow
+) -> Study:
+    soft, hard = cohort.soft_ml, cohort.hard_ml
+    first, other = (soft, hard) if design.volumes == "soft" or hard is None else (hard, soft)
+    families = resolve_families(design, cohort.regions)
+    regions = [region for group in families.values() for region in group]
+    etiv = None if cohort.etiv_ml is None or cohort.etiv_ml.isna().all() else cohort.etiv_ml
+    if etiv is None and design.etiv != "none":
+        raise TableError(
+            "the volumes must have an eTIV column for this adjustment; without one set etiv: none",
+            value=f"etiv: {design.etiv}",
+            subject=cohort.sources[0],
+        )
+
+    def at(table: pd.DataFrame | None) -> pd.DataFrame | None:
+        return None if table is None else table.loc[index, regions]
+
+    volumes = first.loc[index, regions]
+    return Study(
+        design=design,
+        volumes=volumes,
+        other_volumes=at(other),
+        sd=at(cohort.sd_ml),
+        patients=group_of(design, columns, index).astype(bool),
+        covariates=columns.covariates(index),
+        scores=columns.scores(index),
+        etiv=None if etiv is None else etiv.loc[index],
+        site=columns.text(design.site.column, index),
+        arm=columns.text(design.sessions.arm, index),
+        time_varying=columns.time_varying(index),
+        families=families,
+        flow=tuple(flow.steps),
+        notes=_notes(design, cohort, volumes),
+        tool=cohort.tool,
+    )
+
+
+def _notes(design: Design, cohort: CohortVolumes, volumes: pd.DataFrame) -> tuple[str, ...]:
+    notes = []
+    if cohort.zeros:
+        notes.append(f"{cohort.zeros} volumes of 0 ml were taken as missing: nothing was found.")
+    if design.volumes == "hard" and cohort.hard_ml is None:
+        notes.append("The tables have one kind of volume only; it stands in for the hard one.")
+    if design.weights and cohort.sd_ml is None:
+        notes.append("The tables carry no measurement error: nothing is weighted or corrected.")
+    missing = int(volumes.isna().to_numpy().sum())
+    if missing:
+        notes.append(f"Missing volumes, counted by region in the tables: {missing}.")
+    used = {str(s) for _, s in volumes.index}
+    unused = [s for s in cohort.sessions if s not in used]
+    if unused:
+        notes.append(f"Sessions that the design does not use: {', '.join(unused)}.")
+    return tuple(notes)
+
+
+def _require_enough(study: Study, participants: Participants) -> None:
+    for title, members in (("patients", study.patients), ("controls", ~study.patients)):
+        if int(members.sum()) < SMALLEST_GROUP:
+            raise TableError(
+                f"a comparison needs {SMALLEST_GROUP} {title} at least after exclusions",
+                value=int(members.sum()),
+                subject=participants.path,
+            )
+    for region in study.regions:
+        known = study.volumes[region].notna()
+        fewest = min(int((known & study.patients).sum()), int((known & ~study.patients).sum()))
+        if fewest < SMALLEST_GROUP:
+            raise TableError(
+                f"a region needs {SMALLEST_GROUP} known volumes a group; take it out of families",
+                value=f"{region}: {fewest}",
+                subject="the volumes",
+            )
+    for name in study.covariates:
+        values = study.covariates[name].dropna()
+        if np.ptp(values.to_numpy()) == 0:
+            raise TableError(
+                "a covariate must vary among those analysed; take it out of covariates",
+                value=f"always {values.iloc[0]:g}",
+                subject=f"{participants.path}, column {name}",
+            )
+    parameters = 3 + study.covariates.shape[1]
+    if len(study.volumes) - parameters < SMALLEST_DF:
+        raise TableError(
+            f"the model needs {parameters + SMALLEST_DF} people for its {parameters} parameters;"
+            " take out covariates",
+            value=len(study.volumes),
+            subject=participants.path,
+        )
