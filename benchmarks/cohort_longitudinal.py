@@ -35,7 +35,8 @@ def main() -> None:
         pair = [apply_rescan(scan, draw_rescan(rng)) for _ in range(2)]
         own = [own_box(again, engine) for again in pair]
         alone.append(log_ratio(own, engine))
-        jointly.append(log_ratio(conform_jointly(pair, engine), engine))
+        boxes = [conformed for _, conformed in conform_jointly(pair, engine)]
+        jointly.append(log_ratio(boxes, engine))
         print(
             f"{path.name}: {spread(alone[-1:]):.2%} alone, {spread(jointly[-1:]):.2%} jointly",
             flush=True,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fibromorph.cli.parts import DONE, SOME_FAILED, Commands, add_engine_options, command
-
 from fibromorph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,6 +48,9 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         "--skip_bids_validator",
         action="store_true",
         help="also take a folder without dataset_description.json",
+    )
+    group.add_argument(
+        "--longitudinal", action="store_true", help="conform the sessions of a person jointly"
     )
     group.add_argument("--retry-failed", action="store_true", help="try failed scans again")
     group.add_argument(
@@ -130,6 +132,7 @@ def _cohort(options: argparse.Namespace) -> Cohort:
         options.retry_failed,
         options.skip_validation,
         options.stale_after,
+        options.longitudinal,
     )
 
 

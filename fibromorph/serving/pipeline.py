@@ -77,13 +77,19 @@ class _Stopwatch:
         self.steps.append(Step(name, detail, time.perf_counter() - started))
 
 
-def segment_scan(scan: Scan, engine: Engine, on_step: OnStep = lambda _: None) -> Segmented:
+def segment_scan(
+    scan: Scan,
+    engine: Engine,
+    on_step: OnStep = lambda _: None,
+    conformed: Conformed | None = None,
+) -> Segmented:
     """Segment one scan.
 
     Args:
         scan: from `read_scan`.
         engine: a loaded bundle.
         on_step: told the name of each step as it begins.
+        conformed: the scan on a lattice that was chosen elsewhere; None = found here.
 
     Raises:
         ScanError: there is no brain in it.
@@ -91,7 +97,8 @@ def segment_scan(scan: Scan, engine: Engine, on_step: OnStep = lambda _: None) -
     watch = _Stopwatch(on_step)
     manifest, calibration = engine.bundle.manifest, calibration_of(engine.bundle)
     with watch.step("conform", "brain located on 4 mm voxels, box around it sampled at 1 mm, RAS+"):
-        conformed = conform(scan, manifest.network, manifest.locator, engine.locate)
+        if conformed is None:
+            conformed = conform(scan, manifest.network, manifest.locator, engine.locate)
     with watch.step("network", engine.description):
         prediction = engine.segment(conformed.network_input)
     with watch.step("components", "islands and minor parts given to what surrounds them"):

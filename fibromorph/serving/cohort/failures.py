@@ -8,7 +8,7 @@ from typing import Any
 
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.cohort.store import Store
-from fibromorph.serving.cohort.tasks import ScanTask
+from fibromorph.serving.cohort.tasks import ScanTask, task_from
 
 COLUMNS = ("participant_id", "session_id", "scan", "step", "reason", "log")
 SHOWN = 20
@@ -48,7 +48,7 @@ def failure_table(failures: Sequence[FailedScan]) -> Iterable[str]:
 
 
 def _failed(note: dict[str, Any]) -> FailedScan:
-    return FailedScan(ScanTask(**note["task"]), note["step"], note["reason"])
+    return FailedScan(task_from(note["task"]), note["step"], note["reason"])
 
 
 def _cells(failure: FailedScan, store: Store) -> tuple[str, ...]:

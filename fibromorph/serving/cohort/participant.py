@@ -49,6 +49,7 @@ class Cohort:
         retry_failed: try again what would fail again.
         skip_validation: also take a folder that does not say that it is BIDS.
         stale_s: see `Leases`.
+        jointly: conform the sessions of a person together.
     """
 
     bids: Path
@@ -62,6 +63,7 @@ class Cohort:
     retry_failed: bool = False
     skip_validation: bool = False
     stale_s: float = STALE_S
+    jointly: bool = False
 
 
 def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
@@ -81,7 +83,7 @@ def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
     dataset = open_dataset(cohort.bids)
     if not cohort.skip_validation:
         require_dataset(cohort.bids)
-    recipe = recipe_of(bundle, cohort.device)
+    recipe = recipe_of(bundle, cohort.device, jointly=cohort.jointly)
     store = Store(cohort.out)
     plan = make_plan(
         dataset, store, recipe, cohort.wanted, cohort.shard, retry_failed=cohort.retry_failed

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from fibromorph.datasets.bids import Candidate, Dataset, Left, Wanted, find_t1w
 from fibromorph.datasets.bids.finder import pick_subjects
 from fibromorph.manifest import file_sha256
 from fibromorph.serving.cohort.recipe import Recipe
-from fibromorph.serving.cohort.store import Stamp, Store, stamp_of
+from fibromorph.serving.cohort.store import Stamp, Store, same_siblings, stamp_of
 from fibromorph.serving.cohort.tasks import ScanTask, Shard, task_of
 
 Action = Literal["segment", "again", "present", "failed before"]
@@ -90,7 +90,8 @@ def make_plan(
     # Looking costs little but waiting: on network file systems many looks at once are faster.
     with ThreadPoolExecutor(READERS) as pool:
         found = list(pool.map(lambda name: find_t1w(dataset.root, [name], wanted), subjects))
-        scans = pool.map(judge, [c for part in found for c in part.taken])
+        jointly = recipe.sessions == "jointly"
+        scans = pool.map(judge, [pair for part in found for pair in _tasks(part.taken, jointly)])
     left = tuple(item for part in found for item in part.left)
     remarks = _remarks(dataset) if shard.count == 1 and not wanted.subjects else ()
     return Plan(tuple(scans), left, remarks)
@@ -105,8 +106,8 @@ class _Judge:
     recipe: Recipe
     retry_failed: bool
 
-    def __call__(self, candidate: Candidate) -> Planned:
-        task = task_of(candidate.path, candidate.name)
+    def __call__(self, pair: tuple[Candidate, ScanTask]) -> Planned:
+        candidate, task = pair
         path = self.root / candidate.path
         stamp = stamp_of(path)
         record, failure = self.store.record(task), self.store.failure(task)
@@ -116,24 +117,37 @@ class _Judge:
             if again and same:
                 return Planned(task, "failed before", failure["reason"], candidate.notes)
             return Planned(task, "segment", notes=candidate.notes)
-        why = self._what_changed(path, stamp, record)
+        why = self._what_changed(path, stamp, record, task)
         if why:
             return Planned(task, "again", why, candidate.notes)
         restamp = stamp if _stamp_in(record) != stamp else None
         return Planned(task, "present", notes=candidate.notes, restamp=restamp)
 
-    def _what_changed(self, path: Path, stamp: Stamp, record: dict[str, Any]) -> str:
+    def _what_changed(
+        self, path: Path, stamp: Stamp, record: dict[str, Any], task: ScanTask
+    ) -> str:
         changes = self.recipe.changes_since(record.get("recipe"))
         if changes:
             return changes
         if not self.store.is_whole(record):
             return "an output is missing"
+        if not same_siblings(record, task, self.root):
+            return "another session changed"
         known = _stamp_in(record)
         if known != stamp and (
             known.size != stamp.size or file_sha256(path) != record["scan"]["sha256"]
         ):
             return "the scan changed"
         return ""
+
+
+def _tasks(candidates: Sequence[Candidate], jointly: bool) -> Iterator[tuple[Candidate, ScanTask]]:
+    """Tasks of one subject; each with one scan of every other session if `jointly`."""
+    tasks = [task_of(c.path, c.name) for c in candidates]
+    first = {task.session: task for task in reversed(tasks)}
+    for candidate, task in zip(candidates, tasks, strict=True):
+        others = [t.path for session, t in first.items() if session != task.session]
+        yield candidate, replace(task, siblings=tuple(sorted(others)) if jointly else ())
 
 
 def _stamp_in(record: dict[str, Any]) -> Stamp:

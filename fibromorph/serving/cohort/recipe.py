@@ -23,16 +23,18 @@ class Recipe:
         model: name and version of the bundle, for the reader.
         bundle: sha256 over the manifest, whose hashes pin both graphs.
         engine: 'openvino 2026.4.1 on openvino'.
+        sessions: 'alone' or 'jointly', see `longitudinal`.
     """
 
     fibromorph: str
     model: str
     bundle: str
     engine: str
+    sessions: str = "alone"
 
-    def key(self, scan_sha256: str) -> str:
-        """Content address of a scan's outputs."""
-        content = json.dumps({**asdict(self), "scan": scan_sha256}, sort_keys=True)
+    def key(self, *scan_sha256: str) -> str:
+        """Content address of a scan's outputs, from its own hash and those of its siblings."""
+        content = json.dumps({**asdict(self), "scans": scan_sha256}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def changes_since(self, before: object) -> str:
@@ -45,7 +47,7 @@ class Recipe:
         )
 
 
-def recipe_of(bundle: Bundle, device: str) -> Recipe:
+def recipe_of(bundle: Bundle, device: str, *, jointly: bool = False) -> Recipe:
     """The recipe of a bundle on a device.
 
     Raises:
@@ -56,6 +58,7 @@ def recipe_of(bundle: Bundle, device: str) -> Recipe:
         f"{bundle.manifest.name} {bundle.manifest.version}",
         file_sha256(bundle.folder / MANIFEST_NAME),
         package_on(resolve_device(device, bundle.manifest.engines)),
+        "jointly" if jointly else "alone",
     )
 
 

@@ -73,7 +73,12 @@ class Store:
         return _all(self.state / "failed")
 
     def write_record(
-        self, task: ScanTask, recipe: Recipe, scan: Mapping[str, object], files: Mapping[str, str]
+        self,
+        task: ScanTask,
+        recipe: Recipe,
+        scan: Mapping[str, object],
+        siblings: Mapping[str, Mapping[str, object]],
+        files: Mapping[str, str],
     ) -> None:
         """Declare a scan finished: after this, and only after this, it is.
 
@@ -81,13 +86,15 @@ class Store:
             task: which.
             recipe: what it was done with.
             scan: sha256, size and mtime_ns of what was read.
+            siblings: path -> the same of the other sessions' scans.
             files: output relative to OUT_DIR -> its sha256.
         """
-        key = recipe.key(str(scan["sha256"]))
+        key = recipe.key(*(str(facts["sha256"]) for facts in (scan, *siblings.values())))
         content = {
             "key": key,
             "task": asdict(task),
             "scan": dict(scan),
+            "siblings": {path: dict(facts) for path, facts in siblings.items()},
             "recipe": asdict(recipe),
             "files": dict(files),
         }
@@ -155,6 +162,16 @@ class Store:
 
     def _path(self, kind: str, task: ScanTask) -> Path:
         return self.state / kind / task.subject / f"{task.stem}.json"
+
+
+def same_siblings(record: Mapping[str, Any], task: ScanTask, bids: Path) -> bool:
+    """True if the other sessions' scans are those that a record was made with."""
+    known = record.get("siblings", {})
+    return set(known) == set(task.siblings) and all(
+        (bids / path).exists()
+        and vars(stamp_of(bids / path)) == {k: facts[k] for k in ("size", "mtime_ns")}
+        for path, facts in known.items()
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

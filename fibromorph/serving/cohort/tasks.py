@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fibromorph.datasets.bids import BidsName
 from fibromorph.errors import ConfigError
@@ -24,6 +25,7 @@ class ScanTask:
         session: 'ses-01' or None.
         run: what tells the scans of a session apart, or None.
         stem: of the outputs: the scan's entities.
+        siblings: scans of the person's other sessions that it is conformed with, one a session.
     """
 
     path: str
@@ -31,6 +33,7 @@ class ScanTask:
     session: str | None
     run: str | None
     stem: str
+    siblings: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -95,3 +98,8 @@ def parse_shard(text: str) -> Shard:
 def task_of(path: Path, name: BidsName) -> ScanTask:
     """The task for a scan of a BIDS tree."""
     return ScanTask(path.as_posix(), name.subject, name.session, name.run, name.stem)
+
+
+def task_from(content: Mapping[str, Any]) -> ScanTask:
+    """The task that was written to a record."""
+    return ScanTask(**{**content, "siblings": tuple(content["siblings"])})

@@ -6,20 +6,21 @@ import os
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fibromorph.errors import ConfigError, FibromorphError
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.leases import STALE_S, Lease, Leases
+from fibromorph.serving.cohort.longitudinal.halfway import seen_from_middle
 from fibromorph.serving.cohort.outputs import stage_outputs
 from fibromorph.serving.cohort.recipe import Recipe, recipe_of
 from fibromorph.serving.cohort.scan_log import ScanLog
-from fibromorph.serving.cohort.store import Stamp, Store, stamp_of
+from fibromorph.serving.cohort.store import Stamp, Store, same_siblings, stamp_of
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.pipeline import segment_scan
+from fibromorph.serving.pipeline import Segmented, segment_scan
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Read:
     task: ScanTask
     stamp: Stamp | None = None
     scan: Scan | None = None
+    siblings: dict[str, tuple[Stamp, Scan]] = field(default_factory=dict)
     error: Exception | None = None
 
 
@@ -68,7 +70,9 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         bundle = find_bundle(settings.model)
-        changes = recipe_of(bundle, settings.device).changes_since(vars(settings.recipe))
+        jointly = settings.recipe.sessions == "jointly"
+        found = recipe_of(bundle, settings.device, jointly=jointly)
+        changes = found.changes_since(vars(settings.recipe))
         if changes:
             raise ConfigError("workers must have what the plan was made with", value=changes)
         self.settings = settings
@@ -85,7 +89,7 @@ class Worker:
             stamp = stamp_of(path)
             if self._is_done(task, stamp):
                 return Read(task, stamp)
-            return Read(task, stamp, scan=read_scan(path))
+            return Read(task, stamp, read_scan(path), self._siblings(task))
         except Exception as error:
             stamp_if_there = stamp_of(path) if path.exists() else None
             return Read(task, stamp_if_there, error=error)
@@ -120,16 +124,35 @@ class Worker:
     def _segment(self, read: Read, lease: Lease, log: ScanLog) -> bool:
         if read.scan is None or read.stamp is None:
             raise read.error or FileNotFoundError(read.task.path)
-        result = segment_scan(read.scan, self.engine, self._on_step)
+        result = self._result(read.scan, read.siblings, log)
         log.say_result(result)
         self._step = "write"
         stage_outputs(result, read.task, self.store.staging(read.task))
         if not lease.holds():
             return False
         files = self.store.publish(read.task)
-        scan = {"sha256": read.scan.sha256, **vars(read.stamp)}
-        self.store.write_record(read.task, self.settings.recipe, scan, files)
+        scan, *siblings = (
+            {"sha256": scan.sha256, **vars(stamp)}
+            for stamp, scan in ((read.stamp, read.scan), *read.siblings.values())
+        )
+        others = dict(zip(read.siblings, siblings, strict=True))
+        self.store.write_record(read.task, self.settings.recipe, scan, others, files)
         return True
+
+    def _result(
+        self, scan: Scan, siblings: dict[str, tuple[Stamp, Scan]], log: ScanLog
+    ) -> Segmented:
+        if not siblings:
+            return segment_scan(scan, self.engine, self._on_step)
+        others = [sibling for _, sibling in siblings.values()]
+        moved, conformed = seen_from_middle(scan, others, self.engine)
+        log.say(f"conformed half-way to {len(others)} other sessions")
+        result = segment_scan(moved, self.engine, self._on_step, conformed)
+        return replace(result, scan=scan)
+
+    def _siblings(self, task: ScanTask) -> dict[str, tuple[Stamp, Scan]]:
+        paths = {name: self.settings.bids / name for name in task.siblings}
+        return {name: (stamp_of(path), read_scan(path)) for name, path in paths.items()}
 
     def _on_step(self, step: str) -> None:
         self._step = step
@@ -153,6 +176,7 @@ class Worker:
             same
             and record.get("recipe") == vars(self.settings.recipe)
             and self.store.is_whole(record)
+            and same_siblings(record, task, self.settings.bids)
         )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
 from fibromorph.serving.cohort.store import Store
-from fibromorph.serving.cohort.tasks import ScanTask
+from fibromorph.serving.cohort.tasks import ScanTask, task_from
 
 Values = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def gather(store: Store) -> Cohort:
         raise TableError("run the participant stage first: no scan is finished", subject=store.out)
     tasks, tables, quality = [], [], []
     for record in records:
-        task = ScanTask(**record["task"])
+        task = task_from(record["task"])
         tasks.append(task)
         tables.append(_numbers(read_volumes(store.out / task.files["volumes"])))
         quality.append(_quality(store.out / task.files["sidecar"]))

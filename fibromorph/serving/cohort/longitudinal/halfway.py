@@ -15,7 +15,7 @@ from fibromorph.serving.cohort.longitudinal.rigid import register
 from fibromorph.serving.engine import Engine
 
 
-def conform_jointly(scans: Sequence[Scan], engine: Engine) -> list[Conformed]:
+def conform_jointly(scans: Sequence[Scan], engine: Engine) -> list[tuple[Scan, Conformed]]:
     """Conform the sessions of one person onto one lattice in the middle of them.
 
     Every scan is interpolated once, by a like amount: no session serves as the template.
@@ -23,6 +23,9 @@ def conform_jointly(scans: Sequence[Scan], engine: Engine) -> list[Conformed]:
     Args:
         scans: two or more of one person.
         engine: its locator finds the brains.
+
+    Returns:
+        Of every scan: the scan with its affine in the middle space, and what the network sees.
 
     Raises:
         ScanError: no brain in one of them.
@@ -34,7 +37,19 @@ def conform_jointly(scans: Sequence[Scan], engine: Engine) -> list[Conformed]:
     moved = [_moved(scan, motion) for scan, motion in zip(scans, to_middle, strict=True)]
     centres = [motion @ [*c.grid.centre_ras, 1.0] for motion, c in zip(to_middle, own, strict=True)]
     lattice = _lattice(own, np.mean(centres, axis=0)[:3])
-    return [Conformed(resample(s.data, s.grid, lattice), lattice, lattice) for s in moved]
+    return [(s, Conformed(resample(s.data, s.grid, lattice), lattice, lattice)) for s in moved]
+
+
+def seen_from_middle(
+    scan: Scan, siblings: Sequence[Scan], engine: Engine
+) -> tuple[Scan, Conformed]:
+    """One session conformed jointly with the others; whichever is asked for, the middle is one.
+
+    Raises:
+        ScanError: no brain in one of them.
+    """
+    scans = sorted((scan, *siblings), key=lambda s: str(s.source))
+    return conform_jointly(scans, engine)[scans.index(scan)]
 
 
 def middle_of(motions: Sequence[Affine]) -> Affine:

@@ -1,0 +1,48 @@
+"""`--longitudinal` on two people: what it computes, and when it computes it again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fibromorph.postprocessing.volumes import read_volumes
+from tests.serving.cohort.conftest import Run
+from tests.serving.cohort.study import Study, head, scan_path, write_scan
+
+TWO = ("--participant-label", "01", "08", "--longitudinal")
+
+
+def test_sessions_meet_half_way(participant: Run, study: Study, tmp_path: Path) -> None:
+    bids, out = tmp_path / "bids", tmp_path / "out"
+    for subject, session in ((1, "01"), (1, "02"), (8, "01")):
+        write_scan(bids / scan_path(subject, session), head(np.random.default_rng(subject)))
+    (bids / "dataset_description.json").write_text(
+        (study.root / "dataset_description.json").read_text()
+    )
+    first = participant(out, *TWO, bids=bids)
+    assert first.status == 0, first.said
+    # Twice the same scan: whatever the middle is, both sessions must look the same from there.
+    tables = [
+        read_volumes(next(out.glob(f"sub-01/ses-{session}/anat/*_volumes.tsv")))
+        for session in ("01", "02")
+    ]
+    soft = [
+        [row.soft_volume_ml for row in table if row.soft_volume_ml is not None] for table in tables
+    ]
+    assert soft[0] == pytest.approx(soft[1], rel=1e-3, nan_ok=True)
+    logs = {path.stem: path.read_text() for path in out.glob("logs/*/*.log")}
+    assert "half-way to 1 other sessions" in logs["sub-01_ses-01"]
+    assert "half-way" not in logs["sub-08_ses-01"]
+    record = json.loads((out / ".fibromorph/done/sub-01/sub-01_ses-01.json").read_text())
+    assert list(record["siblings"]) == [scan_path(1, "02")]
+
+    assert "3 present" in participant(out, *TWO, "--dry-run", bids=bids).said
+    write_scan(bids / scan_path(1, "02"), head(np.random.default_rng(2)))
+    said = participant(out, *TWO, "--dry-run", bids=bids).said
+    assert "2 again, 1 present" in said
+    assert "another session changed" in said
+    alone = participant(out, *TWO[:-1], "--dry-run", bids=bids).said
+    assert "sessions jointly -> alone" in alone
