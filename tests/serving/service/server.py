@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,15 @@ import yaml
 
 from fibromorph.client import Client
 
-READY_SECONDS = 60.0
+READY_SECONDS = 300.0
+STOP_SECONDS = 120.0
 
 
 class Server:
     """`fibromorph serve` with a configuration of its own, on a free port of loopback."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
+        self.prefix: Sequence[str] = ()
         self.folder = folder
         self.data = folder / "data"
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,15 @@ class Server:
         """Start, and wait until scans are accepted."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fibromorph.cli", "serve", "--config", str(self.config)],
+                [
+                    *self.prefix,
+                    sys.executable,
+                    "-m",
+                    "fibromorph.cli",
+                    "serve",
+                    "--config",
+                    str(self.config),
+                ],
                 stderr=log,
             )
         until = time.monotonic() + READY_SECONDS
@@ -47,6 +58,7 @@ class Server:
                 if httpx.get(f"{self.url}/health/ready").status_code == 200:
                     return self
             time.sleep(0.1)
+        self.process.kill()
         raise AssertionError(f"the service did not start:\n{self.log[-3000:]}")
 
     @property
@@ -79,7 +91,7 @@ class Server:
         """SIGTERM; returns the exit status."""
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(STOP_SECONDS)
 
 
 def _is_worker(process: psutil.Process) -> bool:

@@ -21,7 +21,7 @@ from tests.serving.service.server import Server
 from tests.serving.service.tiny import write_head
 
 JOBS = 20
-ENOUGH_SECONDS = 90.0
+ENOUGH_SECONDS = 300.0
 CLIENTS, UPLOADS_EACH = 20, 10
 
 
@@ -153,7 +153,7 @@ def test_cancelling_and_draining(fragile: Server, client: Client, tmp_path: Path
     refused = httpx.post(f"{fragile.url}/v1/scans", content=b"x")
     assert refused.status_code == 503
     assert int(refused.headers["retry-after"]) > 0
-    assert fragile.process.wait(60) == 0
+    assert fragile.process.wait(120) == 0
     with sqlite3.connect(fragile.data / "ledger.sqlite") as ledger:
         (state,) = ledger.execute("SELECT state FROM jobs WHERE id = ?", (last,)).fetchone()
     assert state == "done"

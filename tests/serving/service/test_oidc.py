@@ -1,0 +1,84 @@
+"""Tokens of an OpenID provider, which here is a small server on loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from fibromorph.errors import ConfigError
+from fibromorph.serving.service.oidc import OidcTokens, tokens_of
+from fibromorph.serving.service.settings import OidcSource
+
+AUDIENCE = "fibromorph"
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))
+    keys = {"keys": [{**public, "kid": "one", "use": "sig", "alg": "RS256"}]}
+
+    class Provider(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            url = f"http://{self.headers['Host']}"
+            found: dict[str, Any] = {"issuer": url, "jwks_uri": f"{url}/keys"}
+            content = keys if self.path == "/keys" else found
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Provider) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def token(issuer: str, key: Any = KEY, **changes: object) -> str:
+    claims = {
+        "iss": issuer,
+        "aud": AUDIENCE,
+        "sub": "ada",
+        "exp": time.time() + 60,
+        "scope": "openid fibromorph:read submit",
+        **changes,
+    }
+    return jwt.encode(claims, key, "RS256", headers={"kid": "one"})
+
+
+def test_a_token_says_who_comes_and_what_they_may(issuer: str) -> None:
+    tokens = OidcTokens(OidcSource(issuer=issuer, audience=AUDIENCE))
+    caller = tokens.caller(token(issuer))
+    assert caller is not None
+    assert caller.owner == "oidc:ada"
+    assert caller.scopes == {"read", "submit"}
+
+
+def test_other_tokens_are_not_let_in(issuer: str) -> None:
+    tokens = OidcTokens(OidcSource(issuer=issuer, audience=AUDIENCE))
+    wrong = [
+        token(issuer, STRANGER),
+        token(issuer, aud="something else"),
+        token(issuer, iss="https://evil.example"),
+        token(issuer, exp=time.time() - 60),
+        token(issuer, scope="openid"),
+        jwt.encode({"sub": "ada"}, "", "none"),
+        "no token",
+    ]
+    assert [tokens.caller(each) for each in wrong] == [None] * len(wrong)
+
+
+def test_a_provider_that_is_away_is_named() -> None:
+    with pytest.raises(ConfigError, match="OpenID provider must publish"):
+        tokens_of(OidcSource(issuer="http://127.0.0.1:9", audience=AUDIENCE))
