@@ -59,11 +59,9 @@ class Columns:
         return self.cells(column, index) if column else None
 
     def complete(self, index: pd.Index) -> pd.Series:
-        """Whether all covariates (and the site) of a scan are known."""
-        names = [*self.design.covariates]
-        names += [self.design.site.column] if self.design.site.column else []
+        """Whether all covariates of a scan are known."""
         known = pd.Series(True, index=index)
-        for name in names:
+        for name in self.design.covariates:
             known &= self.cells(name, index).notna()
         return known
 

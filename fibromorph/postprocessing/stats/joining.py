@@ -109,6 +109,9 @@ def _excluded(
     groups = group_of(design, columns, rows.index)
     levels = f"{design.groups.patients} or {design.groups.controls}"
     rows = flow.keep(f"group known and {levels}", rows, groups.notna())
+    if design.site.column:
+        known_site = columns.cells(design.site.column, rows.index).notna()
+        rows = flow.keep("site known", rows, known_site)
     if design.missing.method == "drop":
         known = columns.complete(rows.index)
         if cohort.etiv_ml is not None and design.etiv != "none":

@@ -73,6 +73,9 @@ def test_bids_names() -> None:
     assert ids.split("sub-01_ses-02_run-1_T1w", None, "") == ("sub-01", "ses-02")
     assert ids.split("sub-01", "ses-03", "") == ("sub-01", "ses-03")
     assert ids.split("/subjects/sub-01/", None, "") == ("sub-01", "")
+    assert ids.split("sub-01", "baseline", "") == ("sub-01", "baseline")
+    assert ids.split("P_07", "2", "") == ("sub-P_07", "2")
+    assert ids.split("07_ses-1_T1w.nii.gz", None, "") == ("sub-07", "ses-1")
 
 
 def test_real_tables(data_root: Path) -> None:

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 
 from fibromorph.errors import TableError
 
-BIDS_RULE = r"^(?P<participant>(?:sub-)?[A-Za-z0-9]+)(?:_(?P<session>ses-[A-Za-z0-9]+))?(?:_.*)?$"
+BIDS_RULE = (
+    r"^(?P<participant>sub-[A-Za-z0-9]+|[A-Za-z0-9]+(?=_ses-))"
+    r"(?:_(?P<session>ses-[A-Za-z0-9]+))?(?:_.*)?$"
+)
+SUFFIXES = re.compile(r"\.(nii|nii\.gz|mgz)$")
 PREFIX = "sub-"
 NO_SESSION = ""
 
@@ -18,8 +22,9 @@ class ScanIds:
     """The rule.
 
     Attributes:
-        rule: regular expression with a group `participant` and, optionally, a group `session`;
-            it meets `participant_session` where a table has both columns, else the one id.
+        rule: regular expression with a group `participant` and, optionally, a group `session`.
+            A strict one meets `participant_session` where a table has both columns; otherwise it
+            meets the id, and a session column says the session.
         rename: session as found -> session as meant; '' stands for no session.
         strict: an id that the rule does not match is an error, not a participant's whole name.
     """
@@ -39,8 +44,8 @@ class ScanIds:
         Raises:
             TableError: a strict rule does not match.
         """
-        name = participant.rstrip("/").rpartition("/")[2]
-        whole = f"{name}_{session}" if session else name
+        name = SUFFIXES.sub("", participant.rstrip("/").rpartition("/")[2])
+        whole = f"{name}_{session}" if session and self.strict else name
         match = re.match(self.rule, whole)
         if match is None and self.strict:
             raise TableError(
@@ -49,7 +54,8 @@ class ScanIds:
                 subject=subject,
             )
         found = match.groupdict() if match else {"participant": name, "session": session}
-        label = found.get("session") or NO_SESSION
+        own = None if self.strict else session
+        label = own or found.get("session") or NO_SESSION
         return with_prefix(found["participant"] or name), self.rename.get(label, label)
 
 
