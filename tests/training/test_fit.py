@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from fibromorph.errors import BundleError, ConfigError, LabelError
-from fibromorph.models.weights import network_of, read_weights
+from fibromorph.labels import NEUROMORPHOMETRICS
+from fibromorph.models.weights import network_of, read_weights, table_of_weights
 from fibromorph.training.fit import train
 from tests.datasets.phantoms import write_label_maps, write_labelled_scans
 
@@ -208,3 +209,23 @@ def test_what_is_wrong_is_said_in_one_line(
     with pytest.raises(error, match=say) as caught:
         train(["--config", "config.yaml", "--trainer.logger", "false", *arguments])
     assert "\n" not in str(caught.value)
+
+
+def test_regions_are_learnt_from_scans_warped_where_training_runs(
+    fitted: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From weights that know the cortex as a whole to a network that knows its regions."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    start, config = fitted.folder / "runs" / "last.ckpt", fitted.folder / "config.yaml"
+    changed = {
+        "model.protocol": "neuromorphometrics",
+        "model.initial_weights": str(start),
+        "model.recipe.real_share": "0",
+        "model.recipe.warped_share": "0.5",
+        "model.recipe.dressed_share": "0.5",
+    }
+    train(["--config", str(config), *(f"--{key}={value}" for key, value in changed.items())])
+    state = read_weights(tmp_path / "runs" / "last.ckpt")
+    assert table_of_weights(state) is NEUROMORPHOMETRICS
+    assert network_of(state).classes == len(NEUROMORPHOMETRICS.structures) + 1
