@@ -10,6 +10,7 @@ import argparse
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -116,15 +117,20 @@ def bench_throughput(folder: Path, options: argparse.Namespace) -> None:
     scans = sorted(bids.glob("sub-*/anat/*.nii.gz"))
     halves = [scans[::2], scans[1::2]]
     times = {"bare": [], "cohort": []}  # type: dict[str, list[float]]
+    cpu = {"bare": 0.0, "cohort": 0.0}
     # In turn, twice: other work on the machine then hits both alike.
     for repeat in range(2):
-        out = folder / f"out-{repeat}"
+        out, before = folder / f"out-{repeat}", cpu_seconds()
         times["bare"].append(timed(lambda out=out: run_bare(halves, out / "bare"))[0])  # type: ignore[misc]
+        cpu["bare"] += cpu_seconds() - before
         call = ("bids", str(bids), str(out / "cohort"), "participant", "--workers", "2")
         command = [sys.executable, "-m", "fibromorph.cli", *call, "--threads", "1"]
         times["cohort"].append(
             timed(lambda c=command: subprocess.run(c, capture_output=True, check=True))[0]  # type: ignore[misc]
         )
+        cpu["cohort"] += cpu_seconds() - before
+    cpu["cohort"] -= cpu["bare"]
+    say("CPU seconds, bare and cohort", f"{cpu['bare']:.1f} and {cpu['cohort']:.1f}")
     bare, cohort = (min(times[name]) for name in ("bare", "cohort"))
     say("two bare engines", f"{times['bare'][0]:.1f} and {times['bare'][1]:.1f} s")
     say("bids --workers 2", f"{times['cohort'][0]:.1f} and {times['cohort'][1]:.1f} s")
@@ -206,9 +212,10 @@ def bench_scheduling(folder: Path, options: argparse.Namespace) -> None:
         ("worker processes (2)", lambda: Pool(settings, 2, NullWorker)),
         ("Dask, 2 workers x 2 threads, loopback", lambda: local_dask(settings)),
     ):
+        used = cpu_seconds()
         with executor() as running:
             seconds, count = timed(lambda running=running: sum(1 for _ in running.map(tasks)))  # type: ignore[misc]
-        say(name, rate(seconds, count))
+        say(name, f"{rate(seconds, count)}, {1000 * (cpu_seconds() - used) / count:.3f} ms of CPU")
 
 
 class NullWorker(Worker):
@@ -231,7 +238,15 @@ def null_work(_settings: Settings, task: ScanTask) -> Outcome:
 def local_dask(settings: Settings) -> Cluster:
     from distributed import LocalCluster
 
-    cluster = LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None)
+    # Workers as threads: what is measured is the scheduler and the way there and back.
+    cluster = LocalCluster(
+        n_workers=2,
+        threads_per_worker=2,
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address=":0",
+    )
     return Cluster(settings, cluster.scheduler_address, work=null_work)
 
 
@@ -320,6 +335,13 @@ def timed(work: Callable[[], object]):  # type: ignore[no-untyped-def]
     started = time.perf_counter()
     result = work()
     return time.perf_counter() - started, result
+
+
+def cpu_seconds() -> float:
+    """Of this process and of its children that have ended: what other load does not change."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def rate(seconds: float, count: int) -> str:

@@ -38,7 +38,7 @@ class _Smooth:
         """Intensities at (3, n) mm from the centre."""
         middle = (np.array(self.image.shape) - 1) / 2
         voxels = points / self.spacing_mm + middle[:, None]
-        return ndimage.map_coordinates(self.image, voxels, order=1, mode="nearest")
+        return np.asarray(ndimage.map_coordinates(self.image, voxels, order=1, mode="nearest"))
 
 
 def register(fixed: Conformed, moving: Conformed) -> Affine:

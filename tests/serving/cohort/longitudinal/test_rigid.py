@@ -34,7 +34,7 @@ def blobs() -> NDArray[np.float32]:
     noise = np.random.default_rng(3).normal(size=SHAPE)
     axes = np.ogrid[tuple(slice(-1, 1, n * 1j) for n in SHAPE)]
     inside = np.exp(-((sum(a**2 for a in axes) / 0.5) ** 2))
-    return (ndimage.gaussian_filter(noise, 3.0) * inside).astype(np.float32) * 100
+    return np.asarray(ndimage.gaussian_filter(noise, 3.0) * inside * 100, np.float32)
 
 
 def pair(move: Affine) -> tuple[Conformed, Conformed]:
