@@ -25,6 +25,19 @@ class FibromorphError(Exception):
         where = f"{self.subject}: " if self.subject else ""
         return f"{where}{self.rule}{found}"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors travel from worker processes; what was found travels as text."""
+        value = None if self.value is None else str(self.value)
+        return _arrived, (type(self), self.rule, value, self.subject)
+
+
+def _arrived(
+    kind: type[FibromorphError], rule: str, value: str | None, subject: str
+) -> FibromorphError:
+    error = kind.__new__(kind)
+    FibromorphError.__init__(error, rule, value=value, subject=subject)
+    return error
+
 
 class ScanError(FibromorphError):
     """A scan that cannot be read, or whose header or content makes a result meaningless."""
