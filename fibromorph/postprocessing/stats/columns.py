@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,42 +15,27 @@ from fibromorph.postprocessing.stats.tables import Participants
 from fibromorph.postprocessing.stats.tables.participants import FEW_LEVELS
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, with_prefix
 
-Key = tuple[str, str]
-
 
 @dataclass(frozen=True, eq=False)
 class Columns:
     """Values of the participants table for scans.
 
-    A scan takes the row of its own session, else the participant's row without session, else the
-    participant's first row; what varies with time takes the row of its own session only.
+    A scan takes the row of its own session, else the participant's row without session; what
+    belongs to a person (group, covariates, site, arm) else the first row that knows it. What varies
+    with time takes the row of its own session only.
     """
 
     design: Design
     participants: Participants
 
-    def _rows(self, index: Sequence[Key] | pd.Index) -> list[Key | None]:
-        present = set(self.participants.cells.index)
-        first: dict[str, Key] = {}
-        for key in self.participants.cells.index:
-            first.setdefault(str(key[0]), key)
-        rows: list[Key | None] = []
-        for participant, session in index:
-            choices = ((participant, session), (participant, NO_SESSION))
-            found = next((key for key in choices if key in present), first.get(participant))
-            rows.append(found)
-        return rows
-
     def cells(self, column: str, index: pd.Index) -> pd.Series:
-        """Text of a column, by scan."""
-        cells = self.participants.cells[column]
-        found = [None if key is None else cells[key] for key in self._rows(index)]
+        """Text of a column that belongs to a person, by scan; None = missing."""
+        found = _looked_up(self.participants.cells[column], index, borrow=True)
         return pd.Series(found, index=index, dtype=object, name=column)
 
-    def numbers(self, column: str, index: pd.Index) -> pd.Series:
-        """Numbers of a column, by scan; NaN = missing."""
-        cells = self.participants.numbers(column)
-        found = [np.nan if key is None else cells[key] for key in self._rows(index)]
+    def numbers(self, column: str, index: pd.Index, *, borrow: bool = True) -> pd.Series:
+        """Numbers of a column, by scan; NaN = missing; `borrow` as for what belongs to a person."""
+        found = _looked_up(self.participants.numbers(column), index, borrow=borrow)
         return pd.Series(found, index=index, dtype=float, name=column)
 
     def text(self, column: str, index: pd.Index) -> pd.Series | None:
@@ -77,7 +61,10 @@ class Columns:
 
     def scores(self, index: pd.Index) -> pd.DataFrame:
         """Scores by their name."""
-        columns = {n: self.numbers(s.column, index) for n, s in self.design.scores.items()}
+        columns = {
+            name: self.numbers(score.column, index, borrow=False)
+            for name, score in self.design.scores.items()
+        }
         return pd.DataFrame(columns, index=index)
 
     def time_varying(self, index: pd.Index) -> pd.DataFrame:
@@ -113,6 +100,20 @@ class Columns:
             ).astype(float)
             for level in levels[1:]
         }
+
+
+def _looked_up(values: pd.Series, index: pd.Index, *, borrow: bool) -> list[object]:
+    """Each scan's value, None where no row knows it."""
+    known = {key: value for key, value in zip(values.index, values, strict=True) if pd.notna(value)}
+    first: dict[str, object] = {}
+    for (participant, _), value in known.items():
+        first.setdefault(participant, value)
+    found = []
+    for participant, session in index:
+        other = first.get(participant) if borrow else None
+        without_session = known.get((participant, NO_SESSION), other)
+        found.append(known.get((participant, session), without_session))
+    return found
 
 
 def read_columns(design: Design, participants: Participants) -> Columns:

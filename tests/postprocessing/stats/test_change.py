@@ -120,6 +120,17 @@ def test_medication_by_session_is_adjusted_for(tmp_path: Path) -> None:
     assert whole.time_varying["dose"].nunique() == 5
 
 
+def test_groups_need_not_be_repeated_at_follow_up(tmp_path: Path) -> None:
+    people = write_cohort(tmp_path, THERAPY)
+    later = people.assign(
+        session_id="ses-02", group="n/a", age="n/a", sex="n/a", arm="n/a", site="n/a"
+    )
+    write(tmp_path / "participants.tsv", pd.concat([people.assign(session_id="ses-01"), later]))
+    whole = built(tmp_path, sessions={**TWO, **ARMS})[1]
+    assert whole.patients.groupby(level=0).nunique().max() == 1
+    assert whole.covariates.notna().all(axis=None)
+
+
 def test_the_therapy_design_that_ships_matches_odd_session_names(tmp_path: Path) -> None:
     write_cohort(tmp_path, THERAPY)
     for name in ("volumes", "volumes_sd", "volumes_hard"):
