@@ -28,6 +28,7 @@ DASK_CONFIG = {
     "distributed.worker.memory.terminate": 0.98,
     "distributed.worker.daemon": False,
 }
+ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
 # Memory of a worker beside what the job may take: libraries, engines' graphs.
 WORKER_BASE_MB = 1024
 
@@ -123,8 +124,18 @@ class Cluster:
         self._on_progress(event[1])
 
 
+def _environment(settings: Settings) -> dict[str, int]:
+    """Variables of the workers, in place of Dask's own.
+
+    Dask would let malloc give memory back at every chance; arrays of a whole head would then be
+    mapped and zeroed anew at every step.
+    """
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    return dict.fromkeys(names, settings.engine_threads)
+
+
 async def _local_cluster(settings: Settings) -> LocalCluster:
-    dask.config.set(DASK_CONFIG)
+    dask.config.set({**DASK_CONFIG, ENVIRONMENT: _environment(settings)})
     memory = (settings.worker_memory_mb + WORKER_BASE_MB) * MIB
     return await LocalCluster(
         n_workers=settings.worker_count,

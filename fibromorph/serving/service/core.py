@@ -21,6 +21,7 @@ from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.metrics import Metrics
 from fibromorph.serving.service.oidc import tokens_of
 from fibromorph.serving.service.problems import Refusal
+from fibromorph.serving.service.recovery import recover
 from fibromorph.serving.service.registry import newest_of
 from fibromorph.serving.service.settings import Settings
 from fibromorph.serving.service.store import Store
@@ -129,7 +130,7 @@ class Service:
 
     async def _start(self) -> None:
         try:
-            await asyncio.to_thread(self.supervisor.recover)
+            await asyncio.to_thread(recover, self.jobs, self.store)
             await self.cluster.start()
             await self.intake.start()
             await self.reload()

@@ -2,11 +2,7 @@
 
 The ledger holds what is accepted; Dask is handed as many jobs as there are workers, so that a
 worker that dies takes one job with it, and that turns, priorities and cancelling count until the
-last moment. Whatever is killed, and when, a job goes on from what ledger and store say:
-
-- `queued`: its input lies in the store;
-- `running`, no result in the store: the attempt is lost, the job is queued again;
-- `running`, a result in the store: it was published (by one rename), the job is done.
+last moment. Whatever is killed, and when, a job goes on from what ledger and store say.
 """
 
 from __future__ import annotations
@@ -14,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
@@ -22,17 +17,17 @@ from sqlalchemy.exc import OperationalError
 
 from fibromorph.serving.service.board import Board, Progress
 from fibromorph.serving.service.cluster import Cluster
+from fibromorph.serving.service.endings import cancelled, ending_of, failed
 from fibromorph.serving.service.ledger import Ending, Job, Jobs
 from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.orders import make_order
-from fibromorph.serving.service.problems import plain_problem
+from fibromorph.serving.service.recovery import MAX_ATTEMPTS
 from fibromorph.serving.service.settings import Settings
 from fibromorph.serving.service.store import Store
 from fibromorph.serving.service.study import carry_out_study
-from fibromorph.serving.service.work import Outcome, carry_out
+from fibromorph.serving.service.work import carry_out
 
 MAX_DEATHS = 2
-MAX_ATTEMPTS = 10
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 
@@ -66,25 +61,6 @@ class Supervisor:
         self._kills: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._stopping = False
-
-    def recover(self) -> None:
-        """Put ledger and store in order after whatever happened; before anything is served."""
-        self._store.wipe_unfinished()
-        for job in self._jobs.in_state("running"):
-            if self._store.result(job.id).exists():
-                self._jobs.finish(job, Ending("done"))
-            elif job.cancel:
-                self._jobs.finish(job, _cancelled())
-            elif job.attempt >= MAX_ATTEMPTS:
-                self._jobs.finish(job, _failed("interrupted", "a job must not be cut off so often"))
-            else:
-                self._jobs.requeue(job)
-        waiting = {job.id for job in self._jobs.in_state("queued")}
-        for job_id in self._store.job_ids("inputs") - waiting:
-            self._store.drop_input(job_id)
-        done = {job.id for job in self._jobs.in_state("done")}
-        for job_id in self._store.job_ids("results") - done:
-            self._store.drop_result(job_id)
 
     async def run(self) -> None:
         """Start jobs whenever there is a free worker, until cancelled."""
@@ -144,7 +120,7 @@ class Supervisor:
             await self._conclude(job, ending)
         except Exception as error:  # whatever it is, the job must end
             log.error("job failed", job=job.id, exc_info=error)
-            await self._conclude(job, _failed("internal", "the service failed; its log says why"))
+            await self._conclude(job, failed("internal", "the service failed; its log says why"))
         finally:
             del self._running[job.id]
             self._board.drop(job.id)
@@ -165,7 +141,7 @@ class Supervisor:
             log.warning("attempt lost", job=job.id, error=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
             return None
-        return _ending_of(job, outcome)
+        return ending_of(job, outcome)
 
     async def _share(self, twin: Job, job: Job) -> bool:
         return await asyncio.to_thread(self._store.share, twin.id, job.id, job.attempt)
@@ -173,16 +149,16 @@ class Supervisor:
     async def _after_death(self, job: Job) -> Ending | None:
         now = await asyncio.to_thread(self._jobs.get, job.id, None)
         if now is None or now.cancel:
-            return _cancelled()
+            return cancelled()
         if time.time() - (job.started_at or 0.0) >= self._settings.job_seconds:
             rule = f"a job must end within {self._settings.job_seconds:g} s"
-            return _failed("time_limit", rule)
+            return failed("time_limit", rule)
         if job.deaths + 1 >= MAX_DEATHS or job.attempt >= MAX_ATTEMPTS:
             rule = (
                 f"a scan must not end the worker that computes it ({job.deaths + 1} of its workers "
                 f"were killed, or went over {self._settings.worker_memory_mb} MiB)"
             )
-            return _failed("worker_died", rule)
+            return failed("worker_died", rule)
         return None
 
     async def _conclude(self, job: Job, ending: Ending | None) -> None:
@@ -218,21 +194,3 @@ class Supervisor:
         progress = self._board.get(job.id)
         if job.id in self._running and progress is not None and progress.worker:
             await self._cluster.kill(progress.worker)
-
-
-def _ending_of(job: Job, outcome: Outcome) -> Ending:
-    detail = {**job.detail, **outcome.detail}
-    if outcome.reason is None:
-        return Ending("done", detail=detail)
-    if outcome.reason == "cancelled":
-        return replace(_cancelled(), detail=detail)
-    problem = outcome.problem.model_dump(exclude_none=True) if outcome.problem else None
-    return Ending("failed", outcome.reason, problem, detail)
-
-
-def _failed(reason: str, rule: str) -> Ending:
-    return Ending("failed", reason, plain_problem(500, rule).model_dump(exclude_none=True))
-
-
-def _cancelled() -> Ending:
-    return Ending("cancelled", "cancelled")

@@ -76,6 +76,12 @@ class Server:
             return [child for child in children if _is_worker(child)]
         return []
 
+    def processor_seconds(self) -> float:
+        """What the service, its workers and its readers have used so far."""
+        assert self.process is not None
+        root = psutil.Process(self.process.pid)
+        return sum(sum(process.cpu_times()[:4]) for process in [root, *root.children(True)])
+
     def memory_mb(self) -> float:
         """Resident memory of the API's process."""
         assert self.process is not None

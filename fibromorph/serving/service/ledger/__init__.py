@@ -1,8 +1,9 @@
 """The ledger: a record of jobs, keys and who did what; not a queue, the work goes to Dask."""
 
+from fibromorph.serving.service.ledger.accept import Request, new_id
 from fibromorph.serving.service.ledger.audit import Audit
 from fibromorph.serving.service.ledger.database import Database
-from fibromorph.serving.service.ledger.jobs import Ending, Jobs, Request, new_id
+from fibromorph.serving.service.ledger.jobs import Ending, Jobs
 from fibromorph.serving.service.ledger.keys import SCOPES, Keys, Scope
 from fibromorph.serving.service.ledger.tables import Job, State
 

@@ -6,45 +6,24 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 from sqlalchemy import delete, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import aliased
 
+from fibromorph.serving.service.ledger.accept import (
+    Request,
+    by_content,
+    by_idempotency_key,
+    check_room,
+    new_job,
+    next_turn,
+    remember_key,
+)
 from fibromorph.serving.service.ledger.audit import note
 from fibromorph.serving.service.ledger.database import Database
 from fibromorph.serving.service.ledger.tables import ENDED, IdempotencyKey, Job, Kind, State
-from fibromorph.serving.service.problems import Refusal
 
 ORDER = (Job.priority, Job.turn, Job.created_at, Job.id)
-RETRY_SECONDS = 30
-
-
-def new_id() -> str:
-    """A name that the server makes and nobody can guess."""
-    return uuid4().hex
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for; see `Job` for the fields."""
-
-    kind: Kind
-    owner: str
-    content: str
-    label: str = ""
-    priority: int = 0
-    model_name: str = ""
-    model_version: str = ""
-    model_sha256: str = ""
-    model_folder: str = ""
-    detail: dict[str, Any] = field(default_factory=dict)
-    idempotency_key: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """What two requests with the same idempotency key must share."""
-        return self.content
 
 
 @dataclass(frozen=True)
@@ -76,7 +55,7 @@ class Jobs:
             Refusal: 429, the queue is full.
         """
         with self._database.read() as session:
-            _check_room(session, self._queue_length)
+            check_room(session, self._queue_length)
 
     def accept(self, job_id: str, request: Request) -> tuple[Job, bool]:
         """Record a job, or find the one that the same owner sent before.
@@ -92,14 +71,14 @@ class Jobs:
             Refusal: 422, the idempotency key was used for something else; 429, the queue is full.
         """
         with self._database.write() as session:
-            known = _by_idempotency_key(session, request) or _by_content(session, request)
+            known = by_idempotency_key(session, request) or by_content(session, request)
             if known is not None:
-                _remember_key(session, request, known.id)
+                remember_key(session, request, known.id)
                 return known, False
-            _check_room(session, self._queue_length)
-            job = _new_job(job_id, request, _next_turn(session, request))
+            check_room(session, self._queue_length)
+            job = new_job(job_id, request, next_turn(session, request))
             session.add(job)
-            _remember_key(session, request, job.id)
+            remember_key(session, request, job.id)
             note(session, request.owner, "accepted", job.id, request.kind)
             return job, True
 
@@ -214,76 +193,6 @@ class Jobs:
         )
         with self._database.read() as session:
             return [(k, s, r or "", n) for k, s, r, n in session.execute(query)]
-
-
-def _check_room(session: Session, queue_length: int) -> None:
-    waiting = session.scalar(select(func.count()).where(Job.state == "queued")) or 0
-    if waiting >= queue_length:
-        rule = f"at most {queue_length} jobs may wait: try again later"
-        raise Refusal(429, rule, value=waiting, subject="queue", retry_after=RETRY_SECONDS)
-
-
-def _by_idempotency_key(session: Session, request: Request) -> Job | None:
-    if not request.idempotency_key:
-        return None
-    entry = session.get(IdempotencyKey, (request.owner, request.idempotency_key))
-    if entry is None:
-        return None
-    if entry.fingerprint != request.fingerprint:
-        rule = "an Idempotency-Key must not be used again for another request"
-        raise Refusal(422, rule, subject="Idempotency-Key")
-    return session.get(Job, entry.job_id)
-
-
-def _by_content(session: Session, request: Request) -> Job | None:
-    query = select(Job).where(
-        Job.owner == request.owner,
-        Job.content == request.content,
-        Job.label == request.label,
-        Job.state.in_(("queued", "running", "done")),
-        Job.cancel.is_(False),
-    )
-    return session.scalars(query.limit(1)).first()
-
-
-def _remember_key(session: Session, request: Request, job_id: str) -> None:
-    key = (request.owner, request.idempotency_key)
-    if request.idempotency_key and session.get(IdempotencyKey, key) is None:
-        entry = IdempotencyKey(
-            owner=request.owner,
-            key=request.idempotency_key,
-            fingerprint=request.fingerprint,
-            job_id=job_id,
-            created_at=time.time(),
-        )
-        session.add(entry)
-
-
-def _next_turn(session: Session, request: Request) -> int:
-    waiting = select(func.min(Job.turn)).where(
-        Job.state.in_(("queued", "running")), Job.priority == request.priority
-    )
-    latest = select(func.max(Job.turn)).where(
-        Job.owner == request.owner,
-        Job.priority == request.priority,
-        Job.state.in_(("queued", "running")),
-    )
-    current, own = session.scalar(waiting) or 0, session.scalar(latest)
-    return current if own is None else max(own + 1, current)
-
-
-def _new_job(job_id: str, request: Request, turn: int) -> Job:
-    given = {k: v for k, v in vars(request).items() if k != "idempotency_key"}
-    return Job(
-        **given,
-        id=job_id,
-        state="queued",
-        turn=turn,
-        attempt=0,
-        deaths=0,
-        cancel=False,
-        created_at=time.time(),
-    )
 
 
 def _this_attempt(job: Job) -> Any:

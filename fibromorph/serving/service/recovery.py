@@ -1,0 +1,34 @@
+"""Ledger and store put in order when the service starts, whatever ended it before.
+
+- `queued`: its input lies in the store;
+- `running`, no result in the store: the attempt is lost, the job is queued again;
+- `running`, a result in the store: it was published (by one rename), the job is done.
+"""
+
+from __future__ import annotations
+
+from fibromorph.serving.service.endings import cancelled, failed
+from fibromorph.serving.service.ledger import Ending, Jobs
+from fibromorph.serving.service.store import Store
+
+MAX_ATTEMPTS = 10
+
+
+def recover(jobs: Jobs, store: Store) -> None:
+    """Wipe what is unfinished, end or queue again what ran, drop files that belong to no job."""
+    store.wipe_unfinished()
+    for job in jobs.in_state("running"):
+        if store.result(job.id).exists():
+            jobs.finish(job, Ending("done"))
+        elif job.cancel:
+            jobs.finish(job, cancelled())
+        elif job.attempt >= MAX_ATTEMPTS:
+            jobs.finish(job, failed("interrupted", "a job must not be cut off so often"))
+        else:
+            jobs.requeue(job)
+    waiting = {job.id for job in jobs.in_state("queued")}
+    for job_id in store.job_ids("inputs") - waiting:
+        store.drop_input(job_id)
+    done = {job.id for job in jobs.in_state("done")}
+    for job_id in store.job_ids("results") - done:
+        store.drop_result(job_id)
