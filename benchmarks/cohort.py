@@ -98,8 +98,8 @@ def bench_overhead(folder: Path, _options: argparse.Namespace) -> None:
     bare = with_layer = 0.0
     for task in tasks:
         read = worker.read(task)
-        bare += timed(lambda read=read: segment_bare(worker, read, folder / "bare"))[0]  # type: ignore[misc]
-        with_layer += timed(lambda read=read: worker.process(read))[0]  # type: ignore[misc]
+        bare += timed(lambda read=read: segment_bare(worker, read, folder / "bare"))[0]
+        with_layer += timed(lambda read=read: worker.process(read))[0]
     count = len(tasks)
     say("segment and write four files", f"{1000 * bare / count:.1f} ms a scan")
     say("the same through the cohort layer", f"{1000 * with_layer / count:.1f} ms a scan")
@@ -121,12 +121,12 @@ def bench_throughput(folder: Path, options: argparse.Namespace) -> None:
     # In turn, twice: other work on the machine then hits both alike.
     for repeat in range(2):
         out, before = folder / f"out-{repeat}", cpu_seconds()
-        times["bare"].append(timed(lambda out=out: run_bare(halves, out / "bare"))[0])  # type: ignore[misc]
+        times["bare"].append(timed(lambda out=out: run_bare(halves, out / "bare"))[0])
         cpu["bare"] += cpu_seconds() - before
         call = ("bids", str(bids), str(out / "cohort"), "participant", "--workers", "2")
         command = [sys.executable, "-m", "fibromorph.cli", *call, "--threads", "1"]
         times["cohort"].append(
-            timed(lambda c=command: subprocess.run(c, capture_output=True, check=True))[0]  # type: ignore[misc]
+            timed(lambda c=command: subprocess.run(c, capture_output=True, check=True))[0]
         )
         cpu["cohort"] += cpu_seconds() - before
     cpu["cohort"] -= cpu["bare"]
@@ -198,7 +198,7 @@ def bench_planning(folder: Path, options: argparse.Namespace) -> None:
     say("gather of the group stage", rate(seconds, count))
 
 
-def plan_shard(count: int):  # type: ignore[no-untyped-def]
+def plan_shard(count: int):
     from fibromorph.serving.cohort.tasks import Shard
 
     return Shard(1, count)
@@ -214,7 +214,7 @@ def bench_scheduling(folder: Path, options: argparse.Namespace) -> None:
     ):
         used = cpu_seconds()
         with executor() as running:
-            seconds, count = timed(lambda running=running: sum(1 for _ in running.map(tasks)))  # type: ignore[misc]
+            seconds, count = timed(lambda running=running: sum(1 for _ in running.map(tasks)))
         say(name, f"{rate(seconds, count)}, {1000 * (cpu_seconds() - used) / count:.3f} ms of CPU")
 
 
@@ -325,13 +325,13 @@ def many_records(out: Path, count: int, sample: Store, done: ScanTask, bids: Pat
             )
 
 
-def recipe_from(content: dict[str, str]):  # type: ignore[no-untyped-def]
+def recipe_from(content: dict[str, str]):
     from fibromorph.serving.cohort.recipe import Recipe
 
     return Recipe(**content)
 
 
-def timed(work: Callable[[], object]):  # type: ignore[no-untyped-def]
+def timed(work: Callable[[], object]):
     started = time.perf_counter()
     result = work()
     return time.perf_counter() - started, result

@@ -44,7 +44,7 @@ def main() -> None:
     report(engine, np.array(alone), np.array(jointly))
 
 
-def own_box(scan, engine):  # type: ignore[no-untyped-def]
+def own_box(scan, engine):
     manifest = engine.bundle.manifest
     return conform(scan, manifest.network, manifest.locator, engine.locate)
 
