@@ -102,4 +102,4 @@ def task_of(path: Path, name: BidsName) -> ScanTask:
 
 def task_from(content: Mapping[str, Any]) -> ScanTask:
     """The task that was written to a record."""
-    return ScanTask(**{**content, "siblings": tuple(content["siblings"])})
+    return ScanTask(**{**content, "siblings": tuple(content.get("siblings", ()))})
