@@ -23,6 +23,8 @@ RAW_TYPES = (
     "application/x-nifti",
 )
 FORM_TYPE = "multipart/form-data"
+# What `curl --data-binary` says of anything, unless told otherwise.
+CURL_TYPE = "application/x-www-form-urlencoded"
 WRITE_AT = 1 << 20
 
 
@@ -35,7 +37,7 @@ def body_of(request: Request) -> AsyncIterator[bytes]:
     header = request.headers.get("content-type", RAW_TYPES[0])
     kind, options = parse_options_header(header)
     media_type = kind.decode("latin-1")
-    if media_type in RAW_TYPES:
+    if media_type in (*RAW_TYPES, CURL_TYPE):
         return request.stream()
     if media_type == FORM_TYPE and options.get(b"boundary"):
         return _FirstFile(options[b"boundary"]).of(request.stream())

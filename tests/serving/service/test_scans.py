@@ -98,6 +98,13 @@ def test_a_form_is_read_like_the_bare_scan(server: Server, client: Client, head:
     assert answer.json()["id"] == bare.id
 
 
+def test_what_curl_sends_by_default_is_a_scan(server: Server, client: Client, head: Path) -> None:
+    bare = client.submit(head, label="curl")
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    url = f"{server.url}/v1/scans?label=curl"
+    assert httpx.post(url, content=head.read_bytes(), headers=headers).json()["id"] == bare.id
+
+
 def test_nothing_of_the_person_is_kept(server: Server, client: Client, tmp_path: Path) -> None:
     scan = write_head(tmp_path / "DOE_JANE.nii.gz", 31)
     assert b"DOE^JANE" in gzip.decompress(scan.read_bytes())
