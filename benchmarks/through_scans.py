@@ -142,19 +142,29 @@ def verdict(groups: pd.DataFrame, changes: dict[str, float]) -> None:
 
 def errors(cohort: CohortVolumes, true: CohortVolumes) -> None:
     """Print how the measured volumes go with the true ones."""
-    print(f"\n{'region':<28} {'bias %':>8} {'sd %':>8} {'r':>6}")
+    print(f"\n{'region':<28} {'bias %':>8} {'sd %':>8} {'slope':>7} {'r':>6}")
+    assert cohort.etiv_ml is not None
+    assert true.etiv_ml is not None
+    size = np.log(true.etiv_ml.loc[cohort.soft_ml.index]).to_numpy()
     for region in true.regions:
         if region in cohort.regions and cohort.soft_ml[region].notna().all():
-            show(region, cohort.soft_ml[region], true.soft_ml[region])
-    if cohort.etiv_ml is not None and true.etiv_ml is not None:
-        show("eTIV", cohort.etiv_ml, true.etiv_ml)
+            show(region, cohort.soft_ml[region], true.soft_ml[region], size)
+    show("eTIV", cohort.etiv_ml, true.etiv_ml, np.zeros_like(size))
 
 
-def show(region: str, measured: pd.Series, true: pd.Series) -> None:
-    logs = np.log(measured), np.log(true.loc[measured.index])
-    error = 100 * (logs[0] - logs[1])
-    r = np.corrcoef(*logs)[0, 1]
-    print(f"{region:<28} {error.mean():>8.1f} {error.std():>8.1f} {r:>6.2f}")
+def show(region: str, measured: pd.Series, true: pd.Series, size: np.ndarray) -> None:
+    """Bias and spread of the error; slope and r of log volumes once head size is taken out."""
+    found, real = (np.log(v.loc[measured.index].to_numpy()) for v in (measured, true))
+    error = 100 * (found - real)
+    y, x = (without(values, size) for values in (found, real))
+    slope, r = (x @ y) / (x @ x), np.corrcoef(x, y)[0, 1]
+    print(f"{region:<28} {error.mean():>8.1f} {error.std():>8.1f} {slope:>7.2f} {r:>6.2f}")
+
+
+def without(values: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Residuals of a straight line on `size`."""
+    design = np.column_stack([np.ones_like(size), size])
+    return np.asarray(values - design @ np.linalg.lstsq(design, values, rcond=None)[0])
 
 
 if __name__ == "__main__":

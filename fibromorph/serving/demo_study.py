@@ -23,7 +23,10 @@ from fibromorph.serving.engine import available_cpus
 from fibromorph.serving.simulate import template_anatomy
 
 PATIENTS = CONTROLS = 12
-SEED = 1
+EFFECTS = ("Putamen=-16%", "Thalamus=+10%")
+"""Twice what `synth cohort` plants: a study this small would find little else."""
+
+SEED = 2
 MOST_WORKERS = 4
 LINE = "{:<28} {:>9} {:>9} {:>18} {:>8}"
 
@@ -78,10 +81,11 @@ def comparison(study: Path, table: Path) -> str:
 
 
 def _simulate(study: Path, model: str, device: str, workers: int) -> None:
-    groups = ("--patients", PATIENTS, "--controls", CONTROLS)
-    _say("synth", "cohort", "--out", study, *groups, "--seed", SEED, "--workers", workers)
+    sizes = ("--patients", PATIENTS, "--controls", CONTROLS, "--seed", SEED)
+    changes = [word for effect in EFFECTS for word in ("--effect", effect)]
+    _say("synth", "cohort", "--out", study, *sizes, *changes, "--workers", workers)
     if not study.exists():
-        settings = CohortSettings(patients=PATIENTS, controls=CONTROLS)
+        settings = CohortSettings(patients=PATIENTS, controls=CONTROLS, effects=EFFECTS)
         simulate_cohort(study, [template_anatomy(model, device)], settings, SEED, workers)
 
 
