@@ -76,7 +76,7 @@ class SegmentationModule(pl.LightningModule):
         self.classes = len(self.table.structures) + 1
         net = SegmentationNet(self.classes, network.filters, network.head_width)
         # A tenth faster on the CPU, and what tensor cores want.
-        self.net = net.to(memory_format=torch.channels_last_3d)
+        self.net = net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if initial_weights is not None:
             load_weights(self.net, with_head_for(self.table, read_weights(initial_weights)))
         self.loss = StructureSideLoss()
