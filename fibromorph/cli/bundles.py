@@ -35,7 +35,11 @@ def add_commands(commands: Commands) -> None:
         commands, "reliability", "how far volumes move when only the acquisition does", _reliability
     )
     parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN")
-    parser.add_argument("--labels", metavar="OLD=NEW", help="scan to reference label name")
+    parser.add_argument(
+        "--labels",
+        metavar="OLD=NEW",
+        help="scan to reference label name; without, a scan is its own",
+    )
     parser.add_argument("--protocol", default="neuromorphometrics", help="of the labels")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the perturbations")
@@ -91,13 +95,10 @@ def _reliability(options: argparse.Namespace) -> int:
     from fibromorph.serving.reliability import ScanWithTruth, measure_reliability
 
     old, _, new = (options.labels or "").partition("=")
+    references = [path.with_name(path.name.removesuffix(old) + new) for path in options.scans]
     scans = [
-        ScanWithTruth(
-            path,
-            path.with_name(path.name.removesuffix(old) + new) if new else None,
-            options.protocol,
-        )
-        for path in options.scans
+        ScanWithTruth(path, labels if new and labels.is_file() else None, options.protocol)
+        for path, labels in zip(options.scans, references, strict=True)
     ]
     print(
         measure_reliability(

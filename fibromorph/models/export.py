@@ -28,6 +28,7 @@ from fibromorph.manifest import (
     Parity,
     Training,
     file_sha256,
+    open_bundle,
     write_manifest,
 )
 from fibromorph.models.card import write_card
@@ -96,7 +97,7 @@ def export_bundle(
 
     Args:
         weights: checkpoint of the segmentation network, or a bundle.
-        locator_weights: checkpoint of the locator, or a bundle.
+        locator_weights: checkpoint of the locator, or a bundle whose locator is taken as it is.
         check_scan: the scan that both are compared on.
         folder: of the bundle; replaced as a whole when it exists.
         facts: see `BundleFacts`.
@@ -107,15 +108,13 @@ def export_bundle(
     """
     state = read_weights(weights)
     net, table = network_of(state), table_of_weights(state)
-    locator = LocatorNet()
-    load_weights(locator, read_weights(locator_weights, "locator"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         part = Path(name)
         note("writing the graphs")
         graph = SegmentationGraph(net, table).eval()
         export_segmentation(graph, part / NETWORK.file)
-        export_locator(LocatorGraph(locator).eval(), part / LOCATOR.file)
+        write_locator(locator_weights, part / LOCATOR.file)
         manifest = _manifest(part, facts, table)
         note(f"comparing ONNX Runtime with torch on {check_scan.name}")
         parity = measure_parity(graph, part, manifest, check_scan)
@@ -136,6 +135,20 @@ def export_segmentation(graph: SegmentationGraph, path: Path) -> None:
         ["labels", "soft_voxels", "confidence"],
         path,
     )
+
+
+def write_locator(source: Path, path: Path) -> None:
+    """The locator of a bundle as it is, or that of a checkpoint exported.
+
+    Raises:
+        BundleError: neither is there, or the weights do not fit.
+    """
+    if source.is_dir():
+        shutil.copy(open_bundle(source).locator_path, path)
+        return
+    locator = LocatorNet()
+    load_weights(locator, read_weights(source))
+    export_locator(LocatorGraph(locator).eval(), path)
 
 
 def export_locator(graph: LocatorGraph, path: Path) -> None:

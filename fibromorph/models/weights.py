@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +14,18 @@ from fibromorph.labels import TABLES, LabelTable
 from fibromorph.manifest import open_bundle
 from fibromorph.models.network import SUBVOXELS, SegmentationNet
 
-Part = Literal["network", "locator"]
 
-
-def read_weights(source: Path, part: Part = "network") -> dict[str, Tensor]:
+def read_weights(source: Path) -> dict[str, Tensor]:
     """State of a network to export or to go on from.
 
     Args:
         source: a checkpoint that training wrote (its averaged weights are taken), or the folder of
-            a bundle, whose graphs keep the networks' own parameter names.
-        part: which of a bundle's two networks; a checkpoint holds only one.
+            a bundle, whose segmentation graph keeps the network's own parameter names.
 
     Raises:
         BundleError: the file does not exist or holds no weights.
     """
-    state = _from_bundle(source, part) if source.is_dir() else _from_checkpoint(source)
+    state = _from_bundle(source) if source.is_dir() else _from_checkpoint(source)
     # Checkpoints and graphs name the network `net`.
     found = {name[4:]: value for name, value in state.items() if name.startswith("net.")}
     if not found:
@@ -133,12 +129,11 @@ def _from_checkpoint(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _from_bundle(folder: Path, part: Part) -> dict[str, Tensor]:
+def _from_bundle(folder: Path) -> dict[str, Tensor]:
     import onnx
     from onnx import numpy_helper
 
-    bundle = open_bundle(folder)
-    graph = onnx.load(bundle.network_path if part == "network" else bundle.locator_path).graph
+    graph = onnx.load(open_bundle(folder).network_path).graph
     return {
         tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
         for tensor in graph.initializer
