@@ -15,6 +15,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from onnxscript import optimizer
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
@@ -42,6 +43,8 @@ NETWORK = GraphFile(
 )
 LOCATOR = GraphFile(file="locator.onnx", spacing_mm=4.0, shape_multiple=8, smallest_length=64)
 OPSET = 20
+LARGEST_FOLDED = 64
+"""Tensors of more numbers than this are parameters, not constants to compute with."""
 HALVED_FROM = 1024
 """Tensors of at least this many numbers are stored as float16."""
 
@@ -234,9 +237,12 @@ def _export(
         dynamic_shapes=shapes,
         opset_version=OPSET,
         verbose=False,
+        optimize=False,
     )
     if program is None:
         raise BundleError("the graph must be exportable to ONNX", subject=path)
+    # Folding a parameter into a constant would lose its name, and training goes on from names.
+    optimizer.optimize(program.model, input_size_limit=LARGEST_FOLDED)
     model = halve(_without_traces(program.model_proto))
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())

@@ -20,8 +20,8 @@ class SegmentationGraph(nn.Module):
 
     The network looks twice, at the image and at its mirror image, and both answers are averaged:
     a mirrored head gives exactly the mirrored answer, so that no asymmetry is the network's own.
-    All of it happens per 2x2x2 block before unfolding: no image with one channel a class ever
-    leaves the graph.
+    All of it happens at one voxel of each 2x2x2 block after the other: no image with one channel a
+    class ever leaves the graph, or is whole inside it.
     """
 
     ids_of: Tensor
@@ -44,23 +44,37 @@ class SegmentationGraph(nn.Module):
             soft_voxels: (labels,) float32 sums of posteriors, in the table's order.
             confidence: (i, j, k) uint8, the winning posterior times 255.
         """
-        logits = (self._logits(image) + self._mirrored(self._logits(image.flip(0)))) / 2
+        seen = self.net.head[0](self.net.features(image[None, None]))
+        mirrored = self.net.head[0](self.net.features(image.flip(0)[None, None])).flip(2)
         ids, soft, confidence = zip(
-            *(self._answer(logits[:, n]) for n in range(SUBVOXELS)), strict=True
+            *(self._answer(self._logits(seen, mirrored, n)) for n in range(SUBVOXELS)), strict=True
         )
         return _unfold(torch.stack(ids)), torch.stack(soft).sum(0), _unfold(torch.stack(confidence))
 
-    def _logits(self, image: Tensor) -> Tensor:
-        """(i, j, k) -> (classes + 1, subvoxels, i/2, j/2, k/2)."""
-        features = self.net.features(image[None, None])
-        logits: Tensor = self.net.head(features)[0]
-        return logits.reshape(self.net.classes + 1, SUBVOXELS, *logits.shape[1:])
+    def _logits(self, seen: Tensor, mirrored: Tensor, subvoxel: int) -> Tensor:
+        """Mean logits of both looks at one of the eight voxels of each block.
 
-    def _mirrored(self, logits: Tensor) -> Tensor:
-        """Logits of the mirror image as logits of the image: i reversed, left and right swapped."""
+        Args:
+            seen: (1, width, i/2, j/2, k/2) hidden features of the image.
+            mirrored: the same of the mirror image, turned back along i.
+            subvoxel: which of the eight.
+
+        Returns:
+            (classes + 1, i/2, j/2, k/2).
+        """
         # Along i the first four of the eight voxels of a block come before the last four.
-        turned = torch.cat([logits[:, 4:], logits[:, :4]], dim=1).flip(2)
-        return torch.cat([turned[:-1], -turned[-1:]])
+        twin = (subvoxel + SUBVOXELS // 2) % SUBVOXELS
+        own, other = self._head(seen, subvoxel), self._head(mirrored, twin)
+        # In the mirror left is right.
+        return torch.cat([own[:-1] + other[:-1], own[-1:] - other[-1:]]) / 2
+
+    def _head(self, hidden: Tensor, subvoxel: int) -> Tensor:
+        conv = self.net.head[1]
+        assert isinstance(conv, nn.Conv3d)
+        assert conv.bias is not None
+        # Rows of one subvoxel: what all eight together would need in memory is eight times this.
+        weight, bias = conv.weight[subvoxel::SUBVOXELS], conv.bias[subvoxel::SUBVOXELS]
+        return nn.functional.conv3d(hidden, weight, bias)[0]
 
     def _answer(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ids, posterior sums and confidence at one of the eight voxels of each block.
