@@ -14,6 +14,9 @@ tumours, large lesions, contrast agents, or fields above 3 T. Compare groups, no
 look at the outlines of every scan before using its numbers."""
 
 
+PICTURE = "![Drift of every structure under every other acquisition](reliability.png)"
+
+
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write the card beside the manifest; everything in it is read from the manifest."""
     temporary = folder / f".{CARD_NAME}.part"
@@ -52,7 +55,8 @@ def _scores(manifest: Manifest) -> str:
         return summary or "Not scored yet."
     rows = [_score_row(entry) for entry in manifest.labels]
     header = ["structure", "Dice", "volume error", "error sd", "repeat sd", "MDC", "confidence"]
-    return "\n\n".join(part for part in (summary, _table(header, rows)) if part)
+    picture = PICTURE if any(name.startswith("reliability") for name in manifest.scores) else ""
+    return "\n\n".join(part for part in (summary, picture, _table(header, rows)) if part)
 
 
 def _score_row(entry: LabelEntry) -> list[str]:

@@ -38,6 +38,8 @@ def write_drift_picture(path: Path, drift: pd.DataFrame, table: LabelTable) -> N
     axes.tick_params(length=0)
     for (row, column), value in np.ndenumerate(values):
         ink = "white" if abs(value) > 0.6 * limit else "#333333"
+        if np.isnan(value):
+            continue
         axes.text(column, row, f"{value:+.1f}", ha="center", va="center", fontsize=6, color=ink)
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, ax=axes, fraction=0.02, pad=0.01)
