@@ -11,6 +11,9 @@ PLAIN_NAMES: Mapping[str, str] = {
     "Accumbens-area": "Accumbens",
     "VentralDC": "Ventral diencephalon",
     "CSF": "CSF outside the ventricles",
+    "Vermis-I-V": "Vermis I-V",
+    "Vermis-VI-VII": "Vermis VI-VII",
+    "Vermis-VIII-X": "Vermis VIII-X",
 }
 
 
