@@ -69,7 +69,9 @@ class Engine:
         require_agreement(bundle, self.device)
         load = _load_onnxruntime if self.device in ("cpu", "cuda") else _load_openvino
         self._network = load(bundle.network_path, self.device, self.threads)
-        self._locator = load(bundle.locator_path, self.device, self.threads)
+        # Always in float32: it costs little, and another rounding could move the box by a voxel.
+        where: Device = "openvino" if self.device == "openvino-bf16" else self.device
+        self._locator = load(bundle.locator_path, where, self.threads)
 
     @property
     def description(self) -> str:
