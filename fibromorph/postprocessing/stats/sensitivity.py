@@ -26,6 +26,8 @@ AS_DESIGNED = "as designed"
 UNINFLUENTIAL = "without influential"
 OLS, WEIGHTED = "least squares", "weighted by sd_ml"
 ETIV_METHODS: tuple[EtivMethod, ...] = ("covariate", "residual", "power")
+MOST = 0.8
+"""Share of people whose eTIV must be known before methods that need it are a reasonable choice."""
 BASIC = ("age", "sex", "gender")
 CHOICES = ("etiv", "covariates", "exclusions", "volumes", "model")
 
@@ -53,7 +55,8 @@ def specify(
         collinear: name of a further covariate set -> its columns.
     """
     own = study.design.etiv
-    etiv = list(dict.fromkeys([own, *ETIV_METHODS])) if study.etiv is not None else [own]
+    known = study.etiv is not None and study.etiv.notna().mean() >= MOST
+    etiv = list(dict.fromkeys([own, *ETIV_METHODS])) if known else [own]
     kind = study.design.volumes
     other = "hard" if kind == "soft" else "soft"
     volumes = [kind, other] if study.other_volumes is not None else [kind]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pandas as pd
+
 from fibromorph.postprocessing.stats import Results
 from tests.postprocessing.stats.cohorts import PUTAMEN
+from tests.postprocessing.stats.conftest import run
 
 
 def test_every_combination_of_choices_once(results: Results) -> None:
@@ -29,3 +34,11 @@ def test_shares_that_agree(results: Results) -> None:
     shares = results.sensitivity.groupby("region")[["share_same_sign", "share_significant"]].first()
     assert list(shares.loc[PUTAMEN]) == [1.0, 1.0]
     assert (shares["share_significant"] <= shares["share_same_sign"]).all()
+
+
+def test_methods_that_need_etiv_are_no_choice_where_it_is_mostly_missing(folder: Path) -> None:
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", dtype=str)
+    volumes.loc[volumes.index[3:], "eTIV"] = "n/a"
+    volumes.to_csv(folder / "volumes.tsv", sep="\t", index=False)
+    table = run(folder, etiv="none").sensitivity
+    assert set(table["etiv"]) == {"none"}
