@@ -64,7 +64,7 @@ def test_real_scans_come_in_their_share_and_crop(data: LabelMapData) -> None:
 
 def test_real_scans_and_their_share_belong_together(data: LabelMapData) -> None:
     with pytest.raises(ConfigError, match="belong together"):
-        data.mix_real_scans(0.0, (64, 64, 64), seed=1)
+        data.require_real_scans(0.0)
 
 
 def test_at_least_one_map_stays_to_train_on(tmp_path: Path) -> None:
