@@ -137,13 +137,10 @@ def test_two_services_cannot_share_a_folder(fragile: Server) -> None:
     assert other.process.returncode == 2
 
 
-@pytest.mark.xfail(
-    reason="on an idle machine the job to cancel can end first; it then is purged", strict=False
-)
 def test_cancelling_and_draining(fragile: Server, client: Client, tmp_path: Path) -> None:
-    running = client.submit(large_head(tmp_path / "a.nii.gz", 7)).id
-    waiting = client.submit(large_head(tmp_path / "b.nii.gz", 8)).id
-    last = client.submit(large_head(tmp_path / "c.nii.gz", 9)).id
+    # Made before any is sent, and some of them first: what is to be cancelled must still wait.
+    heads = [large_head(tmp_path / f"{seed}.nii.gz", seed) for seed in range(7, 13)]
+    *_, running, waiting, last = (client.submit(head).id for head in heads)
     client.end(waiting)
     assert client.job(waiting).state == "cancelled"
     wait_for(lambda: client.job(running).stage not in (None, "start"))
