@@ -24,8 +24,9 @@ from fibromorph.labels import FREESURFER
 
 SHAPE = (64, 64, 64)
 STILL = SynthesisSettings(
-    rotation_deg=0, scaling=0, shear=0, elastic_mm=0, flip=0, jitter_mm=0, stripped=0, cut=0
-)
+    rotation_deg=0, scaling=0, shear=0, elastic_mm=0, local_scaling=0, flip=0, jitter_mm=0,
+    stripped=0, cut=0,
+)  # fmt: skip
 HIPPOCAMPUS = [s.name for s in FREESURFER.structures].index("Hippocampus") + 1
 
 
@@ -49,6 +50,17 @@ def test_global_random_state_is_left_alone(head_map: LabelMap, head_index: Tenso
     before = torch.random.get_rng_state()
     _make(head_map, head_index, SynthesisSettings())
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_structure_changes_size_in_a_brain_that_does_not(
+    head_map: LabelMap, head_index: Tensor
+) -> None:
+    settings = replace(STILL, local_scaling=0.2)
+    samples = [_make(head_map, head_index, settings, seed) for seed in range(12)]
+    structure = torch.tensor([float((s.classes == HIPPOCAMPUS).sum()) for s in samples])
+    brain = torch.tensor([float((s.sides > 0).sum()) for s in samples])
+    assert structure.std() / structure.mean() > 0.1
+    assert brain.std() / brain.mean() < 0.06
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])

@@ -16,9 +16,10 @@ from fibromorph.datasets.warped import Head, ScanOnDevice, warp
 SHAPE = (96, 128, 96)
 STILL = SynthesisSettings(
     **dict.fromkeys(
-        ("rotation_deg", "scaling", "shear", "elastic_mm", "flip", "jitter_mm", "noise_sd"), 0.0
+        ("rotation_deg", "scaling", "shear", "elastic_mm", "local_scaling", "flip", "jitter_mm"),
+        0.0,
     ),
-    **dict.fromkeys(("bias", "gamma", "blur_mm", "thick", "stripped", "cut"), 0.0),
+    **dict.fromkeys(("noise_sd", "bias", "gamma", "blur_mm", "thick", "stripped", "cut"), 0.0),
 )
 
 

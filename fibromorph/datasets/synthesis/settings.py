@@ -16,6 +16,9 @@ class SynthesisSettings:
         scaling: largest relative change of size along each axis.
         shear: largest shear.
         elastic_mm: standard deviation of the smooth displacement.
+        local_scaling: largest relative change of size of single places, 25 to 50 mm wide: a
+            structure may be small in a large head, so its borders must be seen, not guessed.
+        local_places: how many places of a sample are scaled so.
         flip: share of samples mirrored left-right, sides swapped with it.
         jitter_mm: how far the crop's centre may lie from the brain's, beyond what fits.
         random_contrast: share of samples with any contrast at all instead of a T1's.
@@ -34,6 +37,8 @@ class SynthesisSettings:
     scaling: float = 0.12
     shear: float = 0.03
     elastic_mm: float = 2.5
+    local_scaling: float = 0.2
+    local_places: int = 6
     flip: float = 0.5
     jitter_mm: float = 8.0
     random_contrast: float = 0.05
@@ -55,3 +60,5 @@ class SynthesisSettings:
         for name in ("flip", "random_contrast", "thick", "stripped", "cut"):
             if getattr(self, name) > 1:
                 raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
+        if self.local_scaling >= 1:
+            raise ConfigError("must be below 1", value=self.local_scaling, subject="local_scaling")

@@ -9,9 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fibromorph.datasets.synthesis.random import chance, normal, uniform
+from fibromorph.datasets.synthesis.random import chance, normal, number, uniform
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
 from fibromorph.grid import Shape3
+
+CONTROLS = 33
+"""Control points of the deformation along each axis, some 4 to 6 voxels apart."""
+
+LOCAL_SD = (8.0, 18.0)
+"""Standard deviation of a place that is scaled, in voxels of the sample: a pallidum to a lobe."""
 
 Places = tuple[Tensor, Tensor, Tensor]
 """Coordinates along i, j and k, in voxels of the source, of every voxel of a sample."""
@@ -67,8 +73,33 @@ def draw_spatial(
     coarse = F.interpolate(
         normal(rng, 1, 3, 4, 4, 4), size=(9, 9, 9), mode="trilinear", align_corners=True
     )
-    control = settings.elastic_mm * (coarse[0] + 0.25 * normal(rng, 3, 9, 9, 9))
+    elastic = settings.elastic_mm * (coarse[0] + 0.25 * normal(rng, 3, 9, 9, 9))
+    control = F.interpolate(elastic[None], (CONTROLS,) * 3, mode="trilinear", align_corners=True)[0]
+    control = control + _draw_local_scaling(rng, settings, matrix, shape)
     return SpatialParams(matrix, centre, control, flipped)
+
+
+def _draw_local_scaling(
+    rng: torch.Generator, settings: SynthesisSettings, matrix: Tensor, shape: Shape3
+) -> Tensor:
+    """Displacements that shrink or grow single places, on the control points.
+
+    Each is a share of the distance from the place's centre, fading as a Gaussian; below a share of
+    2.2 no point overtakes another.
+    """
+    reach = torch.tensor(shape, device=rng.device) / 2
+    steps = [
+        torch.linspace(-float(half), float(half), CONTROLS, device=rng.device) for half in reach
+    ]
+    points = torch.stack(torch.meshgrid(*steps, indexing="ij"))
+    moved = torch.zeros_like(points)
+    for _ in range(settings.local_places):
+        from_centre = points - (0.8 * reach * uniform(rng, -1, 1, 3))[:, None, None, None]
+        sd = number(rng, *LOCAL_SD)
+        share = number(rng, -settings.local_scaling, settings.local_scaling)
+        nearness = torch.exp(-from_centre.square().sum(0) / (2 * sd**2))
+        moved = moved + share * nearness * from_centre
+    return torch.einsum("ab,bijk->aijk", matrix, moved)
 
 
 def places_of(params: SpatialParams, shape: Shape3) -> Places:

@@ -1,9 +1,11 @@
 """Who works on what: leases that hold on network file systems and outlive no one for long.
 
-A lease is a folder, because making one is atomic everywhere, NFS included, where file locks often
-are not. Its owner touches it again and again; one that was not touched for `stale_s` seconds, or
-whose process on this machine is gone, may be taken over by renaming it away, which only one can do.
-Ages are read off the file server's clock, so that the clocks of the nodes need not agree.
+A lease is a folder that is made aside, signed, and renamed into place: renaming a folder onto one
+that is not empty fails everywhere, NFS included, where file locks often do not hold. Its owner
+touches it again and again; one that was not touched for `stale_s` seconds, or whose process on this
+machine is gone, may be taken over by burying it. Its grave carries its token and stays for a while,
+so a lease is buried once, however many saw that it was stale. Ages are read off the file server's
+clock, so that the clocks of the nodes need not agree.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from pathlib import Path
 OWNER = "owner.json"
 STALE_S = 180.0
 BEATS_PER_LIFE = 6
+GRAVE_LIFE = 10
+"""Times `stale_s`: how long a buried lease is kept."""
 
 
 @dataclass
@@ -37,10 +41,10 @@ class Lease:
         return _owner(self.folder).get("token") == self.token
 
     def release(self) -> None:
-        """Give it back; harmless when it was taken over."""
+        """Give it back; harmless when it was taken over or given back before."""
         self._stop.set()
-        if self.holds():
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if _bury(self.folder, self.token):
+            shutil.rmtree(_grave(self.folder, self.token), ignore_errors=True)
 
     def beat(self, every_s: float) -> None:
         """Touch the lease until it is released or lost."""
@@ -60,6 +64,7 @@ class Leases:
     def __init__(self, folder: Path, stale_s: float = STALE_S) -> None:
         self.folder = folder
         self.stale_s = stale_s
+        self._held: dict[str, Lease] = {}
 
     @contextmanager
     def hold(self, name: str) -> Iterator[Lease | None]:
@@ -73,55 +78,56 @@ class Leases:
         try:
             yield lease
         finally:
-            lease.release()
+            self._give_back(lease)
 
     def take(self, name: str) -> Lease | None:
         """Take a free or stale lease; None if somebody holds it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         place = self.folder / name
         lease = self._make(place)
-        if lease is None and self._is_stale(place) and self._clear(place):
+        if lease is None and (token := self._stale_token(place)) and _bury(place, token):
             lease = self._make(place)
+            self._clear_graves()
         return lease
 
+    def close(self) -> None:
+        """Give everything back: also what a signal interrupted between taking and holding."""
+        for lease in list(self._held.values()):
+            self._give_back(lease)
+
+    def _give_back(self, lease: Lease) -> None:
+        lease.release()
+        self._held.pop(lease.token, None)
+
     def _make(self, place: Path) -> Lease | None:
-        try:
-            place.mkdir()
-        except FileExistsError:
+        if _owner(place):
             return None
-        token = uuid.uuid4().hex
-        temporary = place / f".{token}"
-        try:
-            temporary.write_text(json.dumps({"token": token, **_whoami()}))
-            temporary.rename(place / OWNER)
-        except FileNotFoundError:  # taken for stale in the instant before it had an owner
-            return None
-        return Lease(place, token)
+        lease = Lease(place, uuid.uuid4().hex)
+        self._held[lease.token] = lease
+        if _put(place, lease.token) or lease.holds():  # a file server may have lost the answer
+            return lease
+        del self._held[lease.token]
+        return None
 
-    def _is_stale(self, place: Path) -> bool:
+    def _stale_token(self, place: Path) -> str:
+        """The token of a lease that may be taken over; empty if it may not."""
         owner = _owner(place)
-        if owner and _is_here(owner) and not _is_alive(owner):
-            return True
-        seen = place / OWNER if owner else place
+        token = str(owner.get("token", ""))
+        if not token or (_is_here(owner) and not _is_alive(owner)):
+            return token
         try:
-            return self._server_now() - seen.stat().st_mtime > self.stale_s
+            age_s = self._server_now() - (place / OWNER).stat().st_mtime
         except OSError:
-            return False
+            return ""
+        return token if age_s > self.stale_s else ""
 
-    def _clear(self, place: Path) -> bool:
-        """Rename a stale lease away; put it back if it was a fresh one by then."""
-        judged = _owner(place).get("token")
-        grave = self.folder / f".{place.name}.{uuid.uuid4().hex}"
-        try:
-            place.rename(grave)
-        except OSError:
-            return False
-        fresh = _owner(grave).get("token") != judged
-        if fresh:
+    def _clear_graves(self) -> None:
+        """Remove what nobody can still be on the way to who saw the lease stale or made it."""
+        now = self._server_now()
+        for left in self.folder.glob(".*"):
             with suppress(OSError):
-                grave.rename(place)
-        shutil.rmtree(grave, ignore_errors=True)
-        return not fresh
+                if now - left.stat().st_mtime > GRAVE_LIFE * self.stale_s:
+                    shutil.rmtree(left, ignore_errors=True)
 
     def _server_now(self) -> float:
         probe = self.folder / f".now.{uuid.uuid4().hex}"
@@ -130,6 +136,43 @@ class Leases:
             return probe.stat().st_mtime
         finally:
             probe.unlink(missing_ok=True)
+
+
+def _put(place: Path, token: str) -> bool:
+    """Sign a lease aside and rename it into place; False if there is one."""
+    aside = place.with_name(f".{place.name}.{token}.new")
+    aside.mkdir()
+    try:
+        (aside / OWNER).write_text(json.dumps({"token": token, **_whoami()}))
+        with suppress(OSError):
+            aside.rename(place)
+            return True
+        return False
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _grave(place: Path, token: str) -> Path:
+    return place.with_name(f".{place.name}.{token}.buried")
+
+
+def _bury(place: Path, token: str) -> bool:
+    """Rename away the lease that has this token; False if it is not there, or was buried before."""
+    if _owner(place).get("token") != token:
+        return False
+    grave = _grave(place, token)
+    try:
+        place.rename(grave)
+    except OSError:
+        return False
+    if _owner(grave).get("token") == token:
+        with suppress(OSError):
+            os.utime(grave)
+        return True
+    # Between the look and the burial it was replaced: that one goes back.
+    with suppress(OSError):
+        grave.rename(place)
+    return False
 
 
 def _owner(place: Path) -> dict[str, object]:

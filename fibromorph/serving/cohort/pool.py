@@ -175,11 +175,15 @@ def _main(settings: Settings, make_worker: MakeWorker, pipe: Connection) -> None
     except FibromorphError as error:
         pipe.send(error)
         return
-    for outcome in process_all(worker, _from_pipe(pipe), settings.readers):
-        pipe.send(outcome)
+    try:
+        for outcome in process_all(worker, _from_pipe(pipe), settings.readers):
+            pipe.send(outcome)
+    finally:
+        worker.close()
 
 
 def _stop(_signal: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the way out is not disturbed again
     raise SystemExit(128 + signal.SIGTERM)
 
 

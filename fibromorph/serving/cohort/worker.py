@@ -82,6 +82,10 @@ class Worker:
         self._computing = threading.Lock()
         self._step = ""
 
+    def close(self) -> None:
+        """Give back what it holds, for a process that was told to end."""
+        self.leases.close()
+
     def read(self, task: ScanTask) -> Read:
         """Read a scan, in any thread; errors are kept for `process`."""
         path = self.settings.bids / task.path

@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fibromorph.serving.cohort.leases import OWNER, Leases
+from fibromorph.serving.cohort.leases import OWNER, Leases, _bury
 
 
 def age(place: Path, seconds: float) -> None:
@@ -88,10 +88,26 @@ def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     assert Leases(tmp_path).take("scan") is not None
 
 
-def test_a_lease_whose_maker_died_before_signing_it_becomes_free(tmp_path: Path) -> None:
+def test_an_unsigned_lease_holds_nobody_off(tmp_path: Path) -> None:
     (tmp_path / "scan").mkdir()
-    leases = Leases(tmp_path, stale_s=5.0)
-    assert leases.take("scan") is None
-    then = time.time() - 6
-    os.utime(tmp_path / "scan", (then, then))
+    assert Leases(tmp_path).take("scan") is not None
+
+
+def test_what_an_interrupted_process_took_is_given_back(tmp_path: Path) -> None:
+    leases = Leases(tmp_path)
     assert leases.take("scan") is not None
+    leases.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lease_that_was_replaced_since_it_was_judged_stays(tmp_path: Path) -> None:
+    first, second = Leases(tmp_path, stale_s=5.0), Leases(tmp_path, stale_s=5.0)
+    assert first.take("scan") is not None
+    elsewhere(tmp_path / "scan")
+    age(tmp_path / "scan", 60.0)
+    judged = second._stale_token(tmp_path / "scan")
+    new = first.take("scan")
+    assert new is not None
+    assert judged
+    assert not _bury(tmp_path / "scan", judged)
+    assert new.holds()
