@@ -3,9 +3,9 @@
 A lease is a folder that is made aside, signed, and renamed into place: renaming a folder onto one
 that is not empty fails everywhere, NFS included, where file locks often do not hold. Its owner
 touches it again and again; one that was not touched for `stale_s` seconds, or whose process on this
-machine is gone, may be taken over by burying it. Its grave carries its token and stays for a while,
-so a lease is buried once, however many saw that it was stale. Ages are read off the file server's
-clock, so that the clocks of the nodes need not agree.
+machine is gone, may be taken over by burying it. Its grave carries its token and stays until its
+successor is done, so a lease is buried once, however many saw that it was stale. Ages are read off
+the file server's clock, so that the clocks of the nodes need not agree.
 """
 
 from __future__ import annotations
@@ -25,15 +25,22 @@ OWNER = "owner.json"
 STALE_S = 180.0
 BEATS_PER_LIFE = 6
 GRAVE_LIFE = 10
-"""Times `stale_s`: how long a buried lease is kept."""
+"""Times `stale_s`: how long what a killed process left behind is kept."""
 
 
 @dataclass
 class Lease:
-    """One scan, held by this process as long as `holds()` is true."""
+    """One scan, held by this process as long as `holds()` is true.
+
+    Attributes:
+        folder: where it lies.
+        token: tells it from every other lease of the same scan.
+        after: token of the stale lease that it replaced; empty if there was none.
+    """
 
     folder: Path
     token: str
+    after: str = ""
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def holds(self) -> bool:
@@ -45,6 +52,8 @@ class Lease:
         self._stop.set()
         if _bury(self.folder, self.token):
             shutil.rmtree(_grave(self.folder, self.token), ignore_errors=True)
+        if self.after:
+            shutil.rmtree(_grave(self.folder, self.after), ignore_errors=True)
 
     def beat(self, every_s: float) -> None:
         """Touch the lease until it is released or lost."""
@@ -86,7 +95,7 @@ class Leases:
         place = self.folder / name
         lease = self._make(place)
         if lease is None and (token := self._stale_token(place)) and _bury(place, token):
-            lease = self._make(place)
+            lease = self._make(place, after=token)
             self._clear_graves()
         return lease
 
@@ -99,10 +108,10 @@ class Leases:
         lease.release()
         self._held.pop(lease.token, None)
 
-    def _make(self, place: Path) -> Lease | None:
+    def _make(self, place: Path, after: str = "") -> Lease | None:
         if _owner(place):
             return None
-        lease = Lease(place, uuid.uuid4().hex)
+        lease = Lease(place, uuid.uuid4().hex, after)
         self._held[lease.token] = lease
         if _put(place, lease.token) or lease.holds():  # a file server may have lost the answer
             return lease
