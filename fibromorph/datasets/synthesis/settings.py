@@ -16,7 +16,7 @@ class SynthesisSettings:
         scaling: largest relative change of size along each axis.
         shear: largest shear.
         elastic_mm: standard deviation of the smooth displacement.
-        local_scaling: largest relative change of size of single places, 25 to 50 mm wide: a
+        local_scaling: largest relative change of size of single places, 10 to 40 mm wide: a
             structure may be small in a large head, so its borders must be seen, not guessed.
         local_places: how many places of a sample are scaled so.
         flip: share of samples mirrored left-right, sides swapped with it.
@@ -37,8 +37,8 @@ class SynthesisSettings:
     scaling: float = 0.12
     shear: float = 0.03
     elastic_mm: float = 2.5
-    local_scaling: float = 0.2
-    local_places: int = 6
+    local_scaling: float = 0.3
+    local_places: int = 12
     flip: float = 0.5
     jitter_mm: float = 8.0
     random_contrast: float = 0.05

@@ -13,10 +13,10 @@ from fibromorph.datasets.synthesis.random import chance, normal, number, uniform
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
 from fibromorph.grid import Shape3
 
-CONTROLS = 33
-"""Control points of the deformation along each axis, some 4 to 6 voxels apart."""
+CONTROLS = 49
+"""Control points of the deformation along each axis, some 3 voxels apart."""
 
-LOCAL_SD = (8.0, 18.0)
+LOCAL_SD = (4.0, 16.0)
 """Standard deviation of a place that is scaled, in voxels of the sample: a pallidum to a lobe."""
 
 Places = tuple[Tensor, Tensor, Tensor]
@@ -94,7 +94,7 @@ def _draw_local_scaling(
     points = torch.stack(torch.meshgrid(*steps, indexing="ij"))
     moved = torch.zeros_like(points)
     for _ in range(settings.local_places):
-        from_centre = points - (0.8 * reach * uniform(rng, -1, 1, 3))[:, None, None, None]
+        from_centre = points - (0.7 * reach * uniform(rng, -1, 1, 3))[:, None, None, None]
         sd = number(rng, *LOCAL_SD)
         share = number(rng, -settings.local_scaling, settings.local_scaling)
         nearness = torch.exp(-from_centre.square().sum(0) / (2 * sd**2))
