@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from fibromorph.datasets.samples import Sample
+from fibromorph.datasets.tissues import FLUID_ID
 from fibromorph.errors import ConfigError, LabelError
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, TABLES, LabelTable
@@ -21,7 +22,6 @@ from fibromorph.scans import read_reference, read_scan, resample, working_grid
 
 Voxel = TypeVar("Voxel", bound=np.generic)
 
-FLUID_ID = 24
 KEPT_MARGIN_VOXELS = 48
 """Kept around the brain: more than any crop of an allowed length reaches beyond it."""
 

@@ -62,6 +62,9 @@ EXTRA_TISSUES: Mapping[int, tuple[str, Range]] = {
     530: ("background", (0.20, 0.90)),
 }
 
+FLUID_ID = 24
+"""Cerebrospinal fluid outside the ventricles."""
+
 GENERATION_IDS: tuple[int, ...] = (0, *FREESURFER.ids, *EXTRA_TISSUES)
 """Label id of every index that a packed label map holds."""
 

@@ -23,9 +23,9 @@ from fibromorph.datasets.synthesis import (
     draw_contrast,
     draw_spatial,
 )
-from fibromorph.datasets.synthesis.acquisition import FLUID_ID, cut_mask
+from fibromorph.datasets.synthesis.acquisition import cut_mask
 from fibromorph.datasets.synthesis.spatial import Places, places_of, read_linear, read_nearest
-from fibromorph.datasets.tissues import GENERATION_IDS, outside_brain
+from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS, outside_brain
 from fibromorph.grid import Shape3
 
 FADE = 0.5

@@ -14,8 +14,10 @@ from fibromorph.datasets.synthesis import (
     AcquisitionParams,
     Sample,
     SynthesisSettings,
+    apply_spatial,
     draw_acquisition,
     draw_contrast,
+    draw_spatial,
     keep_mask,
     synthesise,
 )
@@ -24,8 +26,8 @@ from fibromorph.labels import FREESURFER
 
 SHAPE = (64, 64, 64)
 STILL = SynthesisSettings(
-    rotation_deg=0, scaling=0, shear=0, elastic_mm=0, local_scaling=0, flip=0, jitter_mm=0,
-    stripped=0, cut=0,
+    rotation_deg=0, scaling=0, shear=0, elastic_mm=0, local_scaling=0, atrophy=0, flip=0,
+    jitter_mm=0, stripped=0, cut=0,
 )  # fmt: skip
 HIPPOCAMPUS = [s.name for s in FREESURFER.structures].index("Hippocampus") + 1
 
@@ -61,6 +63,17 @@ def test_a_structure_changes_size_in_a_brain_that_does_not(
     brain = torch.tensor([float((s.sides > 0).sum()) for s in samples])
     assert structure.std() / structure.mean() > 0.1
     assert brain.std() / brain.mean() < 0.06
+
+
+def test_a_brain_shrinks_and_its_skull_stays(head_map: LabelMap, head_index: Tensor) -> None:
+    fluid = tissues.GENERATION_IDS.index(tissues.FLUID_ID)
+    kept = draw_spatial(torch.Generator().manual_seed(1), STILL, head_map, SHAPE)
+    before = apply_spatial(head_index, kept, SHAPE)
+    after = apply_spatial(head_index, replace(kept, shrunk_to=0.93), SHAPE)
+    outside = torch.tensor(tissues.outside_brain())
+    assert torch.equal(outside[before], outside[after])
+    tissue = [int((~outside[i] & (i != fluid)).sum()) for i in (before, after)]
+    assert tissue[1] / tissue[0] == pytest.approx(0.93**3, abs=0.03)
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])

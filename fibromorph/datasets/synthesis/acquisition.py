@@ -16,9 +16,6 @@ from fibromorph.grid import Shape3
 POINT_SPREAD_VOXELS = 0.3
 """Standard deviation of the sharpest point spread."""
 
-FLUID_ID = 24
-"""Cerebrospinal fluid outside the ventricles."""
-
 
 @dataclass(frozen=True)
 class AcquisitionParams:
@@ -140,5 +137,5 @@ def _not_stripped(index: Tensor, margin: int | None) -> Tensor:
     outside = torch.tensor(tissues.outside_brain(), device=index.device)[index]
     if margin < 0:
         return ~outside
-    fluid = index == tissues.GENERATION_IDS.index(FLUID_ID)
+    fluid = index == tissues.GENERATION_IDS.index(tissues.FLUID_ID)
     return dilate(~outside & ~fluid, margin)

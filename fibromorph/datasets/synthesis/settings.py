@@ -19,6 +19,9 @@ class SynthesisSettings:
         local_scaling: largest relative change of size of single places, 10 to 40 mm wide: a
             structure may be small in a large head, so its borders must be seen, not guessed.
         local_places: how many places of a sample are scaled so.
+        atrophy: share of samples whose brain is smaller than the skull around it has room for, the
+            difference being fluid: intracranial volume must not follow the brain.
+        atrophy_most: largest relative change of such a brain's size along each axis.
         flip: share of samples mirrored left-right, sides swapped with it.
         jitter_mm: how far the crop's centre may lie from the brain's, beyond what fits.
         random_contrast: share of samples with any contrast at all instead of a T1's.
@@ -39,6 +42,8 @@ class SynthesisSettings:
     elastic_mm: float = 2.5
     local_scaling: float = 0.3
     local_places: int = 12
+    atrophy: float = 0.3
+    atrophy_most: float = 0.05
     flip: float = 0.5
     jitter_mm: float = 8.0
     random_contrast: float = 0.05
@@ -57,7 +62,7 @@ class SynthesisSettings:
             value = getattr(self, field.name)
             if not value >= 0:
                 raise ConfigError("must be 0 or more", value=value, subject=field.name)
-        for name in ("flip", "random_contrast", "thick", "stripped", "cut"):
+        for name in ("atrophy", "flip", "random_contrast", "thick", "stripped", "cut"):
             if getattr(self, name) > 1:
                 raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
         if self.local_scaling >= 1:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fibromorph.datasets.synthesis.random import chance, normal, number, uniform
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
+from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS, outside_brain
 from fibromorph.grid import Shape3
 
 CONTROLS = 49
@@ -18,6 +19,9 @@ CONTROLS = 49
 
 LOCAL_SD = (4.0, 16.0)
 """Standard deviation of a place that is scaled, in voxels of the sample: a pallidum to a lobe."""
+
+STILL_POINT = (0.5, 0.5, 0.3)
+"""Of the brain's box, in RAS order: near the brain stem, which stays as a brain shrinks."""
 
 Places = tuple[Tensor, Tensor, Tensor]
 """Coordinates along i, j and k, in voxels of the source, of every voxel of a sample."""
@@ -44,12 +48,16 @@ class SpatialParams:
         centre: (3,) voxel of the map at the sample's centre.
         control_mm: (3, n, n, n) displacements, interpolated over the sample.
         flipped: the sample is mirrored, so left and right change names.
+        shrunk_to: size of the brain along each axis, relative to what its skull has room for.
+        shrunk_about: (3,) voxel of the map that stays where it is when the brain shrinks.
     """
 
     matrix: Tensor
     centre: Tensor
     control_mm: Tensor
     flipped: bool
+    shrunk_to: float
+    shrunk_about: Tensor
 
 
 def draw_spatial(
@@ -76,7 +84,12 @@ def draw_spatial(
     elastic = settings.elastic_mm * (coarse[0] + 0.25 * normal(rng, 3, 9, 9, 9))
     control = F.interpolate(elastic[None], (CONTROLS,) * 3, mode="trilinear", align_corners=True)[0]
     control = control + _draw_local_scaling(rng, settings, matrix, shape)
-    return SpatialParams(matrix, centre, control, flipped)
+    smaller = chance(rng, settings.atrophy)
+    shrunk_to = number(rng, 1 - settings.atrophy_most, 1) if smaller else 1.0
+    middle = torch.tensor(STILL_POINT, device=rng.device)
+    return SpatialParams(
+        matrix, centre, control, flipped, shrunk_to, start + middle * (stop - 1 - start)
+    )
 
 
 def _draw_local_scaling(
@@ -142,6 +155,8 @@ def read_linear(image: Tensor, places: Places) -> Tensor:
 def apply_spatial(index: Tensor, params: SpatialParams, shape: Shape3) -> Tensor:
     """Read the label map at the deformed places, nearest neighbour.
 
+    Where the brain is smaller than its skull, fluid fills the room that it leaves.
+
     Args:
         index: (i, j, k) uint8 generation indices.
         params: see `SpatialParams`.
@@ -150,7 +165,17 @@ def apply_spatial(index: Tensor, params: SpatialParams, shape: Shape3) -> Tensor
     Returns:
         `shape` int64; 0 outside the map.
     """
-    return read_nearest(index, places_of(params, shape))
+    places = places_of(params, shape)
+    head = read_nearest(index, places)
+    if params.shrunk_to == 1:
+        return head
+    shrunk = [
+        (p - c) / params.shrunk_to + c for p, c in zip(places, params.shrunk_about, strict=True)
+    ]
+    brain = read_nearest(index, (shrunk[0], shrunk[1], shrunk[2]))
+    outside = torch.tensor(outside_brain(), device=index.device)
+    filled = torch.where(outside[brain], GENERATION_IDS.index(FLUID_ID), brain)
+    return torch.where(outside[head], head, filled)
 
 
 def _draw_linear(rng: torch.Generator, settings: SynthesisSettings) -> Tensor:
