@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -142,6 +143,6 @@ def test_a_cut_field_of_view_shows_and_labels_nothing_beyond(
 
 
 @pytest.mark.parametrize("bad", [{"flip": 1.5}, {"noise_sd": -0.1}, {"bias": float("nan")}])
-def test_settings_out_of_range_are_refused(bad: dict[str, float]) -> None:
+def test_settings_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         SynthesisSettings(**bad)

@@ -14,7 +14,13 @@ from fibromorph.postprocessing.stats.effects import equivalence_p, false_discove
 from fibromorph.postprocessing.stats.follow_up import ancova, individuals
 from fibromorph.postprocessing.stats.gap import gap_share
 from fibromorph.postprocessing.stats.linear import Floats
-from fibromorph.postprocessing.stats.mixed import MixedFit, Resampled, fit_mixed, resample
+from fibromorph.postprocessing.stats.mixed import (
+    MixedFit,
+    Resampled,
+    fit_mixed,
+    fit_mixed_known,
+    resample,
+)
 from fibromorph.postprocessing.stats.regression_to_mean import (
     expected_regression,
     regression_notes,
@@ -43,6 +49,7 @@ class _Fitted:
     region: str
     session: str
     mixed: MixedFit
+    weighted: MixedFit | None
     column: int
     drawn: Resampled
 
@@ -89,13 +96,17 @@ def _fit(
     known = ~np.isnan(volume)
     numbers, person = np.unique(data.person[known], return_inverse=True)
     mixed = fit_mixed(matrix[known], volume[known], person)
+    sd = None if data.sd is None else data.sd[region].to_numpy(float)[known]
+    weighted = None
+    if sd is not None and not np.isnan(sd).any():
+        weighted = fit_mixed_known(matrix[known], volume[known], person, sd)
     fitted = []
     for session, column in columns.items():
         drawn = resample(
             matrix[known], volume[known], person, mixed.ratio, column, signs[:, numbers]
         )
         on_block(len(signs))
-        fitted.append(_Fitted(region, session, mixed, column, drawn))
+        fitted.append(_Fitted(region, session, mixed, weighted, column, drawn))
     return fitted
 
 
@@ -119,11 +130,27 @@ def _row(
         "p_wald": 2 * float(stats.t.sf(abs(estimate / se), df)),
         "se_robust_ml": one.drawn.se,
         "intraclass": one.mixed.intraclass,
+        **_weighted(one, df, inference.confidence),
         **_equivalence(whole, one, df, mean),
         **ancova(data, one.region, one.session, inference.confidence),
         **_true_change(data, one.region, one.session, estimate),
         "regression_to_mean_ml": expected_regression(data, one.region, one.mixed.intraclass),
         **gap_share(whole, data, one.region, one.session, rng),
+    }
+
+
+def _weighted(one: _Fitted, df: int, confidence: float) -> dict[str, float]:
+    """The same change with the error of every volume known; empty where it is not."""
+    if one.weighted is None:
+        return {}
+    change, se = float(one.weighted.beta[one.column]), float(one.weighted.se[one.column])
+    reach = float(stats.t.ppf(0.5 + confidence / 2, df)) * se
+    return {
+        "weighted_change_ml": change,
+        "weighted_se_ml": se,
+        "weighted_ci_low_ml": change - reach,
+        "weighted_ci_high_ml": change + reach,
+        "p_weighted": 2 * float(stats.t.sf(abs(change / se), df)),
     }
 
 

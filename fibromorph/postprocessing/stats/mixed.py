@@ -67,6 +67,68 @@ def fit_mixed(design: Floats, outcome: Floats, person: Ints) -> MixedFit:
     return _at(design, outcome, person, ratio)
 
 
+def fit_mixed_known(design: Floats, outcome: Floats, person: Ints, sd: Floats) -> MixedFit:
+    """The same with the standard deviation of each measurement known, by REML.
+
+    outcome = design b + u_person + v + e, with e ~ N(0, sd^2) known, and what is left within a
+    person, v, estimated: metafor's `rma.mv(random = list(~ 1 | person, ~ 1 | row))`.
+
+    Args:
+        design, outcome, person: as `fit_mixed`.
+        sd: (n,) not negative.
+
+    Returns:
+        `within` is the standard deviation of v, the known errors not in it.
+    """
+    known = sd**2
+    plain = fit_mixed(design, outcome, person)
+    left = max(plain.within**2 - float(known.mean()), 0.05 * plain.within**2)
+    between = max(plain.between**2, 0.05 * plain.within**2)
+
+    def deviance(logs: Floats) -> float:
+        within, of_people = np.exp(logs)
+        residual = within + known
+        x, y, log_determinant = _whiten_known(design, outcome, person, residual, of_people)
+        _, triangle = np.linalg.qr(np.column_stack([x, y]))
+        p = design.shape[1]
+        of_design = 2 * float(np.log(np.abs(np.diag(triangle)[:p])).sum())
+        return log_determinant + of_design + float(triangle[p, p] ** 2)
+
+    best = optimize.minimize(
+        deviance,
+        np.log([left, between]),
+        method="Nelder-Mead",
+        bounds=[(np.log(1e-9 * plain.within**2), None)] * 2,
+        options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 2000},
+    )
+    within, of_people = np.exp(best.x)
+    x, y, _ = _whiten_known(design, outcome, person, within + known, of_people)
+    unscaled = np.linalg.inv(x.T @ x)
+    return MixedFit(
+        beta=unscaled @ (x.T @ y),
+        se=np.sqrt(np.diag(unscaled)),
+        between=float(np.sqrt(of_people)),
+        within=float(np.sqrt(within)),
+        ratio=float(of_people / within),
+    )
+
+
+def _whiten_known(
+    design: Floats, outcome: Floats, person: Ints, residual: Floats, between: float
+) -> tuple[Floats, Floats, float]:
+    """Design and outcome times the inverse root of their covariance, and its log determinant.
+
+    A person's V = D^(1/2) (I + between z z') D^(1/2), D the residual variances, z = D^(-1/2) 1.
+    """
+    z = residual**-0.5
+    squares = by_person(z**2, person)
+    shrink = (1 - 1 / np.sqrt(1 + between * squares)) / squares
+    rows = np.column_stack([design, outcome]) * z[:, None]
+    rows = rows - (shrink[person] * z)[:, None] * by_person(rows * z[:, None], person)[person]
+    log_determinant = float(np.log(residual).sum() + np.log1p(between * squares).sum())
+    return rows[:, :-1], rows[:, -1], log_determinant
+
+
 def whiten(values: Floats, person: Ints, ratio: float) -> Floats:
     """Rows multiplied by the inverse root of their covariance over the residual variance.
 

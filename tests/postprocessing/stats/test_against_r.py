@@ -29,9 +29,9 @@ from fibromorph.postprocessing.stats.effects import (
     power_of,
 )
 from fibromorph.postprocessing.stats.imputation import pool
-from fibromorph.postprocessing.stats.linear import fit
+from fibromorph.postprocessing.stats.linear import Floats, Ints, fit
 from fibromorph.postprocessing.stats.measured import fit_weighted
-from fibromorph.postprocessing.stats.mixed import fit_mixed
+from fibromorph.postprocessing.stats.mixed import fit_mixed, fit_mixed_known
 from fibromorph.postprocessing.stats.model import centred
 from fibromorph.postprocessing.stats.tables.region_names import from_enigma
 from tests.postprocessing.stats.recorded import R_TOLERANCE, recorded, table
@@ -140,14 +140,29 @@ def test_power() -> None:
     assert detectable_effect(42, 2 / 22, 0.05, 0.8) == pytest.approx(r["d"], rel=1e-4)
 
 
-def test_mixed_model() -> None:
-    visits, r = table("visits"), recorded("change")
+def _group_by_session(visits: pd.DataFrame) -> tuple[Floats, Ints]:
+    """Design and person of `change.R`."""
     patient = (visits["group"] == "FM").to_numpy(float)
     times = [(visits["session"] == s).to_numpy(float) for s in (2, 3)]
     columns = [np.ones(len(visits)), visits["age"].to_numpy(float), patient, *times]
     design = np.column_stack([*columns, *(patient * time for time in times)])
-    person = pd.factorize(visits["participant_id"])[0]
+    return design, pd.factorize(visits["participant_id"])[0]
+
+
+def test_mixed_model() -> None:
+    visits, r = table("visits"), recorded("change")
+    design, person = _group_by_session(visits)
     found = fit_mixed(design, visits["putamen"].to_numpy(), person)
+    assert agrees(found.beta, list(r["beta"].values()))
+    assert agrees(found.se, list(r["se"].values()))
+    assert agrees((found.between, found.within), (r["between"], r["within"]))
+
+
+def test_mixed_model_with_known_errors() -> None:
+    visits, r = table("visits"), recorded("change")["known"]
+    design, person = _group_by_session(visits)
+    sd = (0.04 + 0.02 * (np.arange(1, len(visits) + 1) % 7)).astype(float)
+    found = fit_mixed_known(design, visits["putamen"].to_numpy(), person, sd)
     assert agrees(found.beta, list(r["beta"].values()))
     assert agrees(found.se, list(r["se"].values()))
     assert agrees((found.between, found.within), (r["between"], r["within"]))

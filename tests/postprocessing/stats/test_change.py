@@ -11,7 +11,7 @@ import pytest
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats import build_study, load_design, read_cohort, read_people
 from fibromorph.postprocessing.stats.change import Change, analyse_change
-from fibromorph.postprocessing.stats.mixed import fit_mixed, resample, whiten
+from fibromorph.postprocessing.stats.mixed import fit_mixed, fit_mixed_known, resample, whiten
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built
 
@@ -84,6 +84,20 @@ def test_single_people_against_what_two_scans_can_tell(therapy: Change) -> None:
 def test_error_of_two_scans_is_taken_out_of_the_spread_of_change(therapy: Change) -> None:
     row = table(therapy).loc[PUTAMEN]
     assert 0.3 < row["error_share_of_change"] <= 1.0
+
+
+def test_a_scan_known_to_be_poor_counts_less() -> None:
+    rng = np.random.default_rng(3)
+    person = np.repeat(np.arange(30), 2)
+    later = np.tile([0.0, 1.0], 30)
+    outcome = 5 + rng.normal(0, 0.4, 30)[person] + 0.1 * later + rng.normal(0, 0.05, 60)
+    sd = np.full(60, 0.04)
+    outcome[7], sd[7] = outcome[7] + 3.0, 2.0
+    design = np.column_stack([np.ones(60), later])
+    assert fit_mixed(design, outcome, person).beta[1] > 0.15
+    known = fit_mixed_known(design, outcome, person, sd)
+    assert known.beta[1] == pytest.approx(0.1, abs=0.03)
+    assert known.se[1] < 0.02
 
 
 def test_patients_alone_are_warned(tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ def _change(results: Results) -> str:
         f"Change ({contrast}) was estimated by a linear mixed model with a random intercept a"
         f" person (REML); p values and intervals come from a wild bootstrap over people with"
         f" {sessions.bootstraps} draws [10], family-wise over regions and sessions by its maximum."
-        " Follow-up was also compared by analysis of covariance on baseline. Change of single"
+        " Follow-up was also compared by analysis of covariance on baseline, and the model fitted"
+        " with each volume's error variance known where it is. Change of single"
         " people was held against 1.96 times the root of both scans' error variances."
     )
 
