@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,13 +15,10 @@ from fibromorph.datasets.synthesis import SynthesisSettings
 from fibromorph.datasets.warped import Head, ScanOnDevice, warp
 
 SHAPE = (96, 128, 96)
-STILL = SynthesisSettings(
-    **dict.fromkeys(
-        ("rotation_deg", "scaling", "shear", "elastic_mm", "local_scaling", "flip", "jitter_mm"),
-        0.0,
-    ),
-    **dict.fromkeys(("noise_sd", "bias", "gamma", "blur_mm", "thick", "stripped", "cut"), 0.0),
-)
+PLACING = ("rotation_deg", "scaling", "shear", "elastic_mm", "local_scaling", "flip", "jitter_mm")
+ACQUIRING = ("noise_sd", "bias", "gamma", "blur_mm", "thick", "stripped", "cut")
+OFF: dict[str, Any] = dict.fromkeys((*PLACING, *ACQUIRING), 0.0)
+STILL = SynthesisSettings(**OFF)
 
 
 @pytest.fixture(scope="module")
