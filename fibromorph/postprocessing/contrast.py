@@ -6,11 +6,18 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from fibromorph.labels import LabelTable
+from fibromorph.postprocessing.components import grow
 
 # Score 0, score 1.
 CJV_RAMP = (2.5, 1.0)
+MOTTLE_RAMP = (0.14, 0.10)
+
+BLOCK_VOXELS = 3
+SHADING_VOXELS = 8.0
+WHOLE_BLOCK = 0.75
 
 
 def image_measures(
@@ -23,8 +30,14 @@ def image_measures(
     darker than 15 % of white matter. SNR = mu / (sigma sqrt(n / (n - 1))); CNR = |mu_white -
     mu_grey| / sqrt(sigma_air^2 + sigma_white^2 + sigma_grey^2); CJV = (sigma_white + sigma_grey)
     / |mu_white - mu_grey|. Source: MRIQC, `mriqc.qc.anatomical`.
+
+    `mottle_white` is our own: how uneven white matter is at a scale of some millimetres, where it
+    should not be, relative to |mu_white - mu_grey|. Noise is finer and shading coarser; what a
+    moving head leaves is not. In three scans it was 0.05 to 0.06, with 6 % of noise or 20 % of
+    shading up to 0.08, after heavy motion 0.14 to 0.21.
     """
-    white = image[np.isin(labels, table.ids_of("Cerebral-White-Matter"))]
+    white_mask = np.isin(labels, table.ids_of("Cerebral-White-Matter"))
+    white = image[white_mask]
     grey = image[np.isin(labels, table.ids_of("Cerebral-Cortex"))]
     fluid = image[np.isin(labels, [label.id for label in table if label.tissue == "csf"])]
     if min(white.size, grey.size) < 100:
@@ -37,6 +50,9 @@ def image_measures(
     air = image[(labels == 0) & (image < 0.15 * middle["white"])]
     noise = np.sqrt(white.var() + grey.var() + (air.var() if air.size else 0.0))
     spread = _mad(white, middle["white"]) + _mad(grey, middle["grey"])
+    mottle = _mottle(image, white_mask)
+    if mottle is not None:
+        out["mottle_white"] = min(mottle / step, 99.0)
     return out | {
         "snr_white": _snr(white, middle["white"]),
         "snr_grey": _snr(grey, middle["grey"]),
@@ -56,12 +72,36 @@ def contrast_factor(measures: Mapping[str, float]) -> float:
     if not measures:
         return 0.0
     order = 0.5 if is_t1_weighted(measures) is False else 1.0
-    return order * ramp(measures["cjv"], *CJV_RAMP)
+    still = ramp(measures.get("mottle_white", 0.0), *MOTTLE_RAMP)
+    return order * still * ramp(measures["cjv"], *CJV_RAMP)
 
 
 def ramp(value: float, zero_at: float, one_at: float) -> float:
     """Linear from 0 at `zero_at` to 1 at `one_at`, in either direction, clipped."""
     return min(max((value - zero_at) / (one_at - zero_at), 0.0), 1.0)
+
+
+def _mottle(image: NDArray[np.float32], white: NDArray[np.bool_]) -> float | None:
+    """MAD x 1.4826 of means over blocks inside white matter, what is smooth taken out."""
+    inside = ~grow(~white, 1)
+    share = _block_means(inside.astype(np.float32))
+    total = _block_means(image * inside)
+    whole = share >= WHOLE_BLOCK
+    if np.count_nonzero(whole) < 100:
+        return None
+    width = SHADING_VOXELS / BLOCK_VOXELS
+    smooth = (
+        ndimage.gaussian_filter(total, width)[whole] / ndimage.gaussian_filter(share, width)[whole]
+    )
+    left = total[whole] / share[whole] - smooth
+    return _mad(left, 0.0)
+
+
+def _block_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    n = BLOCK_VOXELS
+    i, j, k = (length // n for length in values.shape)
+    blocks = values[: i * n, : j * n, : k * n].reshape(i, n, j, n, k, n)
+    return np.asarray(blocks.mean(axis=(1, 3, 5)))
 
 
 def _mad(values: NDArray[np.float32], middle: float) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fibromorph.labels import LabelTable, Structure
 from fibromorph.postprocessing.contrast import (
     CJV_RAMP,
+    MOTTLE_RAMP,
     contrast_factor,
     image_measures,
     is_t1_weighted,
@@ -209,6 +210,11 @@ def _contrast_flags(measures: Mapping[str, float]) -> Iterable[Flag]:
         yield Flag("no_contrast", "bad", text, cjv)
     elif cjv > CJV_RAMP[1]:
         yield Flag("low_contrast", "check", f"noisy or uneven image (CJV {cjv:.2f})", cjv)
+    mottle = measures.get("mottle_white", 0.0)
+    if mottle > MOTTLE_RAMP[1]:
+        grave: Severity = "bad" if mottle >= MOTTLE_RAMP[0] else "check"
+        text = f"white matter is mottled, as after motion ({mottle:.0%} of the contrast with grey)"
+        yield Flag("motion", grave, text, mottle)
 
 
 def _structure_flags(

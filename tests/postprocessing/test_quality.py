@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from fibromorph.labels import FREESURFER
 from fibromorph.postprocessing.quality import (
@@ -51,6 +52,18 @@ def test_a_good_scan_is_good(head: Head) -> None:
     assert quality.flags == ()
     assert set(quality.structures) == set(FREESURFER.ids)
     assert min(quality.structures.values()) > 0.95
+
+
+def test_white_matter_mottled_by_motion_is_seen_and_noise_is_not(head: Head) -> None:
+    rng = np.random.default_rng(0)
+    step = 0.3 * float(np.median(head.image[head.labels == 2]))
+    fine = rng.standard_normal(head.image.shape).astype(np.float32)
+    coarse = ndimage.gaussian_filter(fine, 2)
+    moved = replace(head, image=head.image + np.float32(step) * coarse / coarse.std())
+    noisy = replace(head, image=head.image + np.float32(0.2 * step) * fine)
+    assert "motion" in codes(scored(moved))
+    assert scored(moved).verdict == "bad"
+    assert "motion" not in codes(scored(noisy))
 
 
 def test_an_unsure_model_is_reported_once_for_all_structures(head: Head) -> None:
