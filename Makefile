@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal clean bench-service fuzz-service openapi web
+.PHONY: demo demo-study test check format bench bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change clean bench-service fuzz-service openapi web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -49,6 +49,10 @@ bench-cohort-network: $(VENV)/dev.done
 # Scan-rescan noise of sessions segmented alone and jointly: make bench-longitudinal SCANS="A B".
 bench-longitudinal: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.cohort_longitudinal $(SCANS)
+
+# How much of a planted local change arrives in the volumes: SCAN=, LABELS= on its voxels.
+bench-local-change: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.local_change $(SCAN) $(LABELS)
 
 # Overhead and throughput of the service, and its answers to hostile uploads.
 bench-service: $(VENV)/dev.done
