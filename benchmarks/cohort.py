@@ -224,6 +224,9 @@ class NullWorker(Worker):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
+    def close(self) -> None:
+        pass
+
     def read(self, task: ScanTask) -> Read:
         return Read(task)
 
