@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change clean bench-service fuzz-service openapi web
+.PHONY: demo demo-study test check format bench bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy clean bench-service fuzz-service openapi web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -50,9 +50,13 @@ bench-cohort-network: $(VENV)/dev.done
 bench-longitudinal: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.cohort_longitudinal $(SCANS)
 
-# How much of a planted local change arrives in the volumes: SCAN=, LABELS= on its voxels.
+# How much of a planted local change arrives in the volumes: SCAN=, LABELS= on its voxels, MODEL=.
 bench-local-change: $(VENV)/dev.done
-	$(BIN)/python -m benchmarks.local_change $(SCAN) $(LABELS)
+	$(BIN)/python -m benchmarks.local_change $(SCAN) $(LABELS) --model $(or $(MODEL),t1-open)
+
+# Whether eTIV stays when a brain shrinks in its skull: MODEL=.
+bench-atrophy: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.atrophy --model $(or $(MODEL),t1-open)
 
 # Overhead and throughput of the service, and its answers to hostile uploads.
 bench-service: $(VENV)/dev.done

@@ -34,7 +34,7 @@ def compose() -> dict[str, Any]:
 def stages(dockerfile: str) -> dict[str, str]:
     """Name -> lines of each stage, in order."""
     parts = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)[1:]
-    return {part.splitlines()[0].rpartition(" as ")[2].split()[-1]: part for part in parts}
+    return {part.splitlines()[0].split()[-1]: part for part in parts}
 
 
 def image_environment(stage: str) -> dict[str, str]:

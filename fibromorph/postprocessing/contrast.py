@@ -33,8 +33,8 @@ def image_measures(
 
     `mottle_white` is our own: how uneven white matter is at a scale of some millimetres, where it
     should not be, relative to |mu_white - mu_grey|. Noise is finer and shading coarser; what a
-    moving head leaves is not. In three scans it was 0.05 to 0.06, with 6 % of noise or 20 % of
-    shading up to 0.08, after heavy motion 0.14 to 0.21.
+    moving head leaves is not. In five scans it was 0.05 to 0.09, with `perturbations`' noise of 6 %
+    or shading of 20 % up to 0.11, after its heavy motion 0.14 to 0.22.
     """
     white_mask = np.isin(labels, table.ids_of("Cerebral-White-Matter"))
     white = image[white_mask]

@@ -142,7 +142,9 @@ def test_a_cut_field_of_view_shows_and_labels_nothing_beyond(
     assert (sample.classes[dark] == 0).float().mean() > 0.99
 
 
-@pytest.mark.parametrize("bad", [{"flip": 1.5}, {"noise_sd": -0.1}, {"bias": float("nan")}])
+@pytest.mark.parametrize(
+    "bad", [{"flip": 1.5}, {"noise_sd": -0.1}, {"bias": float("nan")}, {"atrophy_most": 1.0}]
+)
 def test_settings_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):
         SynthesisSettings(**bad)

@@ -65,5 +65,6 @@ class SynthesisSettings:
         for name in ("atrophy", "flip", "random_contrast", "thick", "stripped", "cut"):
             if getattr(self, name) > 1:
                 raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
-        if self.local_scaling >= 1:
-            raise ConfigError("must be below 1", value=self.local_scaling, subject="local_scaling")
+        for name in ("local_scaling", "atrophy_most"):
+            if getattr(self, name) >= 1:
+                raise ConfigError("must be below 1", value=getattr(self, name), subject=name)

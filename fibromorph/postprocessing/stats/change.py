@@ -75,7 +75,11 @@ def analyse_change(
     signs = rng.choice([-1.0, 1.0], size=(draws, len(data.people)))
     parts = []
     for family, regions in whole.families.items():
-        fitted = [f for region in regions for f in _fit(data, region, signs, on_block)]
+        fitted = [
+            one
+            for region in regions
+            for one in _fit(data, region, signs, on_block, weighted=whole.design.weights)
+        ]
         table = pd.DataFrame([_row(whole, data, one, rng) for one in fitted])
         table["family"] = family
         table["p_fwe"] = _family_wise(fitted)
@@ -89,24 +93,30 @@ def analyse_change(
 
 
 def _fit(
-    data: ChangeData, region: str, signs: Floats, on_block: Callable[[int], object]
+    data: ChangeData,
+    region: str,
+    signs: Floats,
+    on_block: Callable[[int], object],
+    *,
+    weighted: bool,
 ) -> list[_Fitted]:
     matrix, columns = data.design()
     volume = data.volumes[region].to_numpy(float)
     known = ~np.isnan(volume)
     numbers, person = np.unique(data.person[known], return_inverse=True)
     mixed = fit_mixed(matrix[known], volume[known], person)
-    sd = None if data.sd is None else data.sd[region].to_numpy(float)[known]
-    weighted = None
-    if sd is not None and not np.isnan(sd).any():
-        weighted = fit_mixed_known(matrix[known], volume[known], person, sd)
+    with_errors = None
+    if weighted and data.sd is not None:
+        sd = data.sd[region].to_numpy(float)[known]
+        if not np.isnan(sd).any():
+            with_errors = fit_mixed_known(matrix[known], volume[known], person, sd)
     fitted = []
     for session, column in columns.items():
         drawn = resample(
             matrix[known], volume[known], person, mixed.ratio, column, signs[:, numbers]
         )
         on_block(len(signs))
-        fitted.append(_Fitted(region, session, mixed, weighted, column, drawn))
+        fitted.append(_Fitted(region, session, mixed, with_errors, column, drawn))
     return fitted
 
 

@@ -16,6 +16,7 @@ from scipy import optimize, sparse
 from fibromorph.postprocessing.stats.linear import Floats, Ints
 
 LARGEST_LOG_RATIO = 14.0
+SMALLEST_VARIANCE = 1e-30
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +83,10 @@ def fit_mixed_known(design: Floats, outcome: Floats, person: Ints, sd: Floats) -
     """
     known = sd**2
     plain = fit_mixed(design, outcome, person)
-    left = max(plain.within**2 - float(known.mean()), 0.05 * plain.within**2)
-    between = max(plain.between**2, 0.05 * plain.within**2)
+    # Logs need a floor, also where a region has the same volume in every scan.
+    floor = 1e-9 * (plain.within**2 + float(known.mean())) + SMALLEST_VARIANCE
+    left = max(plain.within**2 - float(known.mean()), 0.05 * plain.within**2, floor)
+    between = max(plain.between**2, 0.05 * plain.within**2, floor)
 
     def deviance(logs: Floats) -> float:
         within, of_people = np.exp(logs)
@@ -98,7 +101,7 @@ def fit_mixed_known(design: Floats, outcome: Floats, person: Ints, sd: Floats) -
         deviance,
         np.log([left, between]),
         method="Nelder-Mead",
-        bounds=[(np.log(1e-9 * plain.within**2), None)] * 2,
+        bounds=[(np.log(floor), None)] * 2,
         options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 2000},
     )
     within, of_people = np.exp(best.x)

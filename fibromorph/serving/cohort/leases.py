@@ -131,7 +131,7 @@ class Leases:
         return token if age_s > self.stale_s else ""
 
     def _clear_graves(self) -> None:
-        """Remove what nobody can still be on the way to who saw the lease stale or made it."""
+        """Remove what killed processes left, once nobody can be on the way to it."""
         now = self._server_now()
         for left in self.folder.glob(".*"):
             with suppress(OSError):
@@ -153,10 +153,7 @@ def _put(place: Path, token: str) -> bool:
     aside.mkdir()
     try:
         (aside / OWNER).write_text(json.dumps({"token": token, **_whoami()}))
-        with suppress(OSError):
-            aside.rename(place)
-            return True
-        return False
+        return _renamed(aside, place)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -170,18 +167,24 @@ def _bury(place: Path, token: str) -> bool:
     if _owner(place).get("token") != token:
         return False
     grave = _grave(place, token)
-    try:
-        place.rename(grave)
-    except OSError:
+    if not _renamed(place, grave):
         return False
     if _owner(grave).get("token") == token:
         with suppress(OSError):
             os.utime(grave)
         return True
     # Between the look and the burial it was replaced: that one goes back.
-    with suppress(OSError):
-        grave.rename(place)
+    _renamed(grave, place)
     return False
+
+
+def _renamed(source: Path, target: Path) -> bool:
+    """Rename a folder; False where another one that is not empty lies."""
+    try:
+        source.rename(target)
+    except OSError:
+        return False
+    return True
 
 
 def _owner(place: Path) -> dict[str, object]:

@@ -32,7 +32,7 @@ MEASURES = {
     "snr_grey": ("SNR, grey matter", "higher is better"),
     "cnr": ("Contrast to noise", "higher is better"),
     "cjv": ("CJV", "lower is better: noise and shading"),
-    "mottle_white": ("mottle, white matter", "lower is better: motion"),
+    "mottle_white": ("Mottle, white matter", "lower is better: motion"),
 }
 WORST_FIRST = ("bad", "check", "good")
 
