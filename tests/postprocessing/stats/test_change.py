@@ -100,6 +100,17 @@ def test_a_scan_known_to_be_poor_counts_less() -> None:
     assert known.se[1] < 0.02
 
 
+def test_change_with_known_errors_stands_beside_it_unless_weights_are_off(
+    therapy: Change, tmp_path: Path
+) -> None:
+    row = therapy.table.set_index("region").loc[PUTAMEN]
+    assert row["weighted_change_ml"] == pytest.approx(row["change_ml"], rel=0.2)
+    assert row["weighted_ci_low_ml"] < row["weighted_change_ml"] < row["weighted_ci_high_ml"]
+    write_cohort(tmp_path, THERAPY)
+    without = change(tmp_path, {**TWO, **ARMS}, weights=False)
+    assert "weighted_change_ml" not in without.table
+
+
 def test_patients_alone_are_warned(tmp_path: Path) -> None:
     write_cohort(tmp_path, THERAPY)
     volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
