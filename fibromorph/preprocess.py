@@ -6,7 +6,7 @@ synthesis on a GPU and in the service, which has no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -31,8 +31,10 @@ MARGIN_MM = 6.0
 SMALLEST_BRAIN_ML = 250.0
 """What is smaller than this is not taken for a brain."""
 
+LEAST_INSIDE = 0.05
+"""Coarse voxels with a smaller share inside the skull do not count: all air has a little of it."""
+
 Image = NDArray[np.float32]
-Locate = Callable[[Image], Image]
 
 
 A = TypeVar("A", bound=Any)
@@ -60,6 +62,29 @@ def padded_length(length: int, multiple: int = SHAPE_MULTIPLE) -> int:
 
 
 @dataclass(frozen=True, eq=False)
+class Located:
+    """What the locator says of the coarse voxels of a field of view.
+
+    Attributes:
+        brain: (i, j, k) float32, probability of brain, 0 to 1.
+        inside: the same shape, the share of each voxel that lies inside the skull; None from a
+            locator that was not trained to tell.
+    """
+
+    brain: Image
+    inside: Image | None = None
+
+    @classmethod
+    def of(cls, outputs: Sequence[NDArray[np.uint8]]) -> Located:
+        """From the graph's outputs, times 255: brain, and inside the skull if it has that."""
+        brain, *inside = (output.astype(np.float32) / 255.0 for output in outputs)
+        return cls(brain, inside[0] if inside else None)
+
+
+Locate = Callable[[Image], Located]
+
+
+@dataclass(frozen=True, eq=False)
 class Conformed:
     """The part of a scan that the network sees.
 
@@ -67,11 +92,13 @@ class Conformed:
         intensities: (i, j, k) float32 in the scan's own unit, lengths multiples of the network's.
         grid: where its voxels lie: RAS+, at the network's spacing, around the brain.
         field_of_view: the scan's whole field of view on the same lattice.
+        intracranial_ml: what lies inside the skull, as the locator saw it; None = it cannot tell.
     """
 
     intensities: Image
     grid: Grid
     field_of_view: Grid
+    intracranial_ml: float | None = None
 
     @property
     def network_input(self) -> Image:
@@ -86,26 +113,28 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
         scan: as it was read.
         network: spacing and length multiple of the network's input.
         locator: of the locator's.
-        locate: runs the locator on a normalised (i, j, k) image; probability of brain, 0 to 1.
+        locate: runs the locator on a normalised (i, j, k) image.
 
     Raises:
         ScanError: no brain was found.
     """
     field = working_grid(scan.grid, network.spacing_mm)
-    brain = locate_brain(scan, locator, locate)
+    coarse = working_grid(scan.grid, locator.spacing_mm)
+    padded = _padded(coarse, locator.shape_multiple, locator.smallest_length)
+    located = locate(normalise(resample(scan.data, scan.grid, padded)))
+    brain = _brain_of(located, padded, scan)
     grid = _box_around(brain, field, network.shape_multiple)
-    return Conformed(resample(scan.data, scan.grid, grid), grid, field)
+    intensities = resample(scan.data, scan.grid, grid)
+    return Conformed(intensities, grid, field, _intracranial_ml(located, padded))
 
 
-def locate_brain(scan: Scan, locator: GraphFile, locate: Locate) -> Grid:
-    """The lattice of the locator's voxels that encloses the brain tightly.
+def _brain_of(located: Located, padded: Grid, scan: Scan) -> Grid:
+    """The part of the locator's lattice that encloses the brain tightly.
 
     Raises:
         ScanError: nothing in the field of view is both brain and of a brain's size.
     """
-    coarse = working_grid(scan.grid, locator.spacing_mm)
-    padded = _padded(coarse, locator.shape_multiple, locator.smallest_length)
-    brain = _largest_part(locate(normalise(resample(scan.data, scan.grid, padded))) > 0.5)
+    brain = _largest_part(located.brain > 0.5)
     found_ml = float(np.count_nonzero(brain)) * padded.voxel_ml
     if found_ml < SMALLEST_BRAIN_ML:
         raise ScanError(
@@ -115,6 +144,14 @@ def locate_brain(scan: Scan, locator: GraphFile, locate: Locate) -> Grid:
         )
     start, stop = _extent(brain)
     return padded.box(_shape3(start), _shape3(stop - start))
+
+
+def _intracranial_ml(located: Located, grid: Grid) -> float | None:
+    """Sum of the shares inside the skull, of all that hangs together."""
+    if located.inside is None:
+        return None
+    counted = _largest_part(located.inside > LEAST_INSIDE)
+    return float(located.inside[counted].sum()) * grid.voxel_ml
 
 
 def _padded(grid: Grid, multiple: int, smallest: int) -> Grid:

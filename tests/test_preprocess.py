@@ -7,7 +7,7 @@ import pytest
 
 from fibromorph.errors import ScanError
 from fibromorph.grid import Grid
-from fibromorph.preprocess import Image, conform, normalise, padded_length
+from fibromorph.preprocess import Image, Located, conform, normalise, padded_length
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.engine import Engine
 
@@ -43,8 +43,8 @@ def test_box_holds_what_the_locator_found(engine: Engine) -> None:
     data = np.zeros((180, 200, 190), np.float32)
     data[30:150, 20:170, 40:160] = 100.0
 
-    def everything_bright(image: Image) -> Image:
-        return (image > 0).astype(np.float32)
+    def everything_bright(image: Image) -> Located:
+        return Located((image > 0).astype(np.float32))
 
     manifest = engine.bundle.manifest
     conformed = conform(scan_of(data), manifest.network, manifest.locator, everything_bright)
@@ -53,11 +53,28 @@ def test_box_holds_what_the_locator_found(engine: Engine) -> None:
     assert np.prod(conformed.grid.shape) < data.size
 
 
+def test_the_skull_s_content_is_summed_and_air_is_not(engine: Engine) -> None:
+    data = np.zeros((160, 160, 160), np.float32)
+    data[30:130, 30:130, 30:130] = 100.0
+
+    def half_inside(image: Image) -> Located:
+        brain = (image > image.max() / 2).astype(np.float32)
+        return Located(brain, np.where(brain > 0, 0.5, 0.01).astype(np.float32))
+
+    manifest = engine.bundle.manifest
+    conformed = conform(scan_of(data), manifest.network, manifest.locator, half_inside)
+    assert conformed.intracranial_ml == pytest.approx(500.0, rel=0.1)
+
+
 def test_no_brain_is_one_clear_error(engine: Engine) -> None:
     noise = np.random.default_rng(1).uniform(0, 100, (128, 128, 128)).astype(np.float32)
     manifest = engine.bundle.manifest
+
+    def nothing(image: Image) -> Located:
+        return Located(np.zeros_like(image))
+
     with pytest.raises(ScanError, match="brain of at least 250 ml"):
-        conform(scan_of(noise), manifest.network, manifest.locator, np.zeros_like)
+        conform(scan_of(noise), manifest.network, manifest.locator, nothing)
 
 
 def test_box_of_the_template_is_the_brain(template: Path, engine: Engine) -> None:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from fibromorph.datasets.samples import Sample
+from fibromorph.datasets.structures import Structures, find_structures
 from fibromorph.datasets.tissues import FLUID_ID
 from fibromorph.errors import ConfigError, LabelError
 from fibromorph.grid import Shape3
@@ -79,6 +80,7 @@ class LabelledScan:
         ids: (i, j, k) uint8 ids of `table`.
         brain_start: first voxel of the labelled brain's box (fluid left out).
         brain_stop: one past its last voxel.
+        structures: where they lie, in the same voxels.
         table: whose ids these are.
         groups: see `Sample`; what is not drawn is grouped with background.
     """
@@ -90,6 +92,7 @@ class LabelledScan:
     ids: NDArray[np.uint8]
     brain_start: Shape3
     brain_stop: Shape3
+    structures: Structures
     table: LabelTable
     groups: tuple[int, ...] = ()
 
@@ -144,9 +147,9 @@ def load_labelled_scan(
     """
     scan = read_scan(pair.scan)
     grid = working_grid(scan.grid)
-    ids = read_reference(pair.labels, scan, where.protocol, table)
+    reference = read_reference(pair.labels, scan, where.protocol, table)
     # Nearest neighbour, so that float32 carries the ids exactly.
-    ids = resample(ids.astype(np.float32), scan.grid, grid, order=0).astype(np.uint8)
+    ids = resample(reference.astype(np.float32), scan.grid, grid, order=0).astype(np.uint8)
     image = resample(scan.data, scan.grid, grid)
     brain = (ids > 0) & (ids != FLUID_ID)
     if not brain.any():
@@ -163,6 +166,7 @@ def load_labelled_scan(
         ids=np.ascontiguousarray(ids[kept]),
         brain_start=_shape3(start - begin),
         brain_stop=_shape3(stop - begin),
+        structures=find_structures(ids[kept], [i for i in table.ids if i != FLUID_ID]),
         table=table,
     )
 

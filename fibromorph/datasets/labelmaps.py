@@ -11,7 +11,8 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.datasets.tissues import GENERATION_IDS
+from fibromorph.datasets.structures import Structures, find_structures
+from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS
 from fibromorph.errors import LabelError
 from fibromorph.labels import FREESURFER, FREESURFER_MERGED, unknown_ids
 
@@ -28,6 +29,7 @@ class LabelMap:
         index: (i, j, k) uint8, cropped to the head.
         brain_start: first voxel of the brain's box (cerebrospinal fluid left out).
         brain_stop: one past its last voxel.
+        structures: where they lie, in the same voxels.
     """
 
     name: str
@@ -35,6 +37,7 @@ class LabelMap:
     index: NDArray[np.uint8]
     brain_start: tuple[int, int, int]
     brain_stop: tuple[int, int, int]
+    structures: Structures
 
 
 def find_label_maps(folder: Path) -> list[Path]:
@@ -69,11 +72,13 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
     index = _to_index(ids, path, ignore_unknown)
     start, stop = _box(index > 0, MARGIN_VOXELS)
     index = index[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-    brain_ids = [i for i in FREESURFER.ids if i != 24]
-    brain = np.isin(index, [GENERATION_IDS.index(i) for i in brain_ids])
+    of_brain = [GENERATION_IDS.index(i) for i in FREESURFER.ids if i != FLUID_ID]
+    brain = np.isin(index, of_brain)
     brain_start, brain_stop = _box(brain, 0)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return LabelMap(path.name, digest, np.ascontiguousarray(index), brain_start, brain_stop)
+    structures = find_structures(index, of_brain)
+    index = np.ascontiguousarray(index)
+    return LabelMap(path.name, digest, index, brain_start, brain_stop, structures)
 
 
 def load_label_maps(paths: Iterable[Path], *, ignore_unknown: bool = False) -> tuple[LabelMap, ...]:

@@ -35,7 +35,7 @@ from fibromorph.manifest import (
 from fibromorph.models.card import write_card
 from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
 from fibromorph.models.weights import load_weights, network_of, read_weights, table_of_weights
-from fibromorph.preprocess import SHAPE_MULTIPLE, Conformed, conform
+from fibromorph.preprocess import SHAPE_MULTIPLE, Conformed, Located, conform
 from fibromorph.scans import read_scan
 
 NETWORK = GraphFile(
@@ -158,7 +158,8 @@ def export_locator(graph: LocatorGraph, path: Path) -> None:
     """Write the locator as one self-contained ONNX file."""
     along = [LOCATOR.shape_multiple * torch.export.Dim(axis, min=2, max=32) for axis in "ijk"]
     shape = (64, 72, 48)
-    _export(graph, torch.zeros(shape), {"image": dict(enumerate(along))}, ["probability"], path)
+    outputs = ["brain", "inside"]
+    _export(graph, torch.zeros(shape), {"image": dict(enumerate(along))}, outputs, path)
 
 
 def measure_parity(
@@ -286,9 +287,8 @@ def _manifest(folder: Path, facts: BundleFacts, table: LabelTable) -> Manifest:
 
 
 def _conform(folder: Path, manifest: Manifest, check_scan: Path) -> Conformed:
-    def locate(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        (probability,) = _run(folder / manifest.locator.file, image)
-        return probability.astype(np.float32) / 255.0
+    def locate(image: NDArray[np.float32]) -> Located:
+        return Located.of(_run(folder / manifest.locator.file, image))
 
     return conform(read_scan(check_scan), manifest.network, manifest.locator, locate)
 

@@ -14,14 +14,17 @@ POSTERIOR_FLOOR = 0.02
 """Posteriors below this do not count in soft volumes: over the millions of voxels far from a small
 structure, even a ten-thousandth each would add up to more than the structure itself."""
 
+SLABS = 4
+"""Parts along i that are answered one after the other: memory peaks at what one of them needs."""
+
 
 class SegmentationGraph(nn.Module):
     """Image in; label ids, posterior sums and confidence out.
 
     The network looks twice, at the image and at its mirror image, and both answers are averaged:
     a mirrored head gives exactly the mirrored answer, so that no asymmetry is the network's own.
-    All of it happens at one voxel of each 2x2x2 block after the other: no image with one channel a
-    class ever leaves the graph, or is whole inside it.
+    All of it happens slab by slab, at one voxel of each 2x2x2 block after the other: no image with
+    one channel a class ever leaves the graph, or is whole inside it.
     """
 
     ids_of: Tensor
@@ -47,42 +50,51 @@ class SegmentationGraph(nn.Module):
         seen = self.net.head[0](self.net.features(image[None, None]))
         mirrored = self.net.head[0](self.net.features(image.flip(0)[None, None])).flip(2)
         ids, soft, confidence = zip(
-            *(self._answer(self._logits(seen, mirrored, n)) for n in range(SUBVOXELS)), strict=True
+            *(self._subvoxel(seen, mirrored, n) for n in range(SUBVOXELS)), strict=True
         )
         return _unfold(torch.stack(ids)), torch.stack(soft).sum(0), _unfold(torch.stack(confidence))
 
-    def _logits(self, seen: Tensor, mirrored: Tensor, subvoxel: int) -> Tensor:
-        """Mean logits of both looks at one of the eight voxels of each block.
+    def _subvoxel(
+        self, seen: Tensor, mirrored: Tensor, subvoxel: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids, posterior sums and confidence at one of the eight voxels of each block.
 
         Args:
             seen: (1, width, i/2, j/2, k/2) hidden features of the image.
             mirrored: the same of the mirror image, turned back along i.
             subvoxel: which of the eight.
-
-        Returns:
-            (classes + 1, i/2, j/2, k/2).
         """
         # Along i the first four of the eight voxels of a block come before the last four.
-        twin = (subvoxel + SUBVOXELS // 2) % SUBVOXELS
-        own, other = self._head(seen, subvoxel), self._head(mirrored, twin)
-        # In the mirror left is right.
-        return torch.cat([own[:-1] + other[:-1], own[-1:] - other[-1:]]) / 2
+        own, twin = self._head(subvoxel), self._head((subvoxel + SUBVOXELS // 2) % SUBVOXELS)
+        length = seen.shape[2] // SLABS
+        ids, soft, confidence = zip(
+            *(
+                self._answer(
+                    nn.functional.conv3d(seen.narrow(2, n * length, length), *own)[0],
+                    nn.functional.conv3d(mirrored.narrow(2, n * length, length), *twin)[0],
+                )
+                for n in range(SLABS)
+            ),
+            strict=True,
+        )
+        return torch.cat(ids), torch.stack(soft).sum(0), torch.cat(confidence)
 
-    def _head(self, hidden: Tensor, subvoxel: int) -> Tensor:
+    def _head(self, subvoxel: int) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the head's rows for one of the eight voxels of each block."""
         conv = self.net.head[1]
         assert isinstance(conv, nn.Conv3d)
         assert conv.bias is not None
-        # Rows of one subvoxel: what all eight together would need in memory is eight times this.
-        weight, bias = conv.weight[subvoxel::SUBVOXELS], conv.bias[subvoxel::SUBVOXELS]
-        return nn.functional.conv3d(hidden, weight, bias)[0]
+        return conv.weight[subvoxel::SUBVOXELS], conv.bias[subvoxel::SUBVOXELS]
 
-    def _answer(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids, posterior sums and confidence at one of the eight voxels of each block.
+    def _answer(self, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Ids, posterior sums and confidence from the logits of both looks.
 
-        One at a time, so that memory peaks at an eighth of what all together would need.
+        Args:
+            own: (classes + 1, i, j, k) of the image, the last channel is the side's.
+            other: the same of the mirror image, in which left is right.
         """
-        posterior = torch.softmax(logits[:-1], dim=0)
-        side = logits[-1]
+        posterior = torch.softmax((own[:-1] + other[:-1]) / 2, dim=0)
+        side = (own[-1] - other[-1]) / 2
         ids = self.ids_of[posterior.argmax(0) * 2 + (side > 0).long()]
         confidence = (posterior.amax(0) * 255 + 0.5).to(torch.uint8)
         return ids, self._soft_voxels(posterior, torch.sigmoid(side)), confidence
@@ -97,14 +109,14 @@ class SegmentationGraph(nn.Module):
 
 
 class LocatorNet(nn.Module):
-    """Where in the field of view the brain is: a small U-Net on 4 mm voxels."""
+    """Where in the field of view brain and skull are: a small U-Net on 4 mm voxels."""
 
     def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 128)) -> None:
         super().__init__()
         self.net = UNet(
             spatial_dims=3,
             in_channels=1,
-            out_channels=1,
+            out_channels=2,
             channels=channels,
             strides=[2] * (len(channels) - 1),
             num_res_units=1,
@@ -112,22 +124,29 @@ class LocatorNet(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """(batch, 1, i, j, k) normalised, multiples of 8 -> logits of 'brain', same shape."""
+        """Logits of 'brain' and of 'inside the skull'.
+
+        Args:
+            image: (batch, 1, i, j, k) normalised, i, j, k multiples of 8.
+
+        Returns:
+            (batch, 2, i, j, k).
+        """
         logits: Tensor = self.net(image)
         return logits
 
 
 class LocatorGraph(nn.Module):
-    """Image in, brain probability out."""
+    """Image in; probability of brain and share inside the skull out."""
 
     def __init__(self, net: LocatorNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(i, j, k) float32 normalised -> (i, j, k) uint8, probability of brain times 255."""
-        probability = torch.sigmoid(self.net(image[None, None])[0, 0])
-        return (probability * 255 + 0.5).to(torch.uint8)
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(i, j, k) float32 normalised -> twice (i, j, k) uint8, brain and inside, times 255."""
+        brain, inside = (torch.sigmoid(self.net(image[None, None])[0]) * 255 + 0.5).to(torch.uint8)
+        return brain, inside
 
 
 def _unfold(blocks: Tensor) -> Tensor:

@@ -62,6 +62,9 @@ ASYMMETRY_LIMIT: Mapping[str, float] = {
     "Accumbens-area": 0.60,
 }
 ASYMMETRY_LIMIT_OTHERS = 0.25
+# In manual labels of 15 healthy people 15 of 49 regions of the cortex exceed 0.25 on average, and
+# 4 pairs in 735 exceed 1.
+ASYMMETRY_LIMIT_PARTS = 1.0
 # Many protocols end their field of view in these.
 MAY_BE_CUT = ("Brain-Stem", "CSF")
 
@@ -171,7 +174,8 @@ def asymmetric_structures(
     for structure in table.structures:
         left, right = volume.get(structure.left_id, 0.0), volume.get(structure.right_id, 0.0)
         index = 2.0 * (left - right) / max(left + right, 1e-9)
-        limit = ASYMMETRY_LIMIT.get(structure.name, ASYMMETRY_LIMIT_OTHERS)
+        usual = ASYMMETRY_LIMIT_PARTS if structure.parent else ASYMMETRY_LIMIT_OTHERS
+        limit = ASYMMETRY_LIMIT.get(structure.name, usual)
         if structure.lateralised and min(left, right) >= MISSING_ML and abs(index) > limit:
             found.append((structure, index))
     return tuple(found)

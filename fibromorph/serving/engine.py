@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fibromorph.errors import BundleError, ConfigError, MissingExtraError
 from fibromorph.manifest import LARGEST_DIFFERING_SHARE, Bundle
+from fibromorph.preprocess import Located
 
 Device = Literal["auto", "cpu", "cuda", "openvino", "openvino-bf16"]
 Image = NDArray[np.float32]
@@ -78,14 +79,13 @@ class Engine:
         """Engine, version and threads, for provenance."""
         return f"{package_on(self.device)}, {self.threads} threads"
 
-    def locate(self, image: Image) -> NDArray[np.float32]:
-        """Probability of brain, 0..1, on the locator's coarse grid.
+    def locate(self, image: Image) -> Located:
+        """Brain and skull on the locator's coarse grid.
 
         Args:
             image: (i, j, k) float32, normalised, at the locator's spacing.
         """
-        (probability,) = self._locator(image)
-        return probability.astype(np.float32) / 255.0
+        return Located.of(self._locator(image))
 
     def segment(self, image: Image) -> Prediction:
         """Label every voxel of a box.

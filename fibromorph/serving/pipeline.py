@@ -114,7 +114,9 @@ def segment_scan(
             confidence_by_id(labels, prediction.confidence, manifest.table),
             calibration,
             manifest.table,
-            etiv_ml=etiv_ml(labels, conformed.grid, stripped=stripped),
+            etiv_ml=etiv_ml(
+                labels, conformed.grid, stripped=stripped, seen_ml=conformed.intracranial_ml
+            ),
         )
         quality = score(
             conformed.intensities,

@@ -1,8 +1,9 @@
-"""Training of the locator: the cheap first look that finds the brain in a field of view."""
+"""Training of the locator: the cheap first look that finds brain and skull in a field of view."""
 
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,31 +12,57 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from fibromorph.datasets.samples import Sample, stack
+from fibromorph.datasets.samples import Sample
 from fibromorph.datasets.synthesis import SynthesisSettings, synthesise
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER
 from fibromorph.models.graph import LocatorNet
+from fibromorph.preprocess import normalise
 from fibromorph.training.data import LabelMapData, data_of
 from fibromorph.training.pictures import Shown, ShownOutput
 from fibromorph.training.recipe import keep_plain
 from fibromorph.training.schedule import planned_steps, with_schedule
 from fibromorph.training.slots import Slot
 
-LOCATOR_SPACING_MM = 4.0
-LOCATOR_SHAPE: Shape3 = (64, 64, 64)
+FINE_SPACING_MM = 2.0
+FINE_SHAPE: Shape3 = (128, 128, 128)
+COARSER = 2
+"""Samples are made on finer voxels than the locator sees: those at a border hold a bit of both."""
 VALIDATION_SEED = 20_000_000
-CLASSES = len(FREESURFER.structures) + 1
 FLUID_CLASS = [s.name for s in FREESURFER.structures].index("CSF") + 1
 
 WIDE_SYNTHESIS = SynthesisSettings(
-    rotation_deg=30.0, scaling=0.2, jitter_mm=50.0, random_contrast=0.15, cut=0.3, bias=0.4
-)
-"""The locator meets scans before anything is known of them."""
+    rotation_deg=30.0, scaling=0.2, jitter_mm=50.0, random_contrast=0.15, cut=0.3, bias=0.4,
+    atrophy=0.6, atrophy_most=0.08,
+)  # fmt: skip
+"""The locator meets scans before anything is known of them, and skulls with room to spare."""
+
+
+@dataclass(frozen=True)
+class CoarseSample:
+    """What the locator sees and what it should say.
+
+    Attributes:
+        image: (i, j, k) float32 normalised.
+        shares: (2, i, j, k) float32, how much of each voxel is brain (fluid around it left out),
+            and how much lies inside the skull.
+    """
+
+    image: Tensor
+    shares: Tensor
+
+    @classmethod
+    def of(cls, fine: Sample) -> CoarseSample:
+        """A sample of `FINE_SPACING_MM`, its voxels averaged."""
+        inside = fine.classes > 0
+        brain = inside & (fine.classes != FLUID_CLASS)
+        parts = torch.stack([fine.image, brain.float(), inside.float()])[None]
+        image, *shares = F.avg_pool3d(parts, COARSER)[0]
+        return cls(normalise(image), torch.stack(shares))
 
 
 class LocatorModule(pl.LightningModule):
-    """Brain (fluid outside it left out) against everything else, on 4 mm voxels.
+    """Brain, and all that lies inside the skull, on 4 mm voxels.
 
     Args:
         synthesis: what samples look like.
@@ -62,12 +89,12 @@ class LocatorModule(pl.LightningModule):
         return data_of(self)
 
     def make_sample(self, seed: int, validation: bool = False) -> Sample:
-        """One synthetic field of view of 256 mm."""
+        """One synthetic field of view of 256 mm, on voxels finer than the locator's."""
         maps = self.data.validation_maps if validation else self.data.training_maps
         source = maps[random.Random(seed).randrange(len(maps))]
         index = torch.from_numpy(source.index).to(self.device)
         return synthesise(
-            source, index, LOCATOR_SHAPE, self.synthesis, seed, spacing_mm=LOCATOR_SPACING_MM
+            source, index, FINE_SHAPE, self.synthesis, seed, spacing_mm=FINE_SPACING_MM
         )
 
     def example(self, number: int) -> Sample:
@@ -76,9 +103,10 @@ class LocatorModule(pl.LightningModule):
 
     def training_step(self, batch: list[Slot], batch_idx: int) -> Tensor:  # noqa: ARG002
         seeds = [hash((self.seed, self.global_step, s.number)) & 0x7FFF_FFFF for s in batch]
-        samples = stack([self.make_sample(seed) for seed in seeds], CLASSES)
-        logits = self.net(samples.images)[:, 0]
-        loss = F.binary_cross_entropy_with_logits(logits, is_brain(samples.classes).float())
+        samples = [CoarseSample.of(self.make_sample(seed)) for seed in seeds]
+        logits = self.net(torch.stack([s.image for s in samples])[:, None])
+        # Of shares, this loss is lowest where the answer is their expectation: sums are unbiased.
+        loss = F.binary_cross_entropy_with_logits(logits, torch.stack([s.shares for s in samples]))
         self.log("locator_loss", loss, prog_bar=True)
         return loss
 
@@ -86,11 +114,16 @@ class LocatorModule(pl.LightningModule):
         number = batch[0].number
         if number >= self.data.held_out:
             return None  # real scans are cropped to the brain: nothing to locate
-        sample = self.make_sample(VALIDATION_SEED + number, validation=True)
-        found = self.net(sample.image[None, None])[0, 0] > 0
-        brain = is_brain(sample.classes)
+        sample = CoarseSample.of(self.make_sample(VALIDATION_SEED + number, validation=True))
+        answer = torch.sigmoid(self.net(sample.image[None, None])[0])
+        found, brain = answer[0] > 0.5, sample.shares[0] > 0.5
         dice = 2 * (found & brain).sum() / (found.sum() + brain.sum()).clip(min=1)
-        self.log("locator_dice", dice.float(), batch_size=1, sync_dist=True)
+        error = (answer[1].sum() / sample.shares[1].sum().clip(min=1) - 1).abs()
+        self.log_dict(
+            {"locator_dice": dice.float(), "intracranial_error": error},
+            batch_size=1,
+            sync_dist=True,
+        )
         return {"shown": Shown(sample.image, brain.long(), found.long())}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -100,8 +133,3 @@ class LocatorModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimiser = torch.optim.AdamW(self.parameters(), self.learning_rate)
         return with_schedule(optimiser, planned_steps(self.trainer))
-
-
-def is_brain(classes: Tensor) -> Tensor:
-    """True in the brain, the fluid outside it left out."""
-    return (classes > 0) & (classes != FLUID_CLASS)

@@ -58,7 +58,7 @@ def test_global_random_state_is_left_alone(head_map: LabelMap, head_index: Tenso
 def test_a_structure_changes_size_in_a_brain_that_does_not(
     head_map: LabelMap, head_index: Tensor
 ) -> None:
-    settings = replace(STILL, local_scaling=0.3)
+    settings = replace(STILL, local_scaling=0.3, local_structures=1.0)
     samples = [_make(head_map, head_index, settings, seed) for seed in range(12)]
     structure = torch.tensor([float((s.classes == HIPPOCAMPUS).sum()) for s in samples])
     brain = torch.tensor([float((s.sides > 0).sum()) for s in samples])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fibromorph.labels import FREESURFER
+from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
 from fibromorph.postprocessing.quality import (
     Quality,
     asymmetric_structures,
@@ -127,6 +127,16 @@ def test_healthy_asymmetry_is_not_flagged(
     sides = {left_id: 3.0 * (1 + index / 2), right_id: 3.0 * (1 - index / 2)}
     changed = [replace(r, volume_ml=sides.get(r.region_id or 0, r.volume_ml)) for r in rows]
     assert asymmetric_structures(changed, FREESURFER) == ()
+
+
+def test_regions_of_the_cortex_may_differ_more(rows: tuple[VolumeRow, ...]) -> None:
+    structure = next(s for s in NEUROMORPHOMETRICS.structures if s.name == "Occipital-Pole")
+    any_row = next(r for r in rows if not r.is_total)
+    sides = {structure.left_id: 1.5, structure.right_id: 0.6}
+    pair = [replace(any_row, region_id=i, volume_ml=v) for i, v in sides.items()]
+    assert asymmetric_structures(pair, NEUROMORPHOMETRICS) == ()
+    pair[1] = replace(pair[1], volume_ml=0.3)
+    assert [s for s, _ in asymmetric_structures(pair, NEUROMORPHOMETRICS)] == [structure]
 
 
 def test_a_brain_of_the_wrong_size(head: Head) -> None:

@@ -19,6 +19,7 @@ class SynthesisSettings:
         local_scaling: largest relative change of size of single places, 10 to 40 mm wide: a
             structure may be small in a large head, so its borders must be seen, not guessed.
         local_places: how many places of a sample are scaled so.
+        local_structures: share of these places that are a structure; the others lie anywhere.
         atrophy: share of samples whose brain is smaller than the skull around it has room for, the
             difference being fluid: intracranial volume must not follow the brain.
         atrophy_most: largest relative change of such a brain's size along each axis.
@@ -42,6 +43,7 @@ class SynthesisSettings:
     elastic_mm: float = 2.5
     local_scaling: float = 0.3
     local_places: int = 12
+    local_structures: float = 0.7
     atrophy: float = 0.3
     atrophy_most: float = 0.05
     flip: float = 0.5
@@ -62,7 +64,8 @@ class SynthesisSettings:
             value = getattr(self, field.name)
             if not value >= 0:
                 raise ConfigError("must be 0 or more", value=value, subject=field.name)
-        for name in ("atrophy", "flip", "random_contrast", "thick", "stripped", "cut"):
+        shares = ("atrophy", "flip", "random_contrast", "thick", "stripped", "cut")
+        for name in ("local_structures", *shares):
             if getattr(self, name) > 1:
                 raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
         for name in ("local_scaling", "atrophy_most"):

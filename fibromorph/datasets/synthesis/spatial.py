@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fibromorph.datasets.structures import Structures
 from fibromorph.datasets.synthesis.random import chance, normal, number, uniform
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
 from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS, outside_brain
@@ -20,6 +21,9 @@ CONTROLS = 49
 LOCAL_SD = (4.0, 16.0)
 """Standard deviation of a place that is scaled, in voxels of the sample: a pallidum to a lobe."""
 
+AROUND_STRUCTURE = (0.7, 1.2)
+"""The same where the place is a structure, relative to its radius."""
+
 STILL_POINT = (0.5, 0.5, 0.3)
 """Of the brain's box, in RAS order: near the brain stem, which stays as a brain shrinks."""
 
@@ -27,8 +31,8 @@ Places = tuple[Tensor, Tensor, Tensor]
 """Coordinates along i, j and k, in voxels of the source, of every voxel of a sample."""
 
 
-class Boxed(Protocol):
-    """Whatever knows where its brain lies: a label map, a labelled scan."""
+class Anatomy(Protocol):
+    """Whatever knows where its brain lies, and what is in it: a label map, a labelled scan."""
 
     @property
     def brain_start(self) -> Shape3:
@@ -37,6 +41,10 @@ class Boxed(Protocol):
     @property
     def brain_stop(self) -> Shape3:
         """One past its last voxel."""
+
+    @property
+    def structures(self) -> Structures:
+        """Places to scale."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class SpatialParams:
 def draw_spatial(
     rng: torch.Generator,
     settings: SynthesisSettings,
-    source: Boxed,
+    source: Anatomy,
     shape: Shape3,
     spacing_mm: float = 1.0,
 ) -> SpatialParams:
@@ -83,7 +91,7 @@ def draw_spatial(
     )
     elastic = settings.elastic_mm * (coarse[0] + 0.25 * normal(rng, 3, 9, 9, 9))
     control = F.interpolate(elastic[None], (CONTROLS,) * 3, mode="trilinear", align_corners=True)[0]
-    control = control + _draw_local_scaling(rng, settings, matrix, shape)
+    control = control + _draw_local_scaling(rng, settings, source.structures, matrix, centre, shape)
     smaller = chance(rng, settings.atrophy)
     shrunk_to = number(rng, 1 - settings.atrophy_most, 1) if smaller else 1.0
     middle = torch.tensor(STILL_POINT, device=rng.device)
@@ -93,22 +101,37 @@ def draw_spatial(
 
 
 def _draw_local_scaling(
-    rng: torch.Generator, settings: SynthesisSettings, matrix: Tensor, shape: Shape3
+    rng: torch.Generator,
+    settings: SynthesisSettings,
+    structures: Structures,
+    matrix: Tensor,
+    centre: Tensor,
+    shape: Shape3,
 ) -> Tensor:
-    """Displacements that shrink or grow single places, on the control points.
+    """Displacements that shrink or grow single structures and other places, on the control points.
 
     Each is a share of the distance from the place's centre, fading as a Gaussian; below a share of
     2.2 no point overtakes another.
     """
     reach = torch.tensor(shape, device=rng.device) / 2
+    # Under autocast products are bfloat16, which has no inverse.
+    to_sample = torch.linalg.inv(matrix.float())
+    voxels_per_mm = float(torch.linalg.det(to_sample).abs()) ** (1 / 3)
     steps = [
         torch.linspace(-float(half), float(half), CONTROLS, device=rng.device) for half in reach
     ]
     points = torch.stack(torch.meshgrid(*steps, indexing="ij"))
     moved = torch.zeros_like(points)
     for _ in range(settings.local_places):
-        from_centre = points - (0.7 * reach * uniform(rng, -1, 1, 3))[:, None, None, None]
-        sd = number(rng, *LOCAL_SD)
+        if len(structures.radii) and chance(rng, settings.local_structures):
+            n = int(number(rng, 0, len(structures.radii)))
+            found = torch.from_numpy(structures.centres[n]).to(rng.device)
+            middle = to_sample @ (found - centre)
+            sd = float(structures.radii[n]) * voxels_per_mm * number(rng, *AROUND_STRUCTURE)
+        else:
+            middle = 0.7 * reach * uniform(rng, -1, 1, 3)
+            sd = number(rng, *LOCAL_SD)
+        from_centre = points - middle[:, None, None, None]
         share = number(rng, -settings.local_scaling, settings.local_scaling)
         nearness = torch.exp(-from_centre.square().sum(0) / (2 * sd**2))
         moved = moved + share * nearness * from_centre

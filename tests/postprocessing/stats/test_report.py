@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from fibromorph.errors import LabelError
+from fibromorph.labels import NEUROMORPHOMETRICS
 from fibromorph.postprocessing.stats import Results
 from fibromorph.postprocessing.stats.report import write_study
 from fibromorph.postprocessing.stats.report.brain import paint
@@ -114,6 +115,12 @@ def test_regions_are_painted_and_strangers_named(results: Results) -> None:
     brain = paint(groups, 0.05, None)
     assert b64decode(brain.png_base64).startswith(b"\x89PNG")
     assert brain.not_drawn == ("Nowhere",)
+
+
+def test_regions_of_the_cortex_are_painted() -> None:
+    regions = [label.name for label in NEUROMORPHOMETRICS if label.parent == "Cerebral-Cortex"]
+    groups = pd.DataFrame({"hedges_g": 0.4, "p_fwe": 0.2}, index=regions)
+    assert paint(groups, 0.05, None).not_drawn == ()
 
 
 def test_an_atlas_that_is_no_image(results: Results, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from io import BytesIO
@@ -18,8 +19,9 @@ from nibabel.filebasedimages import ImageFileError
 from fibromorph.errors import LabelError
 from fibromorph.labels import TABLES
 
-TEMPLATE = "template_dseg.nii.gz"
-"""nilearn's MNI152 template segmented by t1-open, every second voxel."""
+TEMPLATES = {p: f"template_{p}_dseg.nii.gz" for p in TABLES}
+"""nilearn's MNI152 template, every second voxel, segmented by a bundle of each protocol: t1-open,
+and t1-research, whose licence (CC BY-NC) this one carries, too."""
 AXIAL_MM = (-20, -8, 0, 8, 18, 40)
 CORONAL_MM = (-60, -28, -14, -4, 8, 16)
 
@@ -45,15 +47,15 @@ def paint(groups: pd.DataFrame, alpha: float, atlas: Path | None) -> PaintedBrai
     Args:
         groups: indexed by region, with hedges_g and p_fwe.
         alpha: level.
-        atlas: segmentation with the label ids of one of fibromorph's protocols; None = the
-            template that fibromorph carries.
+        atlas: segmentation with the label ids of one of fibromorph's protocols; None = of the
+            templates that fibromorph carries, that of the protocol which knows most regions.
 
     Raises:
         LabelError: the atlas is not readable.
     """
     if importlib.util.find_spec("nilearn") is None:
         return PaintedBrain("", (), "Painting needs nilearn: pip install 'fibromorph[stats]'.")
-    labels = _read(atlas)
+    labels = _read_own(list(map(str, groups.index))) if atlas is None else _read(atlas)
     ids = {region: _label_id(region) for region in map(str, groups.index)}
     voxels = np.asarray(labels.dataobj)
     present = set(np.unique(voxels).tolist())
@@ -101,11 +103,13 @@ def _picture(values: np.ndarray, found: np.ndarray, affine: np.ndarray) -> str:
     return b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _read(atlas: Path | None) -> nibabel.Nifti1Image:
-    if atlas is None:
-        with as_file(files(__package__) / TEMPLATE) as path:
-            image = nibabel.load(path)
-            return nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine)
+def _read_own(regions: Sequence[str]) -> nibabel.Nifti1Image:
+    protocol = max(TABLES, key=lambda p: len({x.name for x in TABLES[p]}.intersection(regions)))
+    with as_file(files(__package__) / TEMPLATES[protocol]) as path:
+        return _read(path)
+
+
+def _read(atlas: Path) -> nibabel.Nifti1Image:
     try:
         image = nibabel.load(atlas)
         return nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.int32), image.affine)

@@ -37,7 +37,10 @@ def conform_jointly(scans: Sequence[Scan], engine: Engine) -> list[tuple[Scan, C
     moved = [_moved(scan, motion) for scan, motion in zip(scans, to_middle, strict=True)]
     centres = [motion @ [*c.grid.centre_ras, 1.0] for motion, c in zip(to_middle, own, strict=True)]
     lattice = _lattice(own, np.mean(centres, axis=0)[:3])
-    return [(s, Conformed(resample(s.data, s.grid, lattice), lattice, lattice)) for s in moved]
+    return [
+        (s, Conformed(resample(s.data, s.grid, lattice), lattice, lattice, c.intracranial_ml))
+        for s, c in zip(moved, own, strict=True)
+    ]
 
 
 def seen_from_middle(
