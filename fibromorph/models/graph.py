@@ -109,19 +109,24 @@ class SegmentationGraph(nn.Module):
 
 
 class LocatorNet(nn.Module):
-    """Where in the field of view brain and skull are: a small U-Net on 4 mm voxels."""
+    """Where in the field of view brain and skull are: a small U-Net on 4 mm voxels.
+
+    The U-Net ends in features: as its last channels are normalised by image, logits of its own would
+    not know how large a part of the field of view a head is.
+    """
 
     def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 128)) -> None:
         super().__init__()
         self.net = UNet(
             spatial_dims=3,
             in_channels=1,
-            out_channels=2,
+            out_channels=channels[0],
             channels=channels,
             strides=[2] * (len(channels) - 1),
             num_res_units=1,
             norm="instance",
         )
+        self.head = nn.Sequential(nn.LeakyReLU(0.01), nn.Conv3d(channels[0], 2, 1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits of 'brain' and of 'inside the skull'.
@@ -132,7 +137,7 @@ class LocatorNet(nn.Module):
         Returns:
             (batch, 2, i, j, k).
         """
-        logits: Tensor = self.net(image)
+        logits: Tensor = self.head(self.net(image))
         return logits
 
 
