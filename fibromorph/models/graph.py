@@ -111,8 +111,8 @@ class SegmentationGraph(nn.Module):
 class LocatorNet(nn.Module):
     """Where in the field of view brain and skull are: a small U-Net on 4 mm voxels.
 
-    The U-Net ends in features: as its last channels are normalised by image, logits of its own would
-    not know how large a part of the field of view a head is.
+    The U-Net ends in features: its last channels are normalised by image, and logits of its own
+    would not know how large a part of the field of view a head is.
     """
 
     def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 128)) -> None:
