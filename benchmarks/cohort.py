@@ -38,8 +38,8 @@ from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import write_outputs
 from fibromorph.serving.pipeline import segment_scan
 from tests.serving.cohort.conftest import contents, participant_command
-from tests.serving.cohort.stand_in import write_stand_in
 from tests.serving.cohort.study import Study, write_study
+from tests.serving.stand_in import write_stand_in
 
 KILLS = 3
 SIMULATED = 100_000

@@ -20,8 +20,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from tests.serving.cohort.conftest import contents, lines_of, participant_command
-from tests.serving.cohort.stand_in import write_stand_in
 from tests.serving.cohort.study import write_study
+from tests.serving.stand_in import write_stand_in
 
 BRIDGE, NETWORK, PORT = "fibro0", "10.77.0", 8786
 CUT_S = 30

@@ -11,7 +11,7 @@ from fibromorph.errors import BundleError, ConfigError
 from fibromorph.manifest import Bundle, open_bundle
 from fibromorph.serving.engine import Engine, resolve_device
 from fibromorph.serving.parity import compare_engines
-from tests.serving.cohort.stand_in import write_stand_in
+from tests.serving.stand_in import write_stand_in
 
 needs_openvino = pytest.mark.skipif(
     importlib.util.find_spec("openvino") is None, reason="needs the openvino extra"

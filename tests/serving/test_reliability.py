@@ -11,7 +11,7 @@ from nilearn.datasets import load_mni152_template
 from fibromorph.cli import main
 from fibromorph.manifest import open_bundle
 from fibromorph.serving.perturbations import perturbations
-from tests.serving.cohort.stand_in import write_stand_in
+from tests.serving.stand_in import write_stand_in
 
 
 def test_every_perturbation_is_measured_and_the_bundle_learns_its_error(

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from fibromorph.cli import main
 from fibromorph.manifest import open_bundle
-from tests.serving.cohort.stand_in import write_stand_in
+from tests.serving.stand_in import write_stand_in
 
 
 def test_a_bundle_comes_back_by_its_alias(

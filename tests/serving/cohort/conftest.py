@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.cohort.stand_in import write_stand_in
 from tests.serving.cohort.study import Study, write_study
+from tests.serving.stand_in import write_stand_in
 
 SUBJECTS = 14
 

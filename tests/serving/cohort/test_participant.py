@@ -14,8 +14,8 @@ import pytest
 from fibromorph.cli import main
 from fibromorph.postprocessing.volumes import read_volumes
 from tests.serving.cohort.conftest import Finished, Run, contents, lines_of
-from tests.serving.cohort.stand_in import write_stand_in
 from tests.serving.cohort.study import Study, head, write_scan
+from tests.serving.stand_in import Seen, write_stand_in
 
 ACTION = re.compile(r"(segment|again|present|failed before|left) +(\S+)")
 
@@ -108,7 +108,7 @@ def test_another_bundle_is_another_result(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(finished.out, out)
-    other = write_stand_in(tmp_path / "other", version="1.1", white_above=1.4)
+    other = write_stand_in(tmp_path / "other", version="1.1", seen=Seen(white_above=1.4))
     run = participant(out, "--model", str(other), "--participant-label", "01", "--dry-run")
     assert set(actions(run.said).values()) == {"again"}
     assert "model stand-in 1.0 -> stand-in 1.1" in run.said

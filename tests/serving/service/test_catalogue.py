@@ -84,10 +84,12 @@ def test_a_damaged_bundle_changes_nothing_and_can_be_mended(
     catalogue = catalogue_of(settings_for(folder))
     catalogue.reload()
     manifest = (folder / "manifest.json").read_text()
-    (folder / "manifest.json").write_text(manifest.replace("thresholds", "changed") + "x")
+    (folder / "manifest.json").write_text(
+        manifest.replace("Thresholds, for tests", "changed") + "x"
+    )
     catalogue.reload()
     assert reload_problem(catalogue) is not None
-    (folder / "manifest.json").write_text(manifest.replace("thresholds", "changed"))
+    (folder / "manifest.json").write_text(manifest.replace("Thresholds, for tests", "changed"))
     catalogue.reload()
     assert reload_problem(catalogue) is None
     assert catalogue.default.manifest.description == "changed"

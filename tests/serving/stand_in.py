@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -9,6 +10,7 @@ from onnx import TensorProto, helper
 
 from fibromorph.labels import FREESURFER, Label
 from fibromorph.manifest import (
+    CARD_NAME,
     GraphFile,
     LabelEntry,
     Manifest,
@@ -18,21 +20,41 @@ from fibromorph.manifest import (
 )
 
 OPSET = 20
-SPACING_MM = 3.0
 WHITE, GREY = (2, 41), (3, 42)
 
 
-def write_stand_in(folder: Path, *, version: str = "1.0", white_above: float = 1.6) -> Path:
+@dataclass(frozen=True)
+class Seen:
+    """What the stand-in sees.
+
+    Attributes:
+        white_above: standard deviations above the mean from which a voxel is white matter.
+        grey_above: the same of cortex.
+        brain_above: the same of the locator's brain.
+        network_mm, locator_mm: voxels of both.
+    """
+
+    white_above: float = 1.6
+    grey_above: float = -0.2
+    brain_above: float = 0.5
+    network_mm: float = 3.0
+    locator_mm: float = 6.0
+
+
+def write_stand_in(
+    folder: Path, *, name: str = "stand-in", version: str = "1.0", seen: Seen = Seen()
+) -> Path:
     """Write the bundle: bright voxels are white matter, darker ones cortex, lower i is left.
 
     Args:
-        folder: of the bundle, made.
-        version: in its manifest.
-        white_above: threshold in standard deviations; another one is another bundle.
+        folder: of the bundle, made or written over.
+        name, version: in its manifest; another version is another network file.
+        seen: what it calls what; another one is another bundle.
     """
-    folder.mkdir(parents=True)
-    _save(_segmentation(white_above), folder / "network.onnx")
-    _save(_locator(), folder / "locator.onnx")
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(_segmentation(seen), folder / "network.onnx", version)
+    _save(_locator(seen.brain_above), folder / "locator.onnx", version)
+    (folder / CARD_NAME).write_text("Thresholds, for tests\n")
     entries = tuple(
         LabelEntry(
             id=label.id,
@@ -46,13 +68,13 @@ def write_stand_in(folder: Path, *, version: str = "1.0", white_above: float = 1
         for label in _labels()
     )
     manifest = Manifest(
-        name="stand-in",
+        name=name,
         version=version,
         description="Thresholds, for tests",
         licence="Apache-2.0",
         protocol="freesurfer",
-        network=_file(folder, "network.onnx", SPACING_MM, 32),
-        locator=_file(folder, "locator.onnx", 6.0, 8),
+        network=_file(folder, "network.onnx", seen.network_mm, 32),
+        locator=_file(folder, "locator.onnx", seen.locator_mm, 8),
         labels=entries,
         training=Training(data=("none",), steps=0),
     )
@@ -71,7 +93,7 @@ def _file(folder: Path, name: str, spacing_mm: float, smallest: int) -> GraphFil
     )
 
 
-def _segmentation(white_above: float) -> onnx.GraphProto:
+def _segmentation(seen: Seen) -> onnx.GraphProto:
     """Ids by threshold; the right twin where i is beyond the middle; soft sums are counts."""
     ids = [label.id for label in _labels()]
     nodes = [
@@ -110,8 +132,8 @@ def _segmentation(white_above: float) -> onnx.GraphProto:
             _value("confidence", TensorProto.UINT8, ["i", "j", "k"]),
         ],
         [
-            _scalar("white_above", TensorProto.FLOAT, white_above),
-            _scalar("grey_above", TensorProto.FLOAT, -0.2),
+            _scalar("white_above", TensorProto.FLOAT, seen.white_above),
+            _scalar("grey_above", TensorProto.FLOAT, seen.grey_above),
             *(_scalar(f"id_{i}", TensorProto.INT64, i) for i in ids),
             *(_scalar(n, TensorProto.INT64, v) for n, v in CONSTANTS.items()),
             _scalar("sure", TensorProto.UINT8, 230),
@@ -126,13 +148,13 @@ def _segmentation(white_above: float) -> onnx.GraphProto:
 CONSTANTS = {"white": WHITE[0], "grey": GREY[0], "twin": 39, "zero": 0, "one": 1}
 
 
-def _locator() -> onnx.GraphProto:
+def _locator(brain_above: float) -> onnx.GraphProto:
     nodes = [
         helper.make_node("Greater", ["image", "above"], ["is_brain"]),
         helper.make_node("Where", ["is_brain", "yes", "no"], ["probability"]),
     ]
     constants = [
-        _scalar("above", TensorProto.FLOAT, 0.5),
+        _scalar("above", TensorProto.FLOAT, brain_above),
         _scalar("yes", TensorProto.UINT8, 255),
         _scalar("no", TensorProto.UINT8, 0),
     ]
@@ -153,7 +175,8 @@ def _scalar(name: str, kind: int, value: float) -> onnx.TensorProto:
     return helper.make_tensor(name, kind, [], [value])
 
 
-def _save(graph: onnx.GraphProto, path: Path) -> None:
+def _save(graph: onnx.GraphProto, path: Path, version: str) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    model.doc_string = version
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
