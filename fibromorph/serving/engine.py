@@ -25,6 +25,9 @@ from fibromorph.preprocess import Located
 Device = Literal["auto", "cpu", "cuda", "openvino", "openvino-bf16"]
 Image = NDArray[np.float32]
 
+SHAPES_KEPT = 4
+"""Shapes that OpenVINO stays compiled for; lengths are multiples of 32, so heads have few."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -196,14 +199,39 @@ def _load_onnxruntime(path: Path, device: Device, threads: int) -> Graph:
 
 
 def _load_openvino(path: Path, device: Device, threads: int) -> Graph:
-    import openvino
+    return _OpenVinoGraph(path, "bf16" if device == "openvino-bf16" else "f32", threads)
 
-    precision = "bf16" if device == "openvino-bf16" else "f32"
-    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
-    model = openvino.Core().compile_model(str(path), "CPU", options)
 
-    def run(image: Image) -> list[NDArray[Any]]:
-        answer = model([image])
-        return [answer[n].copy() for n in range(len(model.outputs))]
+class _OpenVinoGraph:
+    """A graph in OpenVINO, compiled once for every shape that comes.
 
-    return run
+    Of a graph that takes any shape OpenVINO plans no memory ahead: it would need twice as much, and
+    more time for the first image than it takes to compile.
+    """
+
+    def __init__(self, path: Path, precision: str, threads: int) -> None:
+        import openvino
+
+        self._core = openvino.Core()
+        self._model = self._core.read_model(str(path))
+        self._options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
+        self._compiled: dict[tuple[int, ...], Any] = {}
+
+    def __call__(self, image: Image) -> list[NDArray[Any]]:
+        compiled = self._compiled_for(image.shape)
+        answer = compiled([image])
+        return [answer[n].copy() for n in range(len(compiled.outputs))]
+
+    def _compiled_for(self, shape: tuple[int, ...]) -> Any:
+        compiled = self._compiled.pop(shape, None)
+        # Only the shape at hand keeps its working memory, and the least recent ones are forgotten.
+        for other in self._compiled.values():
+            other.release_memory()
+        if compiled is None:
+            model = self._model.clone()
+            model.reshape(list(shape))
+            compiled = self._core.compile_model(model, "CPU", self._options)
+        self._compiled[shape] = compiled
+        while len(self._compiled) > SHAPES_KEPT:
+            del self._compiled[next(iter(self._compiled))]
+        return compiled

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fibromorph.errors import BundleError, ConfigError
 from fibromorph.manifest import Bundle, open_bundle
-from fibromorph.serving.engine import Engine, resolve_device
+from fibromorph.serving.engine import SHAPES_KEPT, Engine, resolve_device
 from fibromorph.serving.parity import compare_engines
 from tests.serving.stand_in import write_stand_in
 
@@ -54,3 +55,14 @@ def test_engines_are_compared_and_what_was_found_is_kept(template: Path, tmp_pat
 def test_comparing_needs_a_scan() -> None:
     with pytest.raises(ConfigError, match="--scan"):
         compare_engines("t1-open", None)
+
+
+@needs_openvino
+def test_heads_of_many_shapes_are_answered_as_by_the_reference(tmp_path: Path) -> None:
+    bundle = open_bundle(write_stand_in(tmp_path / "bundle"))
+    reference, engine = Engine(bundle, "cpu"), Engine(bundle, "openvino")
+    images = np.random.default_rng(0).standard_normal((48, 48, 80), dtype=np.float32)
+    shapes = [(48, 32, 8 * n) for n in range(4, 4 + SHAPES_KEPT + 2)]
+    for i, j, k in (*shapes, shapes[0], shapes[-1]):
+        image = np.ascontiguousarray(images[:i, :j, :k])
+        np.testing.assert_array_equal(engine.segment(image).labels, reference.segment(image).labels)
