@@ -36,6 +36,9 @@ class LabelEntry(_Frozen):
         repeat_sd: the same over simulated re-scans with one and the same protocol.
         minimal_detectable_change: relative change between two such scans of one person that
             repetition alone exceeds in 5 % of pairs: 1.96 sqrt(2) repeat_sd.
+        responsiveness: share of a change of this structure alone that arrives in its soft volume,
+            see `serving.responsiveness`; None until it was measured.
+        responsiveness_sd: its standard deviation over heads.
         reference_confidence: median of the label's mean confidence over good scans.
         dice: mean Dice on the evaluation scans; None if not evaluated.
         volume_error: mean signed relative error of the soft volume there.
@@ -50,6 +53,8 @@ class LabelEntry(_Frozen):
     relative_sd: float | None = None
     repeat_sd: float | None = None
     minimal_detectable_change: float | None = None
+    responsiveness: float | None = None
+    responsiveness_sd: float | None = None
     reference_confidence: float | None = None
     dice: float | None = None
     volume_error: float | None = None

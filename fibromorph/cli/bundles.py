@@ -1,4 +1,4 @@
-"""`models`, `evaluate` and `reliability`: the bundles there are, and how good they are."""
+"""`models`, `evaluate`, `reliability`, `responsiveness`: the bundles, and how good they are."""
 
 from __future__ import annotations
 
@@ -45,6 +45,19 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the perturbations")
     parser.add_argument(
         "--update-bundle", action="store_true", help="write error, scores, picture into the bundle"
+    )
+    add_engine_options(parser)
+    parser = command(
+        commands,
+        "responsiveness",
+        "how much of a change of one structure alone arrives in its volume",
+        _responsiveness,
+    )
+    parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN", help="heads to change")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the changes")
+    parser.add_argument(
+        "--update-bundle", action="store_true", help="write what was found into the bundle"
     )
     add_engine_options(parser)
 
@@ -103,6 +116,23 @@ def _reliability(options: argparse.Namespace) -> int:
     print(
         measure_reliability(
             scans,
+            options.out,
+            model=options.model,
+            device=options.device,
+            threads=options.threads,
+            seed=options.seed,
+            update_bundle=options.update_bundle,
+        )
+    )
+    return DONE
+
+
+def _responsiveness(options: argparse.Namespace) -> int:
+    from fibromorph.serving.responsiveness import measure_responsiveness
+
+    print(
+        measure_responsiveness(
+            options.scans,
             options.out,
             model=options.model,
             device=options.device,

@@ -54,7 +54,10 @@ def _scores(manifest: Manifest) -> str:
     if all(entry.dice is None for entry in manifest.labels):
         return summary or "Not scored yet."
     rows = [_score_row(entry) for entry in manifest.labels]
-    header = ["structure", "Dice", "volume error", "error sd", "repeat sd", "MDC", "confidence"]
+    header = [
+        *("structure", "Dice", "volume error", "error sd", "repeat sd", "MDC"),
+        *("responsiveness", "confidence"),
+    ]
     picture = PICTURE if any(name.startswith("reliability") for name in manifest.scores) else ""
     return "\n\n".join(part for part in (summary, picture, _table(header, rows)) if part)
 
@@ -68,6 +71,7 @@ def _score_row(entry: LabelEntry) -> list[str]:
             "" if value is None else f"{value:.2%}"
             for value in (entry.relative_sd, entry.repeat_sd, entry.minimal_detectable_change)
         ),
+        "" if entry.responsiveness is None else f"{entry.responsiveness:.2f}",
         "" if entry.reference_confidence is None else f"{entry.reference_confidence:.2f}",
     ]
 

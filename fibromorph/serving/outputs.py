@@ -84,6 +84,11 @@ def provenance(result: Segmented) -> dict[str, object]:
             "licence": manifest.licence,
             "sha256": manifest.network.sha256,
         },
+        "responsiveness": {
+            entry.name: {"mean": entry.responsiveness, "sd": entry.responsiveness_sd}
+            for entry in manifest.labels
+            if entry.responsiveness is not None
+        },
         "engine": result.engine,
         "seconds": {step.name: round(step.seconds or 0.0, 3) for step in result.steps},
         "quality": {

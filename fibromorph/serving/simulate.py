@@ -13,6 +13,7 @@ from fibromorph.datasets.cohort.anatomy import Anatomy, conform_anatomy, read_an
 from fibromorph.datasets.cohort.contrast import with_tissue_contrast
 from fibromorph.datasets.cohort.head import with_head
 from fibromorph.errors import ConfigError
+from fibromorph.labels import coarsened
 from fibromorph.postprocessing.intracranial import looks_stripped
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
@@ -44,7 +45,7 @@ def template_anatomy(
     # The template's contrast is compressed: its fluid has 0.46 of white matter's intensity, its
     # putamen 0.87. Squared, both are what a single T1-weighted scan shows (0.2, 0.75).
     contrasted = replace(template, data=template.data**TEMPLATE_EXPONENT)
-    labelled = _segmented(contrasted, Engine(find_bundle(model), device, threads))
+    labelled = _labelled(contrasted, Engine(find_bundle(model), device, threads))
     anatomy = with_tissue_contrast(labelled, TISSUE_SHARE)
     return _headed(anatomy) if head else anatomy
 
@@ -78,15 +79,21 @@ def anatomies_of(
     anatomies = []
     for scan, *labels in sources:
         if engine and not labels:
-            found = _segmented(read_scan(scan), engine)
+            found = _labelled(read_scan(scan), engine)
         else:
             found = read_anatomy(scan, *labels)
         anatomies.append(_headed(found) if head else found)
     return tuple(anatomies)
 
 
-def _segmented(scan: Scan, engine: Engine) -> Anatomy:
-    labels = segment_scan(scan, engine).labels_on_scan_grid
+def segmented_anatomy(scan: Scan, engine: Engine) -> Anatomy:
+    """A scan with the labels that a bundle gives it, wrapped in a head if it has none."""
+    return _headed(_labelled(scan, engine))
+
+
+def _labelled(scan: Scan, engine: Engine) -> Anatomy:
+    found = segment_scan(scan, engine)
+    labels = coarsened(found.labels_on_scan_grid, found.table)
     return conform_anatomy(scan, labels, scan.grid, str(scan.source))
 
 

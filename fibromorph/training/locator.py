@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -17,6 +18,7 @@ from fibromorph.datasets.synthesis import SynthesisSettings, synthesise
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER
 from fibromorph.models.graph import LocatorNet
+from fibromorph.models.weights import load_weights, read_weights
 from fibromorph.preprocess import normalise
 from fibromorph.training.data import LabelMapData, data_of
 from fibromorph.training.pictures import Shown, ShownOutput
@@ -32,8 +34,8 @@ VALIDATION_SEED = 20_000_000
 FLUID_CLASS = [s.name for s in FREESURFER.structures].index("CSF") + 1
 
 WIDE_SYNTHESIS = SynthesisSettings(
-    rotation_deg=30.0, scaling=0.2, jitter_mm=50.0, random_contrast=0.15, cut=0.3, bias=0.4,
-    atrophy=0.6, atrophy_most=0.08,
+    rotation_deg=30.0, scaling=0.2, jitter_mm=50.0, random_contrast=0.15, cut=0.2, bias=0.4,
+    atrophy=0.6, atrophy_most=0.08, stripped=0.25,
 )  # fmt: skip
 """The locator meets scans before anything is known of them, and skulls with room to spare."""
 
@@ -68,6 +70,7 @@ class LocatorModule(pl.LightningModule):
         synthesis: what samples look like.
         learning_rate: falls along a cosine to zero.
         seed: of the samples.
+        initial_weights: a checkpoint of a locator to go on from with a new schedule.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class LocatorModule(pl.LightningModule):
         synthesis: SynthesisSettings = WIDE_SYNTHESIS,
         learning_rate: float = 3e-3,
         seed: int = 1,
+        initial_weights: Path | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
@@ -82,6 +86,8 @@ class LocatorModule(pl.LightningModule):
         self.learning_rate = learning_rate
         self.seed = seed
         self.net = LocatorNet()
+        if initial_weights is not None:
+            load_weights(self.net, read_weights(initial_weights))
 
     @property
     def data(self) -> LabelMapData:

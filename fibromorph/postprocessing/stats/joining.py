@@ -178,6 +178,7 @@ def _assemble(
         flow=tuple(flow.steps),
         notes=_notes(design, cohort, volumes),
         tool=cohort.tool,
+        shares=cohort.shares,
     )
 
 

@@ -22,6 +22,7 @@ from fibromorph.postprocessing.stats.imputation import impute
 from fibromorph.postprocessing.stats.imputed_groups import compare_imputed
 from fibromorph.postprocessing.stats.joining import build_study
 from fibromorph.postprocessing.stats.model import GroupModel, build_model
+from fibromorph.postprocessing.stats.responsive import with_shares
 from fibromorph.postprocessing.stats.results import Results
 from fibromorph.postprocessing.stats.score_groups import ScoreScope, scope_of
 from fibromorph.postprocessing.stats.scores import associate
@@ -167,6 +168,7 @@ def compare(
         table = compare_groups(
             model, study.families, design.inference, design.smallest_effect, on_block
         )
+    table = with_shares(table, study.shares, design.inference.confidence)
     if design.site.method == "meta":
         table = table.join(pool_sites(complete, model, design.inference))
     return complete, model, table

@@ -8,6 +8,7 @@ import pandas as pd
 
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.flow import FlowStep
+from fibromorph.postprocessing.stats.responsive import Shares
 
 SMALLEST_GROUP = 5
 SMALLEST_DF = 5
@@ -33,6 +34,7 @@ class Study:
         flow: how the baseline rows came about.
         notes: what the reader has to know.
         tool: who measured the volumes.
+        shares: of a change of one region alone, that its volume shows, where known.
     """
 
     design: Design
@@ -50,6 +52,7 @@ class Study:
     flow: tuple[FlowStep, ...]
     notes: tuple[str, ...]
     tool: str
+    shares: Shares
 
     @property
     def regions(self) -> list[str]:

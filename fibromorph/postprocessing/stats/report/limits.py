@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.stats.responsive import BLIND
 from fibromorph.postprocessing.stats.results import Results
 
 LARGE_EFFECT = 0.8
@@ -24,6 +25,7 @@ def limits(results: Results) -> list[str]:
         _influential(results),
         _slopes(results),
         _error(results),
+        _shares(results),
         *(s.reason for s in results.scopes if s.reason),
         *results.change_notes,
         *results.notes,
@@ -125,4 +127,23 @@ def _error(results: Results) -> str:
     if len(low):
         names = ", ".join(plain_name(str(r)) for r in low[:6])
         text += f" It is below {LOW_RELIABILITY} in {names}: true effects there are larger."
+    return text
+
+
+def _shares(results: Results) -> str:
+    """What volumes show of a region that differs alone."""
+    if "responsiveness" not in results.groups:
+        return ""
+    shares = results.groups["responsiveness"].dropna()
+    blind = [plain_name(str(region)) for region in shares.index[shares < BLIND]]
+    text = (
+        "Where a region differs but its neighbours do not, these volumes show"
+        f" {100 * float(shares.median()):.0f} % of it (median over regions): true differences lie"
+        " between the measured one and the one for a region that differs alone."
+    )
+    if blind:
+        text += (
+            f" They are all but blind to {', '.join(blind)} alone: no difference there does not mean"
+            " that there is none."
+        )
     return text

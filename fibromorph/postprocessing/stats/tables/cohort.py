@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.responsive import Shares
 
 KEY = ["participant_id", "session_id"]
 
@@ -28,6 +29,7 @@ class CohortVolumes:
         sources: the files.
         zeros: cells that were 0 and count as missing: the structure was not found.
         excluded: scans that a person (or quality) excluded in `exclusions.tsv`.
+        shares: how much of a change of one region alone its volume shows, where that is known.
     """
 
     soft_ml: pd.DataFrame
@@ -39,6 +41,7 @@ class CohortVolumes:
     sources: tuple[Path, ...]
     zeros: int = 0
     excluded: frozenset[tuple[str, str]] = frozenset()
+    shares: Shares = field(default_factory=dict)
 
     @property
     def regions(self) -> list[str]:

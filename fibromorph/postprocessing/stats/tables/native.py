@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.responsive import KEY as KEY_OF_SHARES
+from fibromorph.postprocessing.stats.responsive import Share, read_shares
 from fibromorph.postprocessing.stats.tables.cells import (
     read_text_table,
     require_columns,
@@ -29,7 +31,7 @@ TOOL = "fibromorph"
 
 def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
     """`volumes.tsv` of a cohort, with what lies beside it: `volumes_sd.tsv`, `volumes_hard.tsv`,
-    and `exclusions.tsv`, which a person edits.
+    `volumes_responsiveness.json`, and `exclusions.tsv`, which a person edits.
 
     Columns: participant_id, session_id, run, verdict (optional), quality (optional, 0..1), regions
     in ml, eTIV.
@@ -49,6 +51,7 @@ def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
         tool=TOOL,
         sources=(path,),
         excluded=_exclusions(path.with_name(EXCLUSIONS), ids),
+        shares=read_shares(path.with_name(f"{path.stem}_{KEY_OF_SHARES}.json")),
     )
 
 
@@ -76,7 +79,15 @@ def read_folder(folder: Path, ids: ScanIds) -> CohortVolumes:
         quality=None,
         tool=TOOL,
         sources=(folder,),
+        shares=_common_shares(paths),
     )
+
+
+def _common_shares(paths: Sequence[Path]) -> dict[str, Share]:
+    """Those of the first scan, if one bundle has measured all of them."""
+    stems = (path.with_name(path.name.removesuffix(SUFFIX)) for path in paths)
+    first, *others = (read_shares(stem.with_name(f"{stem.name}.json")) for stem in stems)
+    return first if all(other == first for other in others) else {}
 
 
 def _etiv(scans: Sequence[dict[str, VolumeRow]]) -> list[float | None]:

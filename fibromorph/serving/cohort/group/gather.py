@@ -46,6 +46,8 @@ class Cohort:
         soft_ml, hard_ml, sd_ml: (n, c), NaN = not estimable.
         quality: n.
         models: bundle and version of the package that were used, more than one after a change.
+        responsiveness: region -> {'mean', 'sd'}, see `serving.responsiveness`; nothing where scans
+            disagree.
     """
 
     tasks: tuple[ScanTask, ...]
@@ -55,6 +57,7 @@ class Cohort:
     sd_ml: Values
     quality: tuple[ScanQuality, ...]
     models: tuple[str, ...]
+    responsiveness: Mapping[str, Mapping[str, float]]
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -70,6 +73,7 @@ class Cohort:
             self.sd_ml[pick],
             tuple(self.quality[i] for i in pick),
             self.models,
+            self.responsiveness,
         )
 
 
@@ -82,12 +86,14 @@ def gather(store: Store) -> Cohort:
     records = list(store.records())
     if not records:
         raise TableError("run the participant stage first: no scan is finished", subject=store.out)
-    tasks, tables, quality = [], [], []
+    tasks, tables, quality, shares = [], [], [], []
     for record in records:
         task = task_from(record["task"])
         tasks.append(task)
         tables.append(_numbers(read_volumes(store.out / task.files["volumes"])))
-        quality.append(_quality(store.out / task.files["sidecar"]))
+        facts = _facts(store.out / task.files["sidecar"])
+        quality.append(_quality(facts["quality"]))
+        shares.append(facts.get("responsiveness", {}))
     regions = _regions(tables)
     values = np.full((3, len(tables), len(regions)), np.nan)
     for row, table in enumerate(tables):
@@ -95,7 +101,8 @@ def gather(store: Store) -> Cohort:
             values[:, row, column] = table.get(name, (np.nan,) * 3)
     models = sorted({_model(record["recipe"]) for record in records})
     soft, hard, sd = values
-    return Cohort(tuple(tasks), regions, soft, hard, sd, tuple(quality), tuple(models))
+    agreed = shares[0] if all(share == shares[0] for share in shares) else {}
+    return Cohort(tuple(tasks), regions, soft, hard, sd, tuple(quality), tuple(models), agreed)
 
 
 def _numbers(rows: Sequence[VolumeRow]) -> dict[str, tuple[float, float, float]]:
@@ -113,12 +120,18 @@ def _regions(tables: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for table in tables for name in table))
 
 
-def _quality(sidecar: Path) -> ScanQuality:
+def _facts(sidecar: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads(sidecar.read_text())["Fibromorph"]["quality"]
+        facts: dict[str, Any] = json.loads(sidecar.read_text())["Fibromorph"]
+        if "quality" not in facts:
+            raise KeyError("quality")
     except (OSError, ValueError, KeyError) as error:
         rule = "a finished scan's sidecar must be there; run the participant stage again"
         raise TableError(rule, value=error, subject=sidecar) from error
+    return facts
+
+
+def _quality(facts: Mapping[str, Any]) -> ScanQuality:
     flags = tuple(str(flag["message"]) for flag in facts["flags"])
     return ScanQuality(facts["overall"], facts["verdict"], facts["measures"], flags)
 

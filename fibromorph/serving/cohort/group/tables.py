@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,9 +16,14 @@ NAMES = {"volumes.tsv": "soft_ml", "volumes_hard.tsv": "hard_ml", "volumes_sd.ts
 
 
 def write_tables(out: Path, cohort: Cohort) -> None:
-    """Write soft volumes, counted volumes and standard deviations, all in ml and of one shape."""
+    """Write soft volumes, counted volumes and standard deviations, all in ml and of one shape.
+
+    Beside them what `stats` has to know of the tool: `volumes_responsiveness.json`.
+    """
     for name, values in NAMES.items():
         write_whole(out / name, _table(cohort, getattr(cohort, values)))
+    shares = {"responsiveness": cohort.responsiveness}
+    write_whole(out / "volumes_responsiveness.json", json.dumps(shares, indent=1) + "\n")
 
 
 def write_quality(out: Path, cohort: Cohort, outliers: Iterable[Outlier]) -> None:

@@ -1,0 +1,167 @@
+"""How much of a change of one structure alone arrives in its volume.
+
+A network reads borders partly from what lies around them. Where a whole neighbourhood is smaller,
+its volumes follow; where one structure is smaller between unchanged neighbours, part of the change
+is lost. How much is lost belongs to the tool, and is measured here: heads are segmented, deformed
+so that every structure gets another volume, and segmented again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from fibromorph.datasets.cohort.acquisition import Visit, draw_visit, scan_grid, take_scan
+from fibromorph.datasets.cohort.body import Body, Mould, mould_of, shape_body
+from fibromorph.datasets.cohort.norms import INTRACRANIAL_ML
+from fibromorph.labels import FREESURFER
+from fibromorph.manifest import Bundle, LabelEntry, write_manifest
+from fibromorph.models.card import write_card
+from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.scans import Scan, read_scan
+from fibromorph.serving.bundles import find_bundle
+from fibromorph.serving.engine import Engine
+from fibromorph.serving.pipeline import segment_scan
+from fibromorph.serving.simulate import segmented_anatomy
+
+CHANGE, LARGE_CHANGE = 0.15, 0.04
+"""Of the volume, up or down: of a small structure, of one above `LARGE_ML`."""
+LARGE_ML = 30.0
+PATTERNS = 2
+"""Draws of who grows and who shrinks, a head; each is taken with its opposite."""
+SMALLEST_TRUE = 0.03
+"""Log changes below it (there was no room for more) tell too little of a share."""
+VOXEL_MM, NOISE = 1.0, 0.02
+NAME = "responsiveness.tsv"
+
+
+def measure_responsiveness(
+    scans: Sequence[Path],
+    out: Path,
+    *,
+    model: str = "t1-open",
+    device: str = "auto",
+    threads: int = 0,
+    seed: int = 1,
+    update_bundle: bool = False,
+) -> str:
+    """Change heads, segment them, and compare; writes `responsiveness.tsv`.
+
+    The share is the difference of the log soft volumes of a head and its opposite, over that of
+    their true volumes: 1 is right, 0 is blind.
+
+    Args:
+        scans: heads; each is segmented by the bundle itself, and those labels are deformed with it.
+        out: folder, made when it does not exist.
+        model, device, threads: see `Engine`.
+        seed: of the changes.
+        update_bundle: write the shares into manifest and card.
+
+    Returns:
+        The shares as text.
+
+    Raises:
+        ScanError: a scan cannot be read or shows no brain.
+    """
+    engine = Engine(find_bundle(model), device, threads)
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, object]] = []
+    total = 2 * PATTERNS * len(scans)
+    with tqdm(total=total, unit="head", disable=not sys.stderr.isatty()) as bar:
+        for number, path in enumerate(scans):
+            mould = mould_of(segmented_anatomy(read_scan(path), engine))
+            for pattern in range(PATTERNS):
+                rng = np.random.default_rng([seed, number, pattern])
+                rows += _pair(mould, engine, rng, bar)
+    table = pd.DataFrame(rows)
+    write_whole(out / NAME, table.to_csv(sep="\t", index=False, na_rep="n/a"))
+    found = summarise(table)
+    if update_bundle:
+        update_responsiveness(engine.bundle, found)
+    return responsiveness_text(found)
+
+
+def summarise(table: pd.DataFrame) -> dict[int, tuple[float, float]]:
+    """Region id -> mean share of left and right, and its standard deviation over heads and draws.
+
+    Twins share both: a mirrored head gives the mirrored answer.
+    """
+    usable = table[table.true_log_change.abs() >= SMALLEST_TRUE]
+    shares = usable.found_log_change / usable.true_log_change
+    structures = usable.name.str.replace(r"^(Left|Right)-", "", regex=True)
+    groups = {str(name): part.to_numpy(float) for name, part in shares.groupby(structures)}
+    return {
+        int(region): (float(groups[name].mean()), float(groups[name].std(ddof=1)))
+        for region, name in zip(usable.region_id, structures, strict=True)
+        if len(groups[name]) > 1
+    }
+
+
+def responsiveness_text(found: Mapping[int, tuple[float, float]]) -> str:
+    """For a terminal: a line a region."""
+    lines = [f"{FREESURFER[i].name:<32} {mean:5.2f} {sd:5.2f}" for i, (mean, sd) in found.items()]
+    return "\n".join([f"{'region':<32} {'share':>5} {'sd':>5}", *lines])
+
+
+def update_responsiveness(bundle: Bundle, found: Mapping[int, tuple[float, float]]) -> None:
+    """Write the shares into a bundle's manifest and card."""
+    entries = tuple(_with_share(entry, found.get(entry.id)) for entry in bundle.manifest.labels)
+    manifest = bundle.manifest.model_copy(update={"labels": entries})
+    write_manifest(bundle.folder, manifest)
+    write_card(bundle.folder, manifest)
+
+
+def _with_share(entry: LabelEntry, found: tuple[float, float] | None) -> LabelEntry:
+    if found is None:
+        return entry
+    share, sd = (round(value, 3) for value in found)
+    return entry.model_copy(update={"responsiveness": share, "responsiveness_sd": sd})
+
+
+def _pair(
+    mould: Mould, engine: Engine, rng: np.random.Generator, bar: tqdm[Any]
+) -> list[dict[str, object]]:
+    """A head whose structures grow and shrink at random, and its opposite."""
+    signs = {i: float(rng.choice((-1.0, 1.0))) for i in mould.growth.ids}
+    visit = draw_visit(rng, VOXEL_MM, NOISE)
+    still = np.zeros((3, *mould.lattice.shape), np.float32)
+    bodies, found = [], []
+    for direction in (1.0, -1.0):
+        targets = {
+            i: ml * np.exp(direction * signs.get(i, 0.0) * _log_change(ml))
+            for i, ml in mould.reference_ml.items()
+        }
+        bodies.append(shape_body(mould, still, targets, INTRACRANIAL_ML["F"]))
+        found.append(_soft_ml(mould, bodies[-1], visit, engine))
+        bar.update()
+    more, less = bodies
+    return [
+        {
+            "scan": mould.anatomy.name,
+            "region_id": i,
+            "name": FREESURFER[i].name,
+            "true_log_change": float(np.log(more.volumes_ml[i] / less.volumes_ml[i])),
+            "found_log_change": float(np.log(found[0][i] / found[1][i])),
+        }
+        for i in mould.growth.ids
+        if found[0].get(i, 0.0) > 0 and found[1].get(i, 0.0) > 0
+    ]
+
+
+def _log_change(ml: float) -> float:
+    return float(np.log1p(LARGE_CHANGE if ml > LARGE_ML else CHANGE))
+
+
+def _soft_ml(mould: Mould, body: Body, visit: Visit, engine: Engine) -> dict[int, float]:
+    grid = scan_grid(mould, body, visit)
+    image = np.asarray(take_scan(mould, body, visit, grid), np.float32)
+    name = mould.anatomy.name
+    scan = Scan(image, grid, name, Path(name), "NIfTI-1", "", ())
+    rows = segment_scan(scan, engine).rows
+    return {r.region_id: r.soft_volume_ml or 0.0 for r in rows if r.region_id is not None}
