@@ -143,7 +143,7 @@ def _shares(results: Results) -> str:
     )
     if blind:
         text += (
-            f" They are all but blind to {', '.join(blind)} alone: no difference there does not mean"
-            " that there is none."
+            f" They are all but blind to {', '.join(blind)} alone: finding no difference there does"
+            " not show that there is none."
         )
     return text
