@@ -18,6 +18,7 @@ from fibromorph.postprocessing.stats.power import (
     plan_for_effect,
     plan_for_people,
 )
+from fibromorph.postprocessing.stats.responsive import BLIND
 from fibromorph.postprocessing.stats.results import to_tsv
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.bundles import find_bundle
@@ -34,7 +35,12 @@ def plan_study(options: argparse.Namespace) -> str:
     """
     manifest = find_bundle(options.model).manifest
     entries = _chosen(manifest.labels, options.regions)
-    spreads = [_spread(entry) for entry in entries]
+    blind = [e.name for e in entries if options.alone and _share(e) < BLIND]
+    spreads = [_spread(entry, options.alone) for entry in entries if entry.name not in blind]
+    if not spreads:
+        raise ConfigError(
+            "volumes must show something of the effect", value=blind, subject="--alone"
+        )
     plan = Plan(
         alpha=options.alpha,
         power=options.power,
@@ -51,7 +57,7 @@ def plan_study(options: argparse.Namespace) -> str:
         table = plan_for_effect(spreads, plan, d=options.d, percent=options.percent or 0.0)
     if options.out is not None:
         write_whole(options.out, to_tsv(table))
-    return f"{_text(table)}\n\n{_basis(plan, spreads, manifest.name)}"
+    return f"{_text(table)}\n\n{_basis(plan, spreads, manifest.name)}{_left_out(blind)}"
 
 
 def _chosen(entries: Sequence[LabelEntry], patterns: Sequence[str] | None) -> list[LabelEntry]:
@@ -63,9 +69,21 @@ def _chosen(entries: Sequence[LabelEntry], patterns: Sequence[str] | None) -> li
     return [e for e in entries if any(fnmatchcase(e.name, pattern) for pattern in patterns)]
 
 
-def _spread(entry: LabelEntry) -> RegionSpread:
+def _spread(entry: LabelEntry, alone: bool) -> RegionSpread:
     name = entry.name.removeprefix("Left-").removeprefix("Right-")
-    return RegionSpread(entry.name, NORMS.get(name, OTHERS).cv, entry.relative_sd)
+    share = _share(entry) if alone else 1.0
+    return RegionSpread(entry.name, NORMS.get(name, OTHERS).cv, entry.relative_sd, share)
+
+
+def _share(entry: LabelEntry) -> float:
+    return 1.0 if entry.responsiveness is None else entry.responsiveness
+
+
+def _left_out(blind: Sequence[str]) -> str:
+    if not blind:
+        return ""
+    names = ", ".join(plain_name(name) for name in blind)
+    return f"\nLeft out, as the volumes hardly show it when they differ alone: {names}."
 
 
 def _require_positive(options: argparse.Namespace) -> None:

@@ -73,6 +73,11 @@ def _add_power(commands: Commands) -> None:
     )
     parser.add_argument("--model", default="t1-open", metavar="NAME|DIR", help="whose noise")
     parser.add_argument("--regions", nargs="+", metavar="NAME", help="patterns; default: all grey")
+    parser.add_argument(
+        "--alone",
+        action="store_true",
+        help="the region differs between unchanged neighbours, so that less of it is seen",
+    )
     parser.add_argument("--alpha", type=float, default=0.05)
     parser.add_argument("--power", type=float, default=0.8)
     parser.add_argument("--covariates", type=int, default=3, metavar="K")

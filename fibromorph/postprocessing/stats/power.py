@@ -27,11 +27,13 @@ class RegionSpread:
         region: name.
         between: sd between people once head size, age and sex are known.
         error: sd of the tool's own error in one scan; None = not known, taken as 0.
+        share: of the true effect, that the volume shows (`responsive.Share`).
     """
 
     region: str
     between: float
     error: float | None
+    share: float = 1.0
 
     @property
     def reliability(self) -> float:
@@ -157,7 +159,7 @@ def plan_for_people(
 def _needed(spread: RegionSpread, plan: Plan, d: float | None, percent: float) -> dict[str, object]:
     true_sd, measured_sd = plan.true_sd(spread), plan.measured_sd(spread)
     share = percent / 100 if d is None else d * true_sd
-    measured = share / measured_sd
+    measured = spread.share * share / measured_sd
     single = people_for(measured, plan, plan.alpha)
     family = people_for(measured, plan, plan.alpha / plan.tests)
     return {
@@ -174,13 +176,14 @@ def _needed(spread: RegionSpread, plan: Plan, d: float | None, percent: float) -
 
 
 def _found(spread: RegionSpread, plan: Plan, single: float, family: float) -> dict[str, object]:
-    true_sd, measured_sd = plan.true_sd(spread), plan.measured_sd(spread)
+    # The effect in people that shows as a measured d of 1, as a share of the mean.
+    unit, true_sd = plan.measured_sd(spread) / spread.share, plan.true_sd(spread)
     return {
         "region": spread.region,
         "reliability": spread.reliability,
         "d_measured": single,
-        "d_true": single * measured_sd / true_sd,
-        "percent": 100 * single * measured_sd,
-        "d_true_family": family * measured_sd / true_sd,
-        "percent_family": 100 * family * measured_sd,
+        "d_true": single * unit / true_sd,
+        "percent": 100 * single * unit,
+        "d_true_family": family * unit / true_sd,
+        "percent_family": 100 * family * unit,
     }

@@ -30,6 +30,15 @@ def test_noise_costs_people() -> None:
     assert (table["patients_family"] > table["patients"]).all()
 
 
+def test_what_a_volume_hardly_shows_costs_people() -> None:
+    half = RegionSpread("half", 0.07, 0.0, share=0.5)
+    table = plan_for_effect([CLEAN, half], Plan(), percent=5.0).set_index("region")
+    assert table["d_true"].nunique() == 1
+    assert table["patients"]["half"] / table["patients"]["clean"] == pytest.approx(4, rel=0.08)
+    found = plan_for_people([CLEAN, half], Plan(), 40, 40).set_index("region")["percent"]
+    assert found["half"] == pytest.approx(2 * found["clean"])
+
+
 def test_one_question_undoes_the_other() -> None:
     plan = Plan(covariates=2)
     found = plan_for_people([NOISY], plan, 40, 40)
