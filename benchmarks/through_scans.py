@@ -28,7 +28,7 @@ from fibromorph.serving.batch import segment_files
 from fibromorph.serving.outputs import output_paths
 from fibromorph.serving.simulate import template_anatomy
 
-LINE = "{:<28} {:>8} {:>8} {:>22} {:>8} {:>7} {:>22} {:>8}"
+LINE = "{:<28} {:>8} {:>8} {:>16} {:>22} {:>8} {:>7} {:>22} {:>8}"
 ALPHA = 0.05
 
 
@@ -97,6 +97,7 @@ def report(measured: Results, true: Results, changes: dict[str, float]) -> None:
             "planted",
             "found %",
             "95 % interval",
+            "if alone",
             "p_fwe",
             "g",
             "of true volumes %",
@@ -112,6 +113,7 @@ def report(measured: Results, true: Results, changes: dict[str, float]) -> None:
                 f"{change:+.0f}" if change else "0",
                 f"{found['difference_percent']:+.1f}",
                 interval(found),
+                alone(found),
                 f"{found['p_fwe']:.3f}",
                 f"{found['hedges_g']:+.2f}",
                 f"{best['difference_percent']:+.1f} {interval(best)}",
@@ -123,6 +125,13 @@ def report(measured: Results, true: Results, changes: dict[str, float]) -> None:
 
 def interval(row: pd.Series) -> str:
     return f"[{row['percent_ci_low']:+.1f}, {row['percent_ci_high']:+.1f}]"
+
+
+def alone(row: pd.Series) -> str:
+    """What a region that differs between unchanged neighbours would differ by, as planted here."""
+    if not np.isfinite(row.get("alone_percent", np.nan)):
+        return "n/a"
+    return f"{row['alone_percent']:+.1f} [{row['alone_ci_low']:+.1f}, {row['alone_ci_high']:+.1f}]"
 
 
 def verdict(groups: pd.DataFrame, changes: dict[str, float]) -> None:
@@ -138,6 +147,14 @@ def verdict(groups: pd.DataFrame, changes: dict[str, float]) -> None:
         f" interval in {int((~hit & inside).sum())}, p_fwe <= {ALPHA} in"
         f" {int((~hit & different).sum())}"
     )
+    if "alone_percent" in groups:
+        held = groups[["alone_ci_low", "alone_ci_high"]].notna().all(axis=1)
+        within = (groups["alone_ci_low"] <= change) & (change <= groups["alone_ci_high"])
+        print(
+            f"if alone: planted value inside in {int((hit & within).sum())} of"
+            f" {int((hit & held).sum())}; 0 inside in {int((~hit & within).sum())} of"
+            f" {int((~hit & held).sum())} others"
+        )
 
 
 def errors(cohort: CohortVolumes, true: CohortVolumes) -> None:

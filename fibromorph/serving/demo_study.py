@@ -28,7 +28,7 @@ EFFECTS = ("Putamen=-16%", "Thalamus=+10%")
 
 SEED = 2
 MOST_WORKERS = 4
-LINE = "{:<28} {:>9} {:>9} {:>18} {:>8}"
+LINE = "{:<28} {:>9} {:>9} {:>18} {:>26} {:>8}"
 
 
 def run_demo_study(out: Path, model: str = "t1-open", device: str = "auto") -> Path:
@@ -70,14 +70,24 @@ def comparison(study: Path, table: Path) -> str:
     effects = json.loads((study / TRUTH / "simulation.json").read_text())["effects"]
     planted = {effect["region"]: 100 * effect["change"] for effect in effects}
     found = pd.read_csv(table, sep="\t").set_index("region")
-    lines = ["", LINE.format("region", "planted", "found", "95 % interval", "p_fwe")]
+    heads = ("region", "planted", "found", "95 % interval", "if it alone differs", "p_fwe")
+    lines = ["", LINE.format(*heads)]
     for region in sorted(found.index, key=lambda name: (name not in planted, name)):
         row = found.loc[region]
         interval = f"{row['percent_ci_low']:+.1f} to {row['percent_ci_high']:+.1f}"
         change, percent = planted.get(region, 0.0), row["difference_percent"]
-        cells = (f"{change:+.0f} %" if change else "0", f"{percent:+.1f} %", interval)
+        cells = (f"{change:+.0f} %" if change else "0", f"{percent:+.1f} %", interval, _alone(row))
         lines.append(LINE.format(region, *cells, f"{row['p_fwe']:.3f}"))
     return "\n".join(lines)
+
+
+def _alone(row: pd.Series) -> str:
+    """The demo changes regions between unchanged neighbours, of which volumes show only a share."""
+    if pd.isna(row.get("alone_percent")):
+        return "n/a"
+    return (
+        f"{row['alone_percent']:+.1f} % ({row['alone_ci_low']:+.1f} to {row['alone_ci_high']:+.1f})"
+    )
 
 
 def _simulate(study: Path, model: str, device: str, workers: int) -> None:
