@@ -38,6 +38,7 @@ def test_a_region_that_differs_alone_differs_by_more_than_was_seen(tmp_path: Pat
     write_study(results, tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "alone differs" in page
+    assert "measured with the segmentation model on deformed heads" in page
     assert "all but blind to Left amygdala alone" in page
 
 

@@ -66,6 +66,7 @@ def _groups(results: Results) -> str:
         f" {bound} [5].",
         _missing(design),
         _error(results),
+        _shares(results),
         "The contrast was repeated under every combination of eTIV adjustment, covariate set,"
         " exclusions, kind of volume and weighting [11].",
     ]
@@ -87,6 +88,16 @@ def _error(results: Results) -> str:
     return (
         "Each volume's standard error weighted a second model (random effects over people, REML"
         " [9]) and gave the reliability by which effects were corrected for attenuation."
+    )
+
+
+def _shares(results: Results) -> str:
+    if "responsiveness" not in results.groups:
+        return ""
+    return (
+        "The share of a change of one region alone that its volume shows, measured with the"
+        " segmentation model on deformed heads, gave the difference that a region would have if its"
+        " neighbours did not differ (divided on the log scale, delta-method interval)."
     )
 
 
