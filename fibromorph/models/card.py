@@ -51,7 +51,7 @@ def _training(manifest: Manifest) -> str:
 
 def _scores(manifest: Manifest) -> str:
     summary = "\n".join(f"- {name}: {value:.3g}" for name, value in manifest.scores.items())
-    if all(entry.dice is None for entry in manifest.labels):
+    if all(entry.dice is None and entry.responsiveness is None for entry in manifest.labels):
         return summary or "Not scored yet."
     rows = [_score_row(entry) for entry in manifest.labels]
     header = [
