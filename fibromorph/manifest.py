@@ -38,7 +38,7 @@ class LabelEntry(_Frozen):
             repetition alone exceeds in 5 % of pairs: 1.96 sqrt(2) repeat_sd.
         responsiveness: share of a change of this structure alone that arrives in its soft volume,
             see `serving.responsiveness`; None until it was measured.
-        responsiveness_sd: its standard deviation over heads.
+        responsiveness_sd: its standard deviation over heads, sides and draws.
         reference_confidence: median of the label's mean confidence over good scans.
         dice: mean Dice on the evaluation scans; None if not evaluated.
         volume_error: mean signed relative error of the soft volume there.

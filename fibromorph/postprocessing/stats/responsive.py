@@ -30,7 +30,7 @@ class Share:
 
     Attributes:
         mean: that arrives in the volume; 1 = all of it.
-        sd: over heads.
+        sd: over heads, sides and draws.
     """
 
     mean: float

@@ -93,7 +93,7 @@ def gather(store: Store) -> Cohort:
         tables.append(_numbers(read_volumes(store.out / task.files["volumes"])))
         facts = _facts(store.out / task.files["sidecar"])
         quality.append(_quality(facts["quality"]))
-        shares.append(facts.get("responsiveness", {}))
+        shares.append(facts["responsiveness"])
     regions = _regions(tables)
     values = np.full((3, len(tables), len(regions)), np.nan)
     for row, table in enumerate(tables):
@@ -122,9 +122,9 @@ def _regions(tables: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
 
 def _facts(sidecar: Path) -> dict[str, Any]:
     try:
-        facts: dict[str, Any] = json.loads(sidecar.read_text())["Fibromorph"]
-        if "quality" not in facts:
-            raise KeyError("quality")
+        found: dict[str, Any] = json.loads(sidecar.read_text())["Fibromorph"]
+        # Sidecars of before responsiveness was measured know of none.
+        facts = {"quality": found["quality"], "responsiveness": found.get("responsiveness", {})}
     except (OSError, ValueError, KeyError) as error:
         rule = "a finished scan's sidecar must be there; run the participant stage again"
         raise TableError(rule, value=error, subject=sidecar) from error
