@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fibromorph.cli.parts import DONE, Commands, add_engine_options, command
+from fibromorph.cli.parts import DONE, Commands, add_engine_options, command, engine_choice
 
 
 def add_commands(commands: Commands) -> None:
@@ -95,9 +95,7 @@ def _evaluate(options: argparse.Namespace) -> int:
         evaluate(
             request,
             options.out,
-            model=options.model,
-            device=options.device,
-            threads=options.threads,
+            **engine_choice(options),
             update_bundle=options.update_bundle,
         )
     )
@@ -117,9 +115,7 @@ def _reliability(options: argparse.Namespace) -> int:
         measure_reliability(
             scans,
             options.out,
-            model=options.model,
-            device=options.device,
-            threads=options.threads,
+            **engine_choice(options),
             seed=options.seed,
             update_bundle=options.update_bundle,
         )
@@ -134,9 +130,7 @@ def _responsiveness(options: argparse.Namespace) -> int:
         measure_responsiveness(
             options.scans,
             options.out,
-            model=options.model,
-            device=options.device,
-            threads=options.threads,
+            **engine_choice(options),
             seed=options.seed,
             update_bundle=options.update_bundle,
         )

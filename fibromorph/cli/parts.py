@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 DONE, SOME_FAILED, WRONG_CALL = 0, 1, 2
 
@@ -46,3 +46,8 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)"
     )
+
+
+def engine_choice(options: argparse.Namespace) -> dict[str, Any]:
+    """What `add_engine_options` read, as the keyword arguments of whatever runs a bundle."""
+    return {name: getattr(options, name) for name in ("model", "device", "threads")}
