@@ -52,7 +52,8 @@ def own_box(scan, engine):
 def log_ratio(pair: list[Conformed], engine: Engine) -> NDArray[np.float64]:
     """(regions,) log of the ratio of the two soft volumes; NaN where a region is nearly absent."""
     first, second = (
-        np.array(list(engine.segment(box.network_input).soft_voxels.values())) * box.grid.voxel_ml
+        np.array(list(engine.segment(box.network_input, box.brain).soft_voxels.values()))
+        * box.grid.voxel_ml
         for box in pair
     )
     present = np.minimum(first, second) > SMALLEST_ML

@@ -69,7 +69,7 @@ def bench_device(device: str, path: Path, folder: Path, options: argparse.Namesp
     )
     print(f"   box {' x '.join(map(str, conformed.grid.shape))}")
     started = time.perf_counter()
-    prediction = timed("network", lambda: engine.segment(conformed.network_input))
+    prediction = timed("network", lambda: engine.segment(conformed.network_input, conformed.brain))
     network = time.perf_counter() - started
     labels, _ = timed("components", lambda: keep_main_components(prediction.labels, manifest.table))
     timed("restore to the scan's grid", lambda: restore_labels(labels, conformed.grid, scan.grid))

@@ -52,6 +52,14 @@ class Grid:
         affine[:3, 3] += affine[:3, :3] @ np.asarray(start, dtype=float)
         return Grid(shape, affine)
 
+    def blocks(self, length: int) -> Grid:
+        """The lattice whose voxels are this one's blocks of `length` voxels along each side."""
+        affine = self.affine_ijk_to_ras.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.full(3, (length - 1) / 2)
+        affine[:3, :3] *= length
+        i, j, k = (n // length for n in self.shape)
+        return Grid((i, j, k), affine)
+
     def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """True if both lattices have the same shape and place every corner within tolerance."""
         if self.shape != other.shape:

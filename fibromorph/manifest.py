@@ -102,8 +102,10 @@ class Parity(_Frozen):
 class Manifest(_Frozen):
     """The contract of a bundle.
 
-    `engines` holds, for each engine that was compared with ONNX Runtime on the CPU, the share of
-    voxels that it labels otherwise.
+    `statistics` tells what the network's layers normalise by: those of the whole 'box' that it
+    sees, or of the 'brain' in it, of which it then takes the shares as its second input. `engines`
+    holds, for each engine that was compared with ONNX Runtime on the CPU, the share of voxels that
+    it labels otherwise.
     """
 
     format_version: Literal[1] = FORMAT_VERSION
@@ -114,6 +116,7 @@ class Manifest(_Frozen):
     protocol: str
     orientation: Literal["RAS"] = "RAS"
     normalisation: Literal["zscore-clip6"] = "zscore-clip6"
+    statistics: Literal["box", "brain"] = "box"
     network: GraphFile
     locator: GraphFile
     labels: tuple[LabelEntry, ...]

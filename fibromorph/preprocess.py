@@ -31,6 +31,9 @@ MARGIN_MM = 6.0
 SMALLEST_BRAIN_ML = 250.0
 """What is smaller than this is not taken for a brain."""
 
+BRAIN_BLOCK = 4
+"""Voxels of the network's input along each side of a voxel of the brain's shares."""
+
 LEAST_INSIDE = 0.05
 """Coarse voxels with a smaller share inside the skull do not count: all air has a little of it."""
 
@@ -90,12 +93,14 @@ class Conformed:
 
     Attributes:
         intensities: (i, j, k) float32 in the scan's own unit, lengths multiples of the network's.
+        brain: (i/4, j/4, k/4) float32, the share of each block of voxels that is brain, 0 to 1.
         grid: where its voxels lie: RAS+, at the network's spacing, around the brain.
         field_of_view: the scan's whole field of view on the same lattice.
         intracranial_ml: what lies inside the skull, as the locator saw it; None = it cannot tell.
     """
 
     intensities: Image
+    brain: Image
     grid: Grid
     field_of_view: Grid
     intracranial_ml: float | None = None
@@ -122,19 +127,21 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     coarse = working_grid(scan.grid, locator.spacing_mm)
     padded = _padded(coarse, locator.shape_multiple, locator.smallest_length)
     located = locate(normalise(resample(scan.data, scan.grid, padded)))
-    brain = _brain_of(located, padded, scan)
-    grid = _box_around(brain, field, network.shape_multiple)
+    found = _largest_part(located.brain > 0.5)
+    grid = _box_around(_enclosing(found, padded, scan), field, network.shape_multiple)
+    # Around what was found lie its own edges; what is further away is not this brain.
+    shares = located.brain * ndimage.binary_dilation(found)
+    brain = resample(shares, padded, grid.blocks(BRAIN_BLOCK))
     intensities = resample(scan.data, scan.grid, grid)
-    return Conformed(intensities, grid, field, _intracranial_ml(located, padded))
+    return Conformed(intensities, brain, grid, field, _intracranial_ml(located, padded))
 
 
-def _brain_of(located: Located, padded: Grid, scan: Scan) -> Grid:
+def _enclosing(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> Grid:
     """The part of the locator's lattice that encloses the brain tightly.
 
     Raises:
         ScanError: nothing in the field of view is both brain and of a brain's size.
     """
-    brain = _largest_part(located.brain > 0.5)
     found_ml = float(np.count_nonzero(brain)) * padded.voxel_ml
     if found_ml < SMALLEST_BRAIN_ML:
         raise ScanError(

@@ -7,7 +7,7 @@ import pytest
 
 from fibromorph.errors import ScanError
 from fibromorph.grid import Grid
-from fibromorph.preprocess import Image, Located, conform, normalise, padded_length
+from fibromorph.preprocess import BRAIN_BLOCK, Image, Located, conform, normalise, padded_length
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.engine import Engine
 
@@ -51,6 +51,11 @@ def test_box_holds_what_the_locator_found(engine: Engine) -> None:
     assert all(n % 32 == 0 for n in conformed.grid.shape)
     assert conformed.intensities.sum() == pytest.approx(data.sum(), rel=1e-3)
     assert np.prod(conformed.grid.shape) < data.size
+    # Where the box is bright is brain, and nowhere else.
+    assert conformed.brain.shape == conformed.grid.blocks(BRAIN_BLOCK).shape
+    assert conformed.brain.sum() * BRAIN_BLOCK**3 == pytest.approx((data > 0).sum(), rel=0.1)
+    bright = conformed.intensities[::BRAIN_BLOCK, ::BRAIN_BLOCK, ::BRAIN_BLOCK] > 0
+    assert (conformed.brain[bright] > 0).mean() > 0.99
 
 
 def test_the_skull_s_content_is_summed_and_air_is_not(engine: Engine) -> None:

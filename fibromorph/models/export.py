@@ -35,7 +35,7 @@ from fibromorph.manifest import (
 from fibromorph.models.card import write_card
 from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
 from fibromorph.models.weights import load_weights, network_of, read_weights, table_of_weights
-from fibromorph.preprocess import SHAPE_MULTIPLE, Conformed, Located, conform
+from fibromorph.preprocess import BRAIN_BLOCK, SHAPE_MULTIPLE, Conformed, Located, conform
 from fibromorph.scans import read_scan
 
 NETWORK = GraphFile(
@@ -130,14 +130,13 @@ def export_bundle(
 
 def export_segmentation(graph: SegmentationGraph, path: Path) -> None:
     """Write the network as one self-contained ONNX file for any box of allowed lengths."""
-    along = [SHAPE_MULTIPLE * torch.export.Dim(axis, min=2, max=12) for axis in "ijk"]
-    _export(
-        graph,
-        torch.zeros(64, 96, 64),
-        {"image": dict(enumerate(along))},
-        ["labels", "soft_voxels", "confidence"],
-        path,
-    )
+    along = [torch.export.Dim(axis, min=2, max=12) for axis in "ijk"]
+    shapes = {
+        "image": {axis: SHAPE_MULTIPLE * n for axis, n in enumerate(along)},
+        "brain": {axis: SHAPE_MULTIPLE // BRAIN_BLOCK * n for axis, n in enumerate(along)},
+    }
+    example = (torch.zeros(64, 96, 64), torch.ones(16, 24, 16))
+    _export(graph, example, shapes, ["labels", "soft_voxels", "confidence"], path)
 
 
 def write_locator(source: Path, path: Path) -> None:
@@ -157,9 +156,8 @@ def write_locator(source: Path, path: Path) -> None:
 def export_locator(graph: LocatorGraph, path: Path) -> None:
     """Write the locator as one self-contained ONNX file."""
     along = [LOCATOR.shape_multiple * torch.export.Dim(axis, min=2, max=32) for axis in "ijk"]
-    shape = (64, 72, 48)
-    outputs = ["brain", "inside"]
-    _export(graph, torch.zeros(shape), {"image": dict(enumerate(along))}, outputs, path)
+    shapes = {"image": dict(enumerate(along))}
+    _export(graph, (torch.zeros(64, 72, 48),), shapes, ["brain", "inside"], path)
 
 
 def measure_parity(
@@ -171,10 +169,11 @@ def measure_parity(
         BundleError: they differ on more than 0.1 % of the voxels.
     """
     conformed = _conform(folder, manifest, check_scan)
-    image = conformed.network_input
+    image, brain = conformed.network_input, conformed.brain
     with torch.inference_mode():
-        labels, soft, _ = (t.numpy() for t in graph(torch.from_numpy(image)))
-    found_labels, found_soft, _ = _run(folder / NETWORK.file, image)
+        answer = graph(torch.from_numpy(image), torch.from_numpy(brain))
+    labels, soft, _ = (t.numpy() for t in answer)
+    found_labels, found_soft, _ = _run(folder / NETWORK.file, image=image, brain=brain)
     share = float(np.mean(labels != found_labels))
     largest = float(np.max(np.abs(soft - found_soft) / np.maximum(soft, 100.0)))
     if share > LARGEST_DIFFERING_SHARE:
@@ -224,16 +223,16 @@ def halve(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _export(
     graph: nn.Module,
-    example: torch.Tensor,
-    shapes: dict[str, Any],
+    example: tuple[torch.Tensor, ...],
+    shapes: dict[str, dict[int, Any]],
     outputs: list[str],
     path: Path,
 ) -> None:
     program = torch.onnx.export(
         graph,
-        (example,),
+        example,
         dynamo=True,
-        input_names=["image"],
+        input_names=list(shapes),
         output_names=outputs,
         dynamic_shapes=shapes,
         opset_version=OPSET,
@@ -278,6 +277,7 @@ def _manifest(folder: Path, facts: BundleFacts, table: LabelTable) -> Manifest:
         description=facts.description,
         licence=facts.licence,
         protocol=table.protocol,
+        statistics="brain",
         network=hashed(NETWORK),
         locator=hashed(LOCATOR),
         labels=tuple(LabelEntry(**vars(label)) for label in table),
@@ -288,16 +288,16 @@ def _manifest(folder: Path, facts: BundleFacts, table: LabelTable) -> Manifest:
 
 def _conform(folder: Path, manifest: Manifest, check_scan: Path) -> Conformed:
     def locate(image: NDArray[np.float32]) -> Located:
-        return Located.of(_run(folder / manifest.locator.file, image))
+        return Located.of(_run(folder / manifest.locator.file, image=image))
 
     return conform(read_scan(check_scan), manifest.network, manifest.locator, locate)
 
 
-def _run(path: Path, image: NDArray[np.float32]) -> list[NDArray[Any]]:
+def _run(path: Path, **inputs: NDArray[np.float32]) -> list[NDArray[Any]]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return list(session.run(None, {"image": image}))
+    return list(session.run(None, inputs))
 
 
 def _replace_folder(part: Path, folder: Path) -> None:

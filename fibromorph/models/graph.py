@@ -19,7 +19,7 @@ SLABS = 4
 
 
 class SegmentationGraph(nn.Module):
-    """Image in; label ids, posterior sums and confidence out.
+    """Image and brain's shares in; label ids, posterior sums and confidence out.
 
     The network looks twice, at the image and at its mirror image, and both answers are averaged:
     a mirrored head gives exactly the mirrored answer, so that no asymmetry is the network's own.
@@ -36,23 +36,29 @@ class SegmentationGraph(nn.Module):
         ids = [(0, 0), *((s.right_id, s.left_id) for s in table.structures)]
         self.register_buffer("ids_of", torch.tensor(ids, dtype=torch.uint8).flatten())
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, image: Tensor, brain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Segment one image.
 
         Args:
             image: (i, j, k) float32 normalised, multiples of 32.
+            brain: (i/4, j/4, k/4) float32 share of each block of voxels that is brain.
 
         Returns:
             labels: (i, j, k) uint8 ids.
             soft_voxels: (labels,) float32 sums of posteriors, in the table's order.
             confidence: (i, j, k) uint8, the winning posterior times 255.
         """
-        seen = self.net.head[0](self.net.features(image[None, None]))
-        mirrored = self.net.head[0](self.net.features(image.flip(0)[None, None])).flip(2)
+        seen = self._look(image, brain)
+        mirrored = self._look(image.flip(0), brain.flip(0)).flip(2)
         ids, soft, confidence = zip(
             *(self._subvoxel(seen, mirrored, n) for n in range(SUBVOXELS)), strict=True
         )
         return _unfold(torch.stack(ids)), torch.stack(soft).sum(0), _unfold(torch.stack(confidence))
+
+    def _look(self, image: Tensor, brain: Tensor) -> Tensor:
+        """Hidden features, (1, width, i/2, j/2, k/2)."""
+        hidden: Tensor = self.net.head[0](self.net.features(image[None, None], brain[None, None]))
+        return hidden
 
     def _subvoxel(
         self, seen: Tensor, mirrored: Tensor, subvoxel: int

@@ -47,8 +47,8 @@ class Prediction:
 class Graph(Protocol):
     """One loaded ONNX graph."""
 
-    def __call__(self, image: Image) -> list[NDArray[Any]]:
-        """The graph's outputs, in order, for one (i, j, k) float32 image."""
+    def __call__(self, *inputs: Image) -> list[NDArray[Any]]:
+        """The graph's outputs for its inputs, (i, j, k) float32 each; both in the graph's order."""
 
 
 class Engine:
@@ -90,14 +90,16 @@ class Engine:
         """
         return Located.of(self._locator(image))
 
-    def segment(self, image: Image) -> Prediction:
+    def segment(self, image: Image, brain: Image) -> Prediction:
         """Label every voxel of a box.
 
         Args:
             image: (i, j, k) float32, normalised, at the network's spacing, lengths multiples of
                 the manifest's `shape_multiple`.
+            brain: (i/4, j/4, k/4) float32, the share of brain, see `Conformed.brain`.
         """
-        labels, soft, confidence = self._network(image)
+        by_brain = self.bundle.manifest.statistics == "brain"
+        labels, soft, confidence = self._network(*((image, brain) if by_brain else (image,)))
         ids = (entry.id for entry in self.bundle.manifest.labels)
         soft_voxels = {i: float(s) for i, s in zip(ids, soft, strict=True)}
         return Prediction(labels, soft_voxels, confidence.astype(np.float32) / 255.0)
@@ -190,10 +192,10 @@ def _load_onnxruntime(path: Path, device: Device, threads: int) -> Graph:
     cpu = ["CPUExecutionProvider"]
     providers = ["CUDAExecutionProvider", *cpu] if device == "cuda" else cpu
     session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-    name = session.get_inputs()[0].name
+    names = [wanted.name for wanted in session.get_inputs()]
 
-    def run(image: Image) -> list[NDArray[Any]]:
-        return list(session.run(None, {name: image}))
+    def run(*inputs: Image) -> list[NDArray[Any]]:
+        return list(session.run(None, dict(zip(names, inputs, strict=True))))
 
     return run
 
@@ -215,23 +217,23 @@ class _OpenVinoGraph:
         self._core = openvino.Core()
         self._model = self._core.read_model(str(path))
         self._options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
-        self._compiled: dict[tuple[int, ...], Any] = {}
+        self._compiled: dict[tuple[tuple[int, ...], ...], Any] = {}
 
-    def __call__(self, image: Image) -> list[NDArray[Any]]:
-        compiled = self._compiled_for(image.shape)
-        answer = compiled([image])
+    def __call__(self, *inputs: Image) -> list[NDArray[Any]]:
+        compiled = self._compiled_for(tuple(image.shape for image in inputs))
+        answer = compiled(list(inputs))
         return [answer[n].copy() for n in range(len(compiled.outputs))]
 
-    def _compiled_for(self, shape: tuple[int, ...]) -> Any:
-        compiled = self._compiled.pop(shape, None)
+    def _compiled_for(self, shapes: tuple[tuple[int, ...], ...]) -> Any:
+        compiled = self._compiled.pop(shapes, None)
         # Only the shape at hand keeps its working memory, and the least recent ones are forgotten.
         for other in self._compiled.values():
             other.release_memory()
         if compiled is None:
             model = self._model.clone()
-            model.reshape(list(shape))
+            model.reshape({n: list(shape) for n, shape in enumerate(shapes)})
             compiled = self._core.compile_model(model, "CPU", self._options)
-        self._compiled[shape] = compiled
+        self._compiled[shapes] = compiled
         while len(self._compiled) > SHAPES_KEPT:
             del self._compiled[next(iter(self._compiled))]
         return compiled

@@ -12,10 +12,10 @@ import numpy as np
 from fibromorph.errors import ConfigError, MissingExtraError
 from fibromorph.manifest import Bundle, write_manifest
 from fibromorph.models.card import write_card
-from fibromorph.preprocess import conform
+from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import read_scan
 from fibromorph.serving.bundles import find_bundle
-from fibromorph.serving.engine import Device, Engine, Image, Prediction, resolve_device
+from fibromorph.serving.engine import Device, Engine, Prediction, resolve_device
 
 REFERENCE: Device = "cpu"
 LINE = "{:<16} {:>9} {:>12} {:>14}"
@@ -42,14 +42,14 @@ def compare_engines(model: str, scan_path: Path | None, *, update_bundle: bool =
     bundle = _unmeasured(find_bundle(model))
     engine = Engine(bundle, REFERENCE)
     manifest, scan = bundle.manifest, read_scan(scan_path)
-    image = conform(scan, manifest.network, manifest.locator, engine.locate).network_input
+    seen = conform(scan, manifest.network, manifest.locator, engine.locate)
     started = time.perf_counter()
-    reference = engine.segment(image)
+    reference = engine.segment(seen.network_input, seen.brain)
     lines = [LINE.format("engine", "seconds", "differing", "soft volumes")]
     lines.append(LINE.format(REFERENCE, f"{time.perf_counter() - started:.1f}", "", ""))
     shares = {}
     for device in _others():
-        found, seconds = _timed(Engine(bundle, device), image)
+        found, seconds = _timed(Engine(bundle, device), seen)
         shares[device] = float(np.mean(found.labels != reference.labels))
         largest = max(
             abs(found.soft_voxels[i] - voxels) / max(voxels, 100.0)
@@ -62,10 +62,11 @@ def compare_engines(model: str, scan_path: Path | None, *, update_bundle: bool =
     return "\n".join(lines)
 
 
-def _timed(engine: Engine, image: Image) -> tuple[Prediction, float]:
-    engine.segment(image)  # The first run of a shape plans memory.
+def _timed(engine: Engine, seen: Conformed) -> tuple[Prediction, float]:
+    image, brain = seen.network_input, seen.brain
+    engine.segment(image, brain)  # The first run of a shape plans memory.
     started = time.perf_counter()
-    found = engine.segment(image)
+    found = engine.segment(image, brain)
     return found, time.perf_counter() - started
 
 

@@ -23,7 +23,23 @@ from fibromorph.serving.pipeline import Segmented
 
 Kind = Literal["acquisition", "wrecked"]
 Image = NDArray[np.float32]
-Change = Callable[[Segmented, np.random.Generator], Scan]
+
+
+@dataclass(frozen=True, eq=False)
+class Disturbed:
+    """A scan that came out otherwise.
+
+    Attributes:
+        scan: with the header that the scanner would have written.
+        lattice: where its voxels lie in the undisturbed head; a scanner does not know that a head
+            was turned.
+    """
+
+    scan: Scan
+    lattice: Grid
+
+
+Change = Callable[[Segmented, np.random.Generator], Disturbed]
 
 ROOM = 0.15
 """Share of the field of view added on each side, so that turning it cuts no brain."""
@@ -82,26 +98,24 @@ def bright_level(image: Image) -> float:
 
 
 def _turned(angle_deg: float) -> Change:
-    def change(result: Segmented, rng: np.random.Generator) -> Scan:
+    def change(result: Segmented, rng: np.random.Generator) -> Disturbed:
         axis = rng.normal(size=3)
         turn = Rotation.from_rotvec(axis / np.linalg.norm(axis) * np.deg2rad(angle_deg))
-        return _seen_on(
-            result.scan, _moved(_roomy(result.scan.grid), turn.as_matrix(), np.zeros(3))
-        )
+        return _repositioned(result.scan, _roomy(result.scan.grid), turn.as_matrix(), np.zeros(3))
 
     return change
 
 
 def _shifted(part: float) -> Change:
-    def change(result: Segmented, rng: np.random.Generator) -> Scan:
+    def change(result: Segmented, rng: np.random.Generator) -> Disturbed:
         shift = part * np.asarray(result.scan.grid.spacing_mm) * rng.choice([-1, 1], 3)
-        return _seen_on(result.scan, _moved(result.scan.grid, np.eye(3), shift))
+        return _repositioned(result.scan, result.scan.grid, np.eye(3), shift)
 
     return change
 
 
 def _resampled(spacing_mm: tuple[float, float, float]) -> Change:
-    def change(result: Segmented, rng: np.random.Generator) -> Scan:
+    def change(result: Segmented, rng: np.random.Generator) -> Disturbed:
         # A random place of the new lattice between the old voxels.
         return _seen_on(result.scan, _respaced(result.scan.grid, spacing_mm, rng.uniform(0, 1, 3)))
 
@@ -109,14 +123,14 @@ def _resampled(spacing_mm: tuple[float, float, float]) -> Change:
 
 
 def _noisy(level: float) -> Change:
-    def change(result: Segmented, rng: np.random.Generator) -> Scan:
+    def change(result: Segmented, rng: np.random.Generator) -> Disturbed:
         return _with(result.scan, _rician(result.scan.data, level, rng))
 
     return change
 
 
 def _shaded(sd: float) -> Change:
-    def change(result: Segmented, rng: np.random.Generator) -> Scan:
+    def change(result: Segmented, rng: np.random.Generator) -> Disturbed:
         image = result.scan.data
         zoom = np.asarray(image.shape) / 4
         field = ndimage.zoom(rng.normal(0, sd, (4, 4, 4)), zoom, order=1, mode="nearest")
@@ -126,19 +140,19 @@ def _shaded(sd: float) -> Change:
 
 
 def _curved(gamma: float) -> Change:
-    def change(result: Segmented, rng: np.random.Generator) -> Scan:  # noqa: ARG001
+    def change(result: Segmented, rng: np.random.Generator) -> Disturbed:  # noqa: ARG001
         full = bright_level(result.scan.data)
         return _with(result.scan, full * (result.scan.data.clip(0) / full) ** gamma)
 
     return change
 
 
-def _eight_bit(result: Segmented, rng: np.random.Generator) -> Scan:  # noqa: ARG001
+def _eight_bit(result: Segmented, rng: np.random.Generator) -> Disturbed:  # noqa: ARG001
     full = bright_level(result.scan.data)
     return _with(result.scan, np.rint((result.scan.data / full * 200).clip(0, 255)))
 
 
-def _without_neck(result: Segmented, rng: np.random.Generator) -> Scan:  # noqa: ARG001
+def _without_neck(result: Segmented, rng: np.random.Generator) -> Disturbed:  # noqa: ARG001
     """The field of view ends just below the brain."""
     grid, labels = result.scan.grid, result.labels_on_scan_grid
     axis = int(np.argmax(np.abs(grid.affine_ijk_to_ras[2, :3])))
@@ -155,19 +169,19 @@ def _without_neck(result: Segmented, rng: np.random.Generator) -> Scan:  # noqa:
     return _seen_on(result.scan, grid.box((start[0], start[1], start[2]), shape))
 
 
-def _stripped(result: Segmented, rng: np.random.Generator) -> Scan:  # noqa: ARG001
+def _stripped(result: Segmented, rng: np.random.Generator) -> Disturbed:  # noqa: ARG001
     """Everything outside the tool's own intracranial mask is removed."""
     spacing = result.scan.grid.spacing_mm
     mask = intracranial_mask(result.labels_on_scan_grid.astype(np.uint8), spacing)
     return _with(result.scan, np.where(mask, result.scan.data, 0))
 
 
-def _inverted(result: Segmented, rng: np.random.Generator) -> Scan:  # noqa: ARG001
+def _inverted(result: Segmented, rng: np.random.Generator) -> Disturbed:  # noqa: ARG001
     image = result.scan.data
     return _with(result.scan, np.where(image > 0, (bright_level(image) - image).clip(0), 0))
 
 
-def _moved_about(result: Segmented, rng: np.random.Generator) -> Scan:
+def _moved_about(result: Segmented, rng: np.random.Generator) -> Disturbed:
     """Ghosts along the second axis, as from a head that moved between k-space lines."""
     spectrum = np.fft.fft(result.scan.data, axis=1)
     lines = spectrum.shape[1]
@@ -176,7 +190,7 @@ def _moved_about(result: Segmented, rng: np.random.Generator) -> Scan:
     return _with(result.scan, np.abs(np.fft.ifft(spectrum * phase[None, :, None], axis=1)))
 
 
-def _halved(result: Segmented, rng: np.random.Generator) -> Scan:  # noqa: ARG001
+def _halved(result: Segmented, rng: np.random.Generator) -> Disturbed:  # noqa: ARG001
     """Only what lies to the right of the brain's middle is in the field of view."""
     grid = result.scan.grid
     axis = int(np.argmax(np.abs(grid.affine_ijk_to_ras[0, :3])))
@@ -189,7 +203,7 @@ def _halved(result: Segmented, rng: np.random.Generator) -> Scan:  # noqa: ARG00
     return _seen_on(result.scan, box)
 
 
-def _phantom(result: Segmented, rng: np.random.Generator) -> Scan:
+def _phantom(result: Segmented, rng: np.random.Generator) -> Disturbed:
     """A ball of water of a head's size."""
     image = result.scan.data
     axes = np.ogrid[tuple(slice(0, n) for n in image.shape)]
@@ -199,7 +213,7 @@ def _phantom(result: Segmented, rng: np.random.Generator) -> Scan:
     return _with(result.scan, _rician(ball, 0.02, rng, everywhere=True))
 
 
-def _noise_only(result: Segmented, rng: np.random.Generator) -> Scan:
+def _noise_only(result: Segmented, rng: np.random.Generator) -> Disturbed:
     empty = np.zeros_like(result.scan.data)
     return _with(result.scan, _rician(empty + 1e-3, 1.0, rng, everywhere=True))
 
@@ -214,12 +228,23 @@ def _rician(
     return noisy if everywhere else np.where(image > 0, noisy, 0)
 
 
-def _with(scan: Scan, image: NDArray[np.floating]) -> Scan:
-    return replace(scan, data=np.ascontiguousarray(image, dtype=np.float32))
+def _with(scan: Scan, image: NDArray[np.floating]) -> Disturbed:
+    data = np.ascontiguousarray(image, dtype=np.float32)
+    return Disturbed(replace(scan, data=data), scan.grid)
 
 
-def _seen_on(scan: Scan, grid: Grid) -> Scan:
-    return replace(scan, data=resample(scan.data, scan.grid, grid), grid=grid)
+def _seen_on(scan: Scan, grid: Grid) -> Disturbed:
+    seen = replace(scan, data=resample(scan.data, scan.grid, grid), grid=grid)
+    return Disturbed(seen, grid)
+
+
+def _repositioned(
+    scan: Scan, grid: Grid, turn: NDArray[np.float64], shift_mm: NDArray[np.float64]
+) -> Disturbed:
+    """The head moved in the scanner, whose field of view stays `grid`."""
+    lattice = _moved(grid, turn, shift_mm)
+    seen = replace(scan, data=resample(scan.data, scan.grid, lattice), grid=grid)
+    return Disturbed(seen, lattice)
 
 
 def _roomy(grid: Grid) -> Grid:

@@ -100,7 +100,7 @@ def segment_scan(
         if conformed is None:
             conformed = conform(scan, manifest.network, manifest.locator, engine.locate)
     with watch.step("network", engine.description):
-        prediction = engine.segment(conformed.network_input)
+        prediction = engine.segment(conformed.network_input, conformed.brain)
     with watch.step("components", "islands and minor parts given to what surrounds them"):
         labels, losses = keep_main_components(prediction.labels, manifest.table)
     with watch.step("own grid", "labels back on the scan's voxels"):

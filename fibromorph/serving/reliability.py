@@ -122,13 +122,13 @@ def _disturbed(
     engine: Engine,
     rng: np.random.Generator,
 ) -> list[dict[str, object]]:
-    scan = perturbation.change(base, rng)
+    disturbed = perturbation.change(base, rng)
     try:
-        result = segment_scan(scan, engine)
+        result = segment_scan(disturbed.scan, engine)
     except ScanError as error:
         refused = {"scan": base.scan.stem, "perturbation": perturbation.name}
         return [{**refused, "kind": perturbation.kind, "verdict": "refused", "reason": error.rule}]
-    seen = resample(truth.astype(np.float32), base.scan.grid, scan.grid, order=0)
+    seen = resample(truth.astype(np.float32), base.scan.grid, disturbed.lattice, order=0)
     return _rows(perturbation.name, perturbation.kind, base, result, np.rint(seen).astype(np.int32))
 
 

@@ -49,7 +49,7 @@ def draw_rescan(rng: np.random.Generator) -> Repositioning:
 
 
 def apply_rescan(scan: Scan, params: Repositioning) -> Scan:
-    """The scan as it would have come out in another position."""
+    """The scan as it would have come out in another position, which its header does not know."""
     moved = Grid(scan.grid.shape, _move(scan.grid, params) @ scan.grid.affine_ijk_to_ras)
     image = resample(scan.data, scan.grid, moved)
     shape = np.asarray(image.shape) / 3
@@ -58,7 +58,7 @@ def apply_rescan(scan: Scan, params: Repositioning) -> Scan:
     noise = rng.normal(0, params.noise * np.percentile(image, 99), image.shape)
     # Skull-stripped scans keep their empty background.
     noisy = np.where(image > 0, image * np.exp(bias) + noise, 0).clip(0)
-    return replace(scan, data=noisy.astype(np.float32), grid=moved)
+    return replace(scan, data=noisy.astype(np.float32))
 
 
 def _move(grid: Grid, params: Repositioning) -> Affine:

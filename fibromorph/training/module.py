@@ -21,7 +21,7 @@ from fibromorph.datasets.warped import Head, ScanOnDevice, warp
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, table_of
 from fibromorph.models.losses import LossParts, StructureSideLoss, class_dice
-from fibromorph.models.network import SUBVOXELS, SegmentationNet, split_subvoxels
+from fibromorph.models.network import SUBVOXELS, SegmentationNet, brain_shares, split_subvoxels
 from fibromorph.models.weights import load_weights, read_weights, with_head_for
 from fibromorph.preprocess import SHAPE_MULTIPLE, normalise
 from fibromorph.training.data import LabelMapData, data_of
@@ -79,6 +79,7 @@ class SegmentationModule(pl.LightningModule):
         self.net = net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if initial_weights is not None:
             load_weights(self.net, with_head_for(self.table, read_weights(initial_weights)))
+        self.fluid_class = self.table.class_of_name("CSF")
         self.loss = StructureSideLoss()
         self._on_device: dict[str, Tensor] = {}
         self._scans_on_device: dict[str, ScanOnDevice] = {}
@@ -139,7 +140,9 @@ class SegmentationModule(pl.LightningModule):
             else part_of(slot.real, crop.shape, seed)
             for slot, seed in zip(batch, seeds, strict=True)
         ]
-        parts = self._loss_of(samples, chosen)
+        # The locator, which will say where brain is, draws its border a little wider or narrower.
+        sharpness = 2 ** dice_roll.uniform(-1, 1)
+        parts = self._loss_of(samples, chosen, sharpness)
         self.log_dict(
             {"loss": parts.total, "loss_structure": parts.structure, "loss_side": parts.side},
             prog_bar=True,
@@ -150,7 +153,7 @@ class SegmentationModule(pl.LightningModule):
         number = batch[0].number
         synthetic = number < self.data.held_out
         sample = self._synthetic_held_out(number) if synthetic else self._real_held_out(number)
-        logits = self.net(sample.image[None, None])
+        logits = self.net(sample.image[None, None], self._brain_of(sample.classes[None]))
         predicted = logits[0, :-1].argmax(0)
         dice = self._dice_of(predicted, sample)
         (self._dice if synthetic else self._real_dice).add(dice)
@@ -180,10 +183,16 @@ class SegmentationModule(pl.LightningModule):
             self._on_device[source.name] = torch.from_numpy(source.index).to(self.device)
         return self._on_device[source.name]
 
-    def _loss_of(self, samples: Sequence[Sample], subvoxels: Sequence[int]) -> LossParts:
+    def _brain_of(self, classes: Tensor) -> Tensor:
+        return brain_shares((classes > 0) & (classes != self.fluid_class))
+
+    def _loss_of(
+        self, samples: Sequence[Sample], subvoxels: Sequence[int], sharpness: float
+    ) -> LossParts:
         """Loss at some of the eight voxels of each 2x2x2 block."""
         batch = stack(samples, self.classes)
-        logits = self.net.subvoxel_logits(self.net.features(batch.images), subvoxels)
+        features = self.net.features(batch.images, self._brain_of(batch.classes) ** sharpness)
+        logits = self.net.subvoxel_logits(features, subvoxels)
         parts: LossParts = self.loss(
             logits,
             split_subvoxels(batch.classes)[:, subvoxels],

@@ -16,15 +16,13 @@ from fibromorph.errors import ConfigError
 from fibromorph.manifest import Bundle, open_bundle
 from fibromorph.training.tracking import tracking_uri
 
-SIGNATURE = ModelSignature(
-    inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, -1, -1), "image")]),
-    outputs=Schema(
-        [
-            TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "labels"),
-            TensorSpec(np.dtype(np.float32), (-1,), "soft_voxels"),
-            TensorSpec(np.dtype(np.uint8), (-1, -1, -1), "confidence"),
-        ]
-    ),
+IMAGE = (-1, -1, -1)
+OUTPUTS = Schema(
+    [
+        TensorSpec(np.dtype(np.uint8), IMAGE, "labels"),
+        TensorSpec(np.dtype(np.float32), (-1,), "soft_voxels"),
+        TensorSpec(np.dtype(np.uint8), IMAGE, "confidence"),
+    ]
 )
 """Of the segmentation graph, see `models.graph.SegmentationGraph`."""
 
@@ -59,12 +57,13 @@ def register_bundle(folder: Path, name: str, alias: str, experiment: str = "bund
 
 def _register(bundle: Bundle, name: str, alias: str) -> int:
     client, manifest = MlflowClient(), bundle.manifest
+    graph = onnx.load(bundle.network_path)
     with mlflow.start_run(run_name=f"register {manifest.name} {manifest.version}"):
         mlflow.log_metrics({_metric(key): value for key, value in manifest.scores.items()})
         model = mlflow.onnx.log_model(
-            onnx.load(bundle.network_path),
+            graph,
             name=manifest.name,
-            signature=SIGNATURE,
+            signature=_signature_of(graph),
             save_as_external_data=False,
         )
         client.log_model_artifacts(model.model_id, str(bundle.folder))
@@ -79,6 +78,11 @@ def _register(bundle: Bundle, name: str, alias: str) -> int:
         )
     client.set_registered_model_alias(name, alias, version.version)
     return int(version.version)
+
+
+def _signature_of(graph: onnx.ModelProto) -> ModelSignature:
+    inputs = [TensorSpec(np.dtype(np.float32), IMAGE, given.name) for given in graph.graph.input]
+    return ModelSignature(Schema(inputs), OUTPUTS)
 
 
 def _metric(key: str) -> str:

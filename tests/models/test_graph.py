@@ -17,22 +17,23 @@ def answer() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     torch.manual_seed(2)
     net = SegmentationNet(len(FREESURFER.structures) + 1, (4, 6, 8), 8).eval()
     torch.nn.init.normal_(net.head[1].weight, std=2.0)  # type: ignore[arg-type]
-    image = torch.randn(32, 64, 32)
+    image, brain = torch.randn(32, 64, 32), torch.rand(8, 16, 8)
     with torch.inference_mode():
-        logits, mirrored = net(image[None, None])[0], net(image.flip(0)[None, None])[0].flip(1)
+        logits = net(image[None, None], brain[None, None])[0]
+        mirrored = net(image.flip(0)[None, None], brain.flip(0)[None, None])[0].flip(1)
         mirrored[-1] *= -1
         logits = (logits + mirrored) / 2
-        return logits, *SegmentationGraph(net, FREESURFER).eval()(image)
+        return logits, *SegmentationGraph(net, FREESURFER).eval()(image, brain)
 
 
 def test_a_mirrored_head_gives_the_mirrored_answer() -> None:
     torch.manual_seed(4)
     net = SegmentationNet(len(FREESURFER.structures) + 1, (4, 6, 8), 8).eval()
     graph = SegmentationGraph(net, FREESURFER).eval()
-    image = torch.randn(32, 64, 32)
+    image, brain = torch.randn(32, 64, 32), torch.rand(8, 16, 8)
     with torch.inference_mode():
-        labels, soft, confidence = graph(image)
-        mirrored_labels, mirrored_soft, mirrored_confidence = graph(image.flip(0))
+        labels, soft, confidence = graph(image, brain)
+        mirrored_labels, mirrored_soft, mirrored_confidence = graph(image.flip(0), brain.flip(0))
     twins = {i: i for i in (0, *FREESURFER.ids)}
     for structure in FREESURFER.structures:
         twins |= {structure.left_id: structure.right_id, structure.right_id: structure.left_id}

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from fibromorph.models.network import SUBVOXELS, SegmentationNet, split_subvoxels
+from fibromorph.models.network import (
+    SUBVOXELS,
+    BrainNorm,
+    SegmentationNet,
+    WhereBrainIs,
+    brain_shares,
+    split_subvoxels,
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +26,53 @@ def test_logits_come_at_full_resolution_with_one_channel_for_the_side(
     net: SegmentationNet,
 ) -> None:
     with torch.inference_mode():
-        assert net(torch.randn(2, 1, 32, 32, 64)).shape == (2, 20, 32, 32, 64)
+        found = net(torch.randn(2, 1, 32, 32, 64), torch.rand(2, 1, 8, 8, 16))
+    assert found.shape == (2, 20, 32, 32, 64)
+
+
+def test_what_surrounds_the_brain_does_not_change_its_normalisation() -> None:
+    where = WhereBrainIs()
+    norm = BrainNorm(2, where, 0)
+    image, brain = torch.randn(1, 2, 4, 4, 4) + 3, torch.zeros(1, 64, 1)
+    brain[0, 20:40] = 1 / 20
+    where.weights = [brain]
+    elsewhere = torch.where(brain.reshape(1, 1, 4, 4, 4) > 0, image, 100.0)
+    with torch.inference_mode():
+        found, other = norm(image), norm(elsewhere)
+    inside = (brain.reshape(4, 4, 4) > 0).nonzero(as_tuple=True)
+    assert torch.equal(found[0][:, *inside], other[0][:, *inside])
+    assert found[0][:, *inside].mean(1).abs().max() < 1e-5
+    assert (found[0][:, *inside].var(1, correction=0) - 1).abs().max() < 1e-4
+
+
+def test_where_all_is_brain_it_is_instance_normalisation() -> None:
+    where = WhereBrainIs()
+    norm, usual = BrainNorm(3, where, 0), nn.InstanceNorm3d(3, affine=True)
+    where.weights = [torch.full((2, 64, 1), 1 / 64)]
+    image = torch.randn(2, 3, 4, 4, 4) * 5 + 2
+    assert torch.allclose(norm(image), usual(image), atol=1e-5)
+
+
+def test_a_crop_without_brain_has_an_answer(net: SegmentationNet) -> None:
+    with torch.inference_mode():
+        assert net(torch.randn(1, 1, 32, 32, 32), torch.zeros(1, 1, 8, 8, 8)).isfinite().all()
+
+
+def test_shares_of_brain_are_those_of_its_blocks() -> None:
+    brain: Tensor = torch.zeros(1, 8, 8, 8, dtype=torch.bool)
+    brain[0, :4, :4, :2] = True
+    shares = brain_shares(brain)
+    assert shares.shape == (1, 1, 2, 2, 2)
+    assert shares[0, 0, 0, 0, 0] == 0.5
+    assert shares.sum() == 0.5
 
 
 def test_some_subvoxels_are_a_part_of_the_whole_answer(net: SegmentationNet) -> None:
-    image = torch.randn(1, 1, 32, 32, 32)
+    image, brain = torch.randn(1, 1, 32, 32, 32), torch.rand(1, 1, 8, 8, 8)
     chosen = [1, 4, 7]
     with torch.inference_mode():
-        whole = net(image)
-        some = net.subvoxel_logits(net.features(image), chosen)
+        whole = net(image, brain)
+        some = net.subvoxel_logits(net.features(image, brain), chosen)
     expected = torch.stack([split_subvoxels(whole[:, c])[:, chosen] for c in range(20)], dim=1)
     assert some.shape == (1, 20, 3, 16, 16, 16)
     assert torch.allclose(some, expected, atol=1e-5)

@@ -34,9 +34,9 @@ def _save(net: SegmentationNet, path: Path) -> Path:
 def test_a_network_comes_back_with_its_size(tmp_path: Path) -> None:
     net = _net()
     again = network_of(read_weights(_save(net, tmp_path / "a.ckpt")))
-    image = torch.randn(1, 1, 32, 32, 32)
+    image, brain = torch.randn(1, 1, 32, 32, 32), torch.rand(1, 1, 8, 8, 8)
     with torch.inference_mode():
-        assert torch.equal(net(image), again(image))
+        assert torch.equal(net(image, brain), again(image, brain))
 
 
 def test_one_of_several_names_of_a_weight_is_enough() -> None:
@@ -53,9 +53,9 @@ def test_a_finer_head_starts_with_the_answer_of_the_coarser_one() -> None:
     state = _net().state_dict()
     fine = with_head_for(NEUROMORPHOMETRICS, state)
     assert table_of_weights(fine) is NEUROMORPHOMETRICS
-    image = torch.randn(1, 1, 32, 32, 32)
+    image, brain = torch.randn(1, 1, 32, 32, 32), torch.rand(1, 1, 8, 8, 8)
     with torch.inference_mode():
-        before, after = (network_of(s)(image) for s in (state, fine))
+        before, after = (network_of(s)(image, brain) for s in (state, fine))
     coarse, parts = before[:, :-1].softmax(1), after[:, :-1].softmax(1)
     cortex = [
         n for n, s in enumerate(NEUROMORPHOMETRICS.structures, 1) if s.parent == "Cerebral-Cortex"

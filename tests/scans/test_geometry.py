@@ -50,3 +50,11 @@ def test_obliqueness_is_the_angle_turned() -> None:
 
 def test_turned_lattices_have_no_axis_map() -> None:
     assert axis_map(GRID, phantoms.turned(GRID, 3.0)) is None
+
+
+def test_blocks_lie_in_the_middle_of_their_voxels() -> None:
+    grid = phantoms.turned(phantoms.ras_grid((32, 40, 24), (1.0, 1.0, 1.2)), 10.0)
+    blocks = grid.blocks(4)
+    assert blocks.shape == (8, 10, 6)
+    np.testing.assert_allclose(blocks.spacing_mm, (4.0, 4.0, 4.8))
+    np.testing.assert_allclose(blocks.centre_ras, grid.centre_ras, atol=1e-9)

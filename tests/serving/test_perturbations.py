@@ -21,16 +21,16 @@ def base(template: Path, engine: Engine) -> Segmented:
 
 
 def disturbed(name: str, base: Segmented, seed: int = 1) -> Scan:
-    return BY_NAME[name].change(base, np.random.default_rng(seed))
+    return BY_NAME[name].change(base, np.random.default_rng(seed)).scan
 
 
 @pytest.mark.parametrize("one", perturbations(), ids=lambda p: p.name)
 def test_every_change_leaves_a_scan_that_can_be_read(one: Perturbation, base: Segmented) -> None:
-    scan = one.change(base, np.random.default_rng(1))
+    scan = one.change(base, np.random.default_rng(1)).scan
     assert np.isfinite(scan.data).all()
     assert scan.data.shape == scan.grid.shape
     assert scan.data.min() >= 0
-    again = one.change(base, np.random.default_rng(1))
+    again = one.change(base, np.random.default_rng(1)).scan
     assert np.array_equal(scan.data, again.data)
 
 
@@ -54,6 +54,14 @@ def test_turning_and_shifting_keep_the_brain(base: Segmented) -> None:
     known = bright_ml(base.scan)
     for name in ("rotated 20 deg", "shifted 0.5 voxel"):
         assert bright_ml(disturbed(name, base)) == pytest.approx(known, rel=0.03)
+
+
+def test_a_scanner_does_not_know_that_a_head_was_turned(base: Segmented) -> None:
+    turned = BY_NAME["rotated 20 deg"].change(base, np.random.default_rng(1))
+    shift, lie = turned.scan.grid.affine_ijk_to_ras, turned.lattice.affine_ijk_to_ras
+    assert np.allclose(shift[:3, :3], base.scan.grid.affine_ijk_to_ras[:3, :3])
+    cosine = (np.trace(lie[:3, :3] @ np.linalg.inv(shift[:3, :3])) - 1) / 2
+    assert np.rad2deg(np.arccos(cosine)) == pytest.approx(20)
 
 
 def test_half_a_head_is_the_right_half(base: Segmented) -> None:

@@ -167,7 +167,8 @@ def test_hashes_pictures_configuration_and_checkpoint_are_kept(fitted: Fitted) -
 def test_the_checkpoint_becomes_a_network_again(fitted: Fitted) -> None:
     net = network_of(read_weights(fitted.folder / "runs" / "last.ckpt"))
     with torch.inference_mode():
-        assert net(torch.zeros(1, 1, 32, 32, 32)).shape == (1, 20, 32, 32, 32)
+        found = net(torch.zeros(1, 1, 32, 32, 32), torch.ones(1, 1, 8, 8, 8))
+    assert found.shape == (1, 20, 32, 32, 32)
 
 
 def test_the_locator_is_trained_by_the_same_command(

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from distributed import get_worker
 
 from fibromorph.errors import FibromorphError, ScanError
@@ -124,7 +125,7 @@ def warm_up(model: str, device: str, threads: int) -> float:
         segment_scan(scan, engine)
     except ScanError:
         # A network need not see a brain in a phantom, but it must answer.
-        engine.segment(scan.data[:64, :64, :64])
+        engine.segment(scan.data[:64, :64, :64], np.ones((16, 16, 16), np.float32))
     return time.perf_counter() - started
 
 

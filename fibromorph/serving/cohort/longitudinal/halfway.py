@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from fibromorph.grid import Affine, Grid, Shape3
-from fibromorph.preprocess import Conformed, conform
+from fibromorph.preprocess import BRAIN_BLOCK, Conformed, conform
 from fibromorph.scans import Scan, resample
 from fibromorph.serving.cohort.longitudinal.rigid import register
 from fibromorph.serving.engine import Engine
@@ -34,12 +34,15 @@ def conform_jointly(scans: Sequence[Scan], engine: Engine) -> list[tuple[Scan, C
     own = [conform(s, manifest.network, manifest.locator, engine.locate) for s in scans]
     to_first = [np.eye(4), *(register(own[0], other) for other in own[1:])]
     to_middle = [np.linalg.inv(middle_of(to_first)) @ motion for motion in to_first]
-    moved = [_moved(scan, motion) for scan, motion in zip(scans, to_middle, strict=True)]
+    moved = [
+        replace(scan, grid=_moved(scan.grid, motion))
+        for scan, motion in zip(scans, to_middle, strict=True)
+    ]
     centres = [motion @ [*c.grid.centre_ras, 1.0] for motion, c in zip(to_middle, own, strict=True)]
     lattice = _lattice(own, np.mean(centres, axis=0)[:3])
     return [
-        (s, Conformed(resample(s.data, s.grid, lattice), lattice, lattice, c.intracranial_ml))
-        for s, c in zip(moved, own, strict=True)
+        (scan, _seen_on(lattice, scan, box, motion))
+        for scan, box, motion in zip(moved, own, to_middle, strict=True)
     ]
 
 
@@ -63,8 +66,16 @@ def middle_of(motions: Sequence[Affine]) -> Affine:
     return middle
 
 
-def _moved(scan: Scan, motion: Affine) -> Scan:
-    return replace(scan, grid=Grid(scan.grid.shape, motion @ scan.grid.affine_ijk_to_ras))
+def _moved(grid: Grid, motion: Affine) -> Grid:
+    return Grid(grid.shape, motion @ grid.affine_ijk_to_ras)
+
+
+def _seen_on(lattice: Grid, moved: Scan, own: Conformed, motion: Affine) -> Conformed:
+    """A moved scan on the common lattice, with the brain that was found in its own box."""
+    shares = _moved(own.grid.blocks(BRAIN_BLOCK), motion)
+    brain = resample(own.brain, shares, lattice.blocks(BRAIN_BLOCK))
+    intensities = resample(moved.data, moved.grid, lattice)
+    return Conformed(intensities, brain, lattice, lattice, own.intracranial_ml)
 
 
 def _lattice(own: Sequence[Conformed], centre_ras: np.ndarray) -> Grid:

@@ -42,7 +42,8 @@ def pair(move: Affine) -> tuple[Conformed, Conformed]:
     grid, image = lattice(), blobs()
     moved = Grid(grid.shape, move @ grid.affine_ijk_to_ras)
     again = resample(image, moved, grid)
-    return Conformed(image, grid, grid), Conformed(again, grid, grid)
+    brain = np.zeros(grid.blocks(4).shape, np.float32)
+    return Conformed(image, brain, grid, grid), Conformed(again, brain, grid, grid)
 
 
 def error_mm(found: Affine, expected: Affine) -> float:
