@@ -20,7 +20,7 @@ from tqdm import tqdm
 from fibromorph.datasets.cohort.acquisition import Visit, draw_visit, scan_grid, take_scan
 from fibromorph.datasets.cohort.body import Body, Mould, mould_of, shape_body
 from fibromorph.datasets.cohort.norms import INTRACRANIAL_ML
-from fibromorph.labels import FREESURFER
+from fibromorph.labels import LabelTable
 from fibromorph.manifest import Bundle, LabelEntry, write_manifest
 from fibromorph.models.card import write_card
 from fibromorph.postprocessing.volumes import write_whole
@@ -84,7 +84,7 @@ def measure_responsiveness(
     found = summarise(table)
     if update_bundle:
         update_responsiveness(engine.bundle, found)
-    return responsiveness_text(found)
+    return responsiveness_text(found, engine.bundle.manifest.table)
 
 
 def summarise(table: pd.DataFrame) -> dict[int, tuple[float, float]]:
@@ -103,10 +103,10 @@ def summarise(table: pd.DataFrame) -> dict[int, tuple[float, float]]:
     }
 
 
-def responsiveness_text(found: Mapping[int, tuple[float, float]]) -> str:
+def responsiveness_text(found: Mapping[int, tuple[float, float]], table: LabelTable) -> str:
     """For a terminal: a line a region."""
-    lines = [f"{FREESURFER[i].name:<32} {mean:5.2f} {sd:5.2f}" for i, (mean, sd) in found.items()]
-    return "\n".join([f"{'region':<32} {'share':>5} {'sd':>5}", *lines])
+    lines = [f"{table[i].name:<40} {mean:5.2f} {sd:5.2f}" for i, (mean, sd) in found.items()]
+    return "\n".join([f"{'region':<40} {'share':>5} {'sd':>5}", *lines])
 
 
 def update_responsiveness(bundle: Bundle, found: Mapping[int, tuple[float, float]]) -> None:
@@ -145,7 +145,7 @@ def _pair(
         {
             "scan": mould.anatomy.name,
             "region_id": i,
-            "name": FREESURFER[i].name,
+            "name": mould.anatomy.table[i].name,
             "true_log_change": float(np.log(more.volumes_ml[i] / less.volumes_ml[i])),
             "found_log_change": float(np.log(found[0][i] / found[1][i])),
         }

@@ -87,8 +87,13 @@ def anatomies_of(
 
 
 def segmented_anatomy(scan: Scan, engine: Engine) -> Anatomy:
-    """A scan with the labels that a bundle gives it, wrapped in a head if it has none."""
-    return _headed(_labelled(scan, engine))
+    """A scan with the labels that a bundle gives it, wrapped in a head if it has none.
+
+    They are those of the bundle's own protocol, regions of the cortex included.
+    """
+    found = segment_scan(scan, engine)
+    labels, subject = found.labels_on_scan_grid, str(scan.source)
+    return _headed(conform_anatomy(scan, labels, scan.grid, subject, found.table))
 
 
 def _labelled(scan: Scan, engine: Engine) -> Anatomy:

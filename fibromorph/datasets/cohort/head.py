@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +55,12 @@ def with_head(anatomy: Anatomy, rng: np.random.Generator) -> Anatomy:
     i, j, k = (-PADDING_MM,) * 3
     a, b, c = labels.shape
     image = np.where(empty, shells, image).astype(np.float32)
-    return Anatomy(
-        f"{anatomy.name} with head", image, labels, anatomy.grid.box((i, j, k), (a, b, c))
+    return replace(
+        anatomy,
+        name=f"{anatomy.name} with head",
+        intensities=image,
+        labels=labels,
+        grid=anatomy.grid.box((i, j, k), (a, b, c)),
     )
 
 
