@@ -43,7 +43,7 @@ NETWORK = GraphFile(
 )
 LOCATOR = GraphFile(file="locator.onnx", spacing_mm=4.0, shape_multiple=8, smallest_length=64)
 OPSET = 20
-LARGEST_FOLDED = 64
+LARGEST_FOLDED = 16
 """Tensors of more numbers than this are parameters, not constants to compute with."""
 HALVED_FROM = 1024
 """Tensors of at least this many numbers are stored as float16."""

@@ -45,9 +45,10 @@ def test_what_surrounds_the_brain_does_not_change_its_normalisation() -> None:
     assert (found[0][:, *inside].var(1, correction=0) - 1).abs().max() < 1e-4
 
 
-def test_where_all_is_brain_it_is_instance_normalisation() -> None:
+@pytest.mark.parametrize("training", [True, False])
+def test_where_all_is_brain_it_is_instance_normalisation(training: bool) -> None:
     where = WhereBrainIs()
-    norm, usual = BrainNorm(3, where, 0), nn.InstanceNorm3d(3, affine=True)
+    norm, usual = BrainNorm(3, where, 0).train(training), nn.InstanceNorm3d(3, affine=True)
     where.weights = [torch.full((2, 64, 1), 1 / 64)]
     image = torch.randn(2, 3, 4, 4, 4) * 5 + 2
     assert torch.allclose(norm(image), usual(image), atol=1e-5)

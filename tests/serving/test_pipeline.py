@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,7 +12,8 @@ import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
-from fibromorph.scans import read_scan
+from fibromorph.preprocess import BRAIN_BLOCK
+from fibromorph.scans import read_scan, resample
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import write_outputs
 from fibromorph.serving.pipeline import Segmented, segment_scan
@@ -84,6 +86,20 @@ def test_an_oblique_scan_gives_the_same_volumes(
     expected, found = soft(upright.rows), soft(result.rows)
     for name in ("Left-Cerebral-White-Matter", "Right-Cerebral-White-Matter", "Brain-Stem"):
         assert found[name] == pytest.approx(expected[name], rel=0.05)
+
+
+def test_what_the_box_holds_beside_the_brain_changes_no_volume(
+    template: Path, engine: Engine, upright: Segmented
+) -> None:
+    scan, seen = read_scan(template), upright.conformed
+    i, j, k = seen.grid.shape
+    wide = seen.grid.box((-16, -16, -16), (i + 32, j + 32, k + 32))
+    brain = np.pad(seen.brain, 16 // BRAIN_BLOCK)
+    wider = replace(seen, intensities=resample(scan.data, scan.grid, wide), brain=brain, grid=wide)
+    expected, found = soft(upright.rows), soft(segment_scan(scan, engine, conformed=wider).rows)
+    drift = [found[name] / ml - 1 for name, ml in expected.items() if ml > LARGE_ML]
+    assert np.abs(drift).max() < 0.025
+    assert np.abs(drift).mean() < 0.01
 
 
 def test_four_files_come_out(upright: Segmented, template: Path, tmp_path: Path) -> None:
