@@ -60,8 +60,8 @@ class BrainNorm(nn.Module):
                 # An engine may compute in bfloat16: what is centred first loses least.
                 centred = flat - mean
                 scale = self.weight[:, None] * (centred.square() @ shares + EPSILON).rsqrt()
-                normal = centred * scale + self.bias[:, None]
-                return normal.unflatten(2, image.shape[2:]).to(image.dtype)
+                normal: Tensor = centred * scale + self.bias[:, None]
+                return normal.reshape(image.shape).to(image.dtype)
             variance = (flat.square() @ shares - mean.square()).clamp(min=0)
             scale = self.weight[:, None] * (variance + EPSILON).rsqrt()
             shift = self.bias[:, None] - mean * scale
