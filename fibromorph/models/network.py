@@ -57,7 +57,8 @@ class BrainNorm(nn.Module):
             shares = self._where.weights[self._level]
             mean = flat @ shares
             if not self.training:
-                # An engine may compute in bfloat16: what is centred first loses least.
+                # An engine may compute in bfloat16: what is centred first loses least. In training
+                # that would be one more image to keep for the way back.
                 centred = flat - mean
                 scale = self.weight[:, None] * (centred.square() @ shares + EPSILON).rsqrt()
                 normal: Tensor = centred * scale + self.bias[:, None]
