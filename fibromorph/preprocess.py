@@ -25,6 +25,9 @@ SHAPE_MULTIPLE = 32
 CLIP_SD = 6.0
 """Voxels further than this from the mean, in standard deviations, are pulled in."""
 
+SMALLEST_BOX_MM = (160.0, 192.0, 160.0)
+"""Most brains fit it: a box of another size holds more of what surrounds the brain, or less."""
+
 MARGIN_MM = 6.0
 """Kept around the located brain, for the locator's error and the fluid inside the skull."""
 
@@ -136,6 +139,13 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     return Conformed(intensities, brain, grid, field, _intracranial_ml(located, padded))
 
 
+def shares_of(brain: NDArray[np.bool_]) -> Image:
+    """(i, j, k), lengths multiples of 4 -> (i/4, j/4, k/4) float32 share of each block."""
+    i, j, k = (n // BRAIN_BLOCK for n in brain.shape)
+    blocks = brain.reshape(i, BRAIN_BLOCK, j, BRAIN_BLOCK, k, BRAIN_BLOCK)
+    return np.asarray(blocks.mean(axis=(1, 3, 5)), np.float32)
+
+
 def _enclosing(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> Grid:
     """The part of the locator's lattice that encloses the brain tightly.
 
@@ -170,6 +180,7 @@ def _box_around(brain: Grid, field: Grid, multiple: int) -> Grid:
     """The box of `field`'s lattice, centred on the brain, with the margin and allowed lengths."""
     spacing = np.asarray(field.spacing_mm)
     extent_mm = np.asarray(brain.shape) * brain.spacing_mm + 2 * MARGIN_MM
+    extent_mm = np.maximum(extent_mm, SMALLEST_BOX_MM)
     shape = np.array([padded_length(int(n), multiple) for n in np.ceil(extent_mm / spacing)])
     centre = (field.affine_ras_to_ijk @ [*brain.centre_ras, 1.0])[:3]
     return field.box(_shape3(np.rint(centre - (shape - 1) / 2)), _shape3(shape))
