@@ -25,9 +25,6 @@ SHAPE_MULTIPLE = 32
 CLIP_SD = 6.0
 """Voxels further than this from the mean, in standard deviations, are pulled in."""
 
-SMALLEST_BOX_MM = (160.0, 192.0, 160.0)
-"""Most brains fit it: a box of another size holds more of what surrounds the brain, or less."""
-
 MARGIN_MM = 6.0
 """Kept around the located brain, for the locator's error and the fluid inside the skull."""
 
@@ -180,7 +177,6 @@ def _box_around(brain: Grid, field: Grid, multiple: int) -> Grid:
     """The box of `field`'s lattice, centred on the brain, with the margin and allowed lengths."""
     spacing = np.asarray(field.spacing_mm)
     extent_mm = np.asarray(brain.shape) * brain.spacing_mm + 2 * MARGIN_MM
-    extent_mm = np.maximum(extent_mm, SMALLEST_BOX_MM)
     shape = np.array([padded_length(int(n), multiple) for n in np.ceil(extent_mm / spacing)])
     centre = (field.affine_ras_to_ijk @ [*brain.centre_ras, 1.0])[:3]
     return field.box(_shape3(np.rint(centre - (shape - 1) / 2)), _shape3(shape))
