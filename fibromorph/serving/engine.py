@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from fibromorph.datasets.tissues import FLUID_ID
 from fibromorph.errors import BundleError, ConfigError, MissingExtraError
 from fibromorph.manifest import LARGEST_DIFFERING_SHARE, Bundle
 from fibromorph.preprocess import Located, shares_of
@@ -25,8 +26,6 @@ from fibromorph.preprocess import Located, shares_of
 Device = Literal["auto", "cpu", "cuda", "openvino", "openvino-bf16"]
 Image = NDArray[np.float32]
 
-FLUID = 24
-"""CSF around the brain, in every protocol."""
 SHAPES_KEPT = 4
 """Shapes that OpenVINO stays compiled for; lengths are multiples of 32, so heads have few."""
 
@@ -106,7 +105,7 @@ class Engine:
         if self.bundle.manifest.statistics == "box":
             return self._answer(image)
         labels = self._answer(image, brain).labels
-        return self._answer(image, shares_of((labels > 0) & (labels != FLUID)))
+        return self._answer(image, shares_of((labels > 0) & (labels != FLUID_ID)))
 
     def _answer(self, *inputs: Image) -> Prediction:
         labels, soft, confidence = self._network(*inputs)
