@@ -103,9 +103,9 @@ class Manifest(_Frozen):
     """The contract of a bundle.
 
     `statistics` tells what the network's layers normalise by: those of the whole 'box' that it
-    sees, or of the 'brain' in it, of which it then takes the shares as its second input (first the
-    locator's; then, looking again, those of its own first answer). `engines` holds, for each engine
-    that was compared with ONNX Runtime on the CPU, the share of voxels that it labels otherwise.
+    sees, or of the 'brain' in it, of which it then takes the locator's shares as its second input.
+    `engines` holds, for each engine that was compared with ONNX Runtime on the CPU, the share of
+    voxels that it labels otherwise.
     """
 
     format_version: Literal[1] = FORMAT_VERSION

@@ -136,13 +136,6 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     return Conformed(intensities, brain, grid, field, _intracranial_ml(located, padded))
 
 
-def shares_of(brain: NDArray[np.bool_]) -> Image:
-    """(i, j, k), lengths multiples of 4 -> (i/4, j/4, k/4) float32 share of each block."""
-    i, j, k = (n // BRAIN_BLOCK for n in brain.shape)
-    blocks = brain.reshape(i, BRAIN_BLOCK, j, BRAIN_BLOCK, k, BRAIN_BLOCK)
-    return np.asarray(blocks.mean(axis=(1, 3, 5)), np.float32)
-
-
 def _enclosing(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> Grid:
     """The part of the locator's lattice that encloses the brain tightly.
 

@@ -14,7 +14,6 @@ from fibromorph.preprocess import (
     conform,
     normalise,
     padded_length,
-    shares_of,
 )
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.engine import Engine
@@ -98,12 +97,3 @@ def test_box_of_the_template_is_the_brain(template: Path, engine: Engine) -> Non
     inside = conformed.intensities > 0.05 * conformed.intensities.max()
     whole = scan.data > 0.05 * scan.data.max()
     assert inside.sum() > 0.99 * whole.sum()
-
-
-def test_shares_are_those_of_the_voxels_of_each_block() -> None:
-    brain = np.zeros((8, 12, 8), bool)
-    brain[:4, :4, :1] = True
-    shares = shares_of(brain)
-    assert shares.shape == (2, 3, 2)
-    assert shares[0, 0, 0] == pytest.approx(0.25)
-    assert shares.sum() == pytest.approx(0.25)

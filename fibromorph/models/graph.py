@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fibromorph.labels import LabelTable
 from fibromorph.models.network import SUBVOXELS, SegmentationNet
+from fibromorph.preprocess import BRAIN_BLOCK
 
 POSTERIOR_FLOOR = 0.02
 """Posteriors below this do not count in soft volumes: over the millions of voxels far from a small
@@ -21,10 +22,13 @@ SLABS = 4
 class SegmentationGraph(nn.Module):
     """Image and brain's shares in; label ids, posterior sums and confidence out.
 
-    The network looks twice, at the image and at its mirror image, and both answers are averaged:
-    a mirrored head gives exactly the mirrored answer, so that no asymmetry is the network's own.
-    All of it happens slab by slab, at one voxel of each 2x2x2 block after the other: no image with
-    one channel a class ever leaves the graph, or is whole inside it.
+    A first look draws the brain: the one that comes in is the locator's, coarse, and another one in
+    every position of a head, good enough to find the brain's border with. By the statistics of what
+    is inside that border the network then looks twice, at the image and at its mirror image, and
+    both answers are averaged: around the mirrored brain a mirrored head gives exactly the mirrored
+    answer, so that no asymmetry is the network's own. All of it happens slab by slab, at one voxel
+    of each 2x2x2 block after the other: no image with one channel a class ever leaves the graph, or
+    is whole inside it.
     """
 
     ids_of: Tensor
@@ -32,6 +36,7 @@ class SegmentationGraph(nn.Module):
     def __init__(self, net: SegmentationNet, table: LabelTable) -> None:
         super().__init__()
         self.net = net
+        self.fluid_class = table.class_of_name("CSF")
         self.lateralised = [s.lateralised for s in table.structures]
         ids = [(0, 0), *((s.right_id, s.left_id) for s in table.structures)]
         self.register_buffer("ids_of", torch.tensor(ids, dtype=torch.uint8).flatten())
@@ -48,6 +53,25 @@ class SegmentationGraph(nn.Module):
             soft_voxels: (labels,) float32 sums of posteriors, in the table's order.
             confidence: (i, j, k) uint8, the winning posterior times 255.
         """
+        return self.answer(image, self.draw_brain(image, brain))
+
+    def draw_brain(self, image: Tensor, brain: Tensor) -> Tensor:
+        """The brain as the network sees it, at one voxel of each 2x2x2 block.
+
+        Args:
+            image, brain: see `forward`.
+
+        Returns:
+            (i/4, j/4, k/4) float32 share of each block of voxels that is brain, fluid left out.
+        """
+        logits = nn.functional.conv3d(self._look(image, brain), *self._head(0))[0, :-1]
+        classes = logits.argmax(0)
+        drawn = (classes > 0) & (classes != self.fluid_class)
+        shares: Tensor = nn.functional.avg_pool3d(drawn.float()[None], BRAIN_BLOCK // 2)
+        return shares[0]
+
+    def answer(self, image: Tensor, brain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As `forward`, by the statistics inside `brain` as it is."""
         seen = self._look(image, brain)
         mirrored = self._look(image.flip(0), brain.flip(0)).flip(2)
         ids, soft, confidence = zip(
@@ -75,7 +99,7 @@ class SegmentationGraph(nn.Module):
         length = seen.shape[2] // SLABS
         ids, soft, confidence = zip(
             *(
-                self._answer(
+                self._slab(
                     nn.functional.conv3d(seen.narrow(2, n * length, length), *own)[0],
                     nn.functional.conv3d(mirrored.narrow(2, n * length, length), *twin)[0],
                 )
@@ -92,7 +116,7 @@ class SegmentationGraph(nn.Module):
         assert conv.bias is not None
         return conv.weight[subvoxel::SUBVOXELS], conv.bias[subvoxel::SUBVOXELS]
 
-    def _answer(self, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _slab(self, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Ids, posterior sums and confidence from the logits of both looks.
 
         Args:

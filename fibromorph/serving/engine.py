@@ -18,10 +18,9 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.datasets.tissues import FLUID_ID
 from fibromorph.errors import BundleError, ConfigError, MissingExtraError
 from fibromorph.manifest import LARGEST_DIFFERING_SHARE, Bundle
-from fibromorph.preprocess import Located, shares_of
+from fibromorph.preprocess import Located
 
 Device = Literal["auto", "cpu", "cuda", "openvino", "openvino-bf16"]
 Image = NDArray[np.float32]
@@ -92,23 +91,16 @@ class Engine:
         return Located.of(self._locator(image))
 
     def segment(self, image: Image, brain: Image) -> Prediction:
-        """Label every voxel of a box; where the brain decides, look twice.
-
-        The locator's brain is coarse, and another one in every position of a head: it is good
-        enough to find the brain's border with, and what is inside that is normalised by.
+        """Label every voxel of a box.
 
         Args:
             image: (i, j, k) float32, normalised, at the network's spacing, lengths multiples of
                 the manifest's `shape_multiple`.
-            brain: (i/4, j/4, k/4) float32, the share of brain, see `Conformed.brain`.
+            brain: (i/4, j/4, k/4) float32, the share of brain, see `Conformed.brain`; of no use to
+                a bundle whose statistics are the box's.
         """
-        if self.bundle.manifest.statistics == "box":
-            return self._answer(image)
-        labels = self._answer(image, brain).labels
-        return self._answer(image, shares_of((labels > 0) & (labels != FLUID_ID)))
-
-    def _answer(self, *inputs: Image) -> Prediction:
-        labels, soft, confidence = self._network(*inputs)
+        box_only = self.bundle.manifest.statistics == "box"
+        labels, soft, confidence = self._network(image) if box_only else self._network(image, brain)
         ids = (entry.id for entry in self.bundle.manifest.labels)
         soft_voxels = {i: float(s) for i, s in zip(ids, soft, strict=True)}
         return Prediction(labels, soft_voxels, confidence.astype(np.float32) / 255.0)

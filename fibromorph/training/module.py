@@ -25,6 +25,8 @@ from fibromorph.models.network import SUBVOXELS, SegmentationNet, brain_shares, 
 from fibromorph.models.weights import load_weights, read_weights, with_head_for
 from fibromorph.preprocess import SHAPE_MULTIPLE, normalise
 from fibromorph.training.data import LabelMapData, data_of
+from fibromorph.training.masks import redraw_brain
+from fibromorph.training.optimiser import make_optimiser
 from fibromorph.training.pictures import Shown, ShownOutput
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, keep_plain
 from fibromorph.training.schedule import planned_steps, with_schedule
@@ -140,9 +142,7 @@ class SegmentationModule(pl.LightningModule):
             else part_of(slot.real, crop.shape, seed)
             for slot, seed in zip(batch, seeds, strict=True)
         ]
-        # The locator, which will say where brain is, draws its border a little wider or narrower.
-        sharpness = 2 ** dice_roll.uniform(-1, 1)
-        parts = self._loss_of(samples, chosen, sharpness)
+        parts = self._loss_of(samples, chosen, mask_seed=dice_roll.getrandbits(31))
         self.log_dict(
             {"loss": parts.total, "loss_structure": parts.structure, "loss_side": parts.side},
             prog_bar=True,
@@ -169,10 +169,11 @@ class SegmentationModule(pl.LightningModule):
         keep_plain(checkpoint)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimiser = torch.optim.AdamW(
-            self.parameters(), self.recipe.learning_rate, weight_decay=self.recipe.weight_decay
+        recipe = self.recipe
+        optimiser = make_optimiser(
+            self.net, recipe.optimiser, recipe.learning_rate, recipe.weight_decay
         )
-        return with_schedule(optimiser, planned_steps(self.trainer), self.recipe.warmup_steps)
+        return with_schedule(optimiser, planned_steps(self.trainer), recipe.warmup_steps)
 
     def _draw_sample(self, seed: int, shape: Shape3) -> Sample:
         warped = random.Random(~seed).random() < self.recipe.warped_share
@@ -187,11 +188,12 @@ class SegmentationModule(pl.LightningModule):
         return brain_shares((classes > 0) & (classes != self.fluid_class))
 
     def _loss_of(
-        self, samples: Sequence[Sample], subvoxels: Sequence[int], sharpness: float
+        self, samples: Sequence[Sample], subvoxels: Sequence[int], mask_seed: int
     ) -> LossParts:
         """Loss at some of the eight voxels of each 2x2x2 block."""
         batch = stack(samples, self.classes)
-        features = self.net.features(batch.images, self._brain_of(batch.classes) ** sharpness)
+        brain = redraw_brain(self._brain_of(batch.classes), mask_seed)
+        features = self.net.features(batch.images, brain)
         logits = self.net.subvoxel_logits(features, subvoxels)
         parts: LossParts = self.loss(
             logits,

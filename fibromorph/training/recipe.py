@@ -10,6 +10,7 @@ from fibromorph.errors import ConfigError
 from fibromorph.grid import Shape3
 from fibromorph.models.network import SUBVOXELS
 from fibromorph.preprocess import SHAPE_MULTIPLE
+from fibromorph.training.optimiser import Optimiser
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Recipe:
         validation_shape: shape of validation samples, large enough for a brain.
         learning_rate: after warm-up, before it falls along a cosine.
         warmup_steps: over which the learning rate rises linearly.
-        weight_decay: of AdamW.
+        optimiser: see `optimiser.make_optimiser`.
+        weight_decay: decoupled.
         supervised_subvoxels: at how many of the eight voxels of each 2x2x2 block the loss is
             taken, drawn anew each step; fewer save time where the loss is a large part of it.
         random_contrast_end: share of samples of any contrast at the last step; it grows linearly
@@ -47,6 +49,7 @@ class Recipe:
     validation_shape: Shape3 = (160, 192, 160)
     learning_rate: float = 1e-3
     warmup_steps: int = 50
+    optimiser: Optimiser = "adamw"
     weight_decay: float = 1e-4
     supervised_subvoxels: int = SUBVOXELS
     random_contrast_end: float | None = None

@@ -19,11 +19,14 @@ def answer() -> tuple[Tensor, Tensor, Tensor, Tensor]:
     torch.nn.init.normal_(net.head[1].weight, std=2.0)  # type: ignore[arg-type]
     image, brain = torch.randn(32, 64, 32), torch.rand(8, 16, 8)
     with torch.inference_mode():
+        graph = SegmentationGraph(net, FREESURFER).eval()
+        found = graph(image, brain)
+        brain = graph.draw_brain(image, brain)
         logits = net(image[None, None], brain[None, None])[0]
         mirrored = net(image.flip(0)[None, None], brain.flip(0)[None, None])[0].flip(1)
         mirrored[-1] *= -1
         logits = (logits + mirrored) / 2
-        return logits, *SegmentationGraph(net, FREESURFER).eval()(image, brain)
+        return logits, *found
 
 
 def test_a_mirrored_head_gives_the_mirrored_answer() -> None:
@@ -32,8 +35,10 @@ def test_a_mirrored_head_gives_the_mirrored_answer() -> None:
     graph = SegmentationGraph(net, FREESURFER).eval()
     image, brain = torch.randn(32, 64, 32), torch.rand(8, 16, 8)
     with torch.inference_mode():
-        labels, soft, confidence = graph(image, brain)
-        mirrored_labels, mirrored_soft, mirrored_confidence = graph(image.flip(0), brain.flip(0))
+        labels, soft, confidence = graph.answer(image, brain)
+        mirrored_labels, mirrored_soft, mirrored_confidence = graph.answer(
+            image.flip(0), brain.flip(0)
+        )
     twins = {i: i for i in (0, *FREESURFER.ids)}
     for structure in FREESURFER.structures:
         twins |= {structure.left_id: structure.right_id, structure.right_id: structure.left_id}
@@ -43,6 +48,21 @@ def test_a_mirrored_head_gives_the_mirrored_answer() -> None:
     assert torch.allclose(confidence.flip(0).float(), mirrored_confidence.float(), atol=1.0)
     order = [FREESURFER.ids.index(twins[i]) for i in FREESURFER.ids]
     assert torch.allclose(soft[order], mirrored_soft, rtol=1e-3)
+
+
+def test_the_brain_is_drawn_by_a_first_look_and_without_the_fluid_around_it() -> None:
+    torch.manual_seed(5)
+    net = SegmentationNet(len(FREESURFER.structures) + 1, (4, 6, 8), 8).eval()
+    torch.nn.init.normal_(net.head[1].weight, std=2.0)  # type: ignore[arg-type]
+    image, brain = torch.randn(32, 64, 32), torch.rand(8, 16, 8)
+    with torch.inference_mode():
+        classes = net(image[None, None], brain[None, None])[0, :-1].argmax(0)
+        drawn = SegmentationGraph(net, FREESURFER).eval().draw_brain(image, brain)
+    is_brain = (classes > 0) & (classes != FREESURFER.class_of_name("CSF"))
+    assert drawn.shape == brain.shape
+    # One voxel of eight stands for its block.
+    seen = is_brain[::2, ::2, ::2].reshape(8, 2, 16, 2, 8, 2).float().mean((1, 3, 5))
+    assert torch.allclose(drawn, seen)
 
 
 def test_labels_are_the_most_probable_structure_on_its_side(

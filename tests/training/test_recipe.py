@@ -11,7 +11,9 @@ import torch
 
 from fibromorph.errors import ConfigError
 from fibromorph.labels import FREESURFER
+from fibromorph.models.network import SegmentationNet
 from fibromorph.training.checkpoints import SliceCheckpoint
+from fibromorph.training.optimiser import make_optimiser
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, plain
 from fibromorph.training.schedule import with_schedule
 from fibromorph.training.scores import DiceScores
@@ -55,6 +57,26 @@ def test_the_learning_rate_rises_and_then_falls_to_zero() -> None:
     assert rates.index(max(rates)) == 10
     assert rates[55] == pytest.approx(0.5, abs=0.01)
     assert rates[-1] < 1e-3
+
+
+def test_muon_turns_filters_and_leaves_norms_and_head_to_adamw() -> None:
+    net = SegmentationNet(4, (4, 6, 8), 8)
+    optimiser = make_optimiser(net, "muon", 1e-3, 1e-4)
+    before = {name: weight.clone() for name, weight in net.named_parameters()}
+    features = net.features(torch.rand(1, 1, 32, 32, 32), torch.ones(1, 1, 8, 8, 8))
+    torch.autograd.backward([net.subvoxel_logits(features, [0, 3]).square().mean()])
+    optimiser.step()
+    by_muon = {id(weight) for weight in optimiser.param_groups[0]["params"]}
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(before)
+    for name, weight in net.named_parameters():
+        assert (id(weight) in by_muon) == (
+            weight.ndim == 5 and not name.startswith(("head.", "trunk.input_block.conv1"))
+        )
+        moved = (weight - before[name]).detach().flatten(1) if weight.ndim > 1 else None
+        if id(weight) in by_muon and moved is not None and weight.grad is not None:
+            # All directions move about equally far: an orthogonal matrix, scaled.
+            spread = torch.linalg.svdvals(moved)
+            assert spread.min() > 0.3 * spread.max()
 
 
 def test_dice_is_averaged_over_samples_and_devices() -> None:
