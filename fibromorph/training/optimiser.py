@@ -31,23 +31,20 @@ def make_optimiser(
         return torch.optim.AdamW(net.parameters(), learning_rate, weight_decay=weight_decay)
     from pytorch_optimizer import Muon
 
-    filters = [
-        (path, weight)
-        for path, weight in net.named_parameters()
-        if weight.ndim > 2 and not path.startswith("head.")
-    ][1:]
-    chosen = {path for path, _ in filters}
-    others = [weight for path, weight in net.named_parameters() if path not in chosen]
-    shared = {"lr": learning_rate, "weight_decay": weight_decay}
-    optimiser: torch.optim.Optimizer = Muon(
-        [
-            {
-                "params": [weight for _, weight in filters],
-                "use_muon": True,
-                "use_adjusted_lr": True,
-                **shared,
-            },
-            {"params": others, "use_muon": False, "betas": (0.9, 0.999), "eps": 1e-8, **shared},
-        ]
+    named = dict(net.named_parameters())
+    # The first of them reads the image itself.
+    _, *filters = (
+        path for path, weight in named.items() if weight.ndim > 2 and not path.startswith("head.")
     )
+    groups = [
+        {"params": [named[path] for path in filters], "use_muon": True, "use_adjusted_lr": True},
+        {
+            "params": [weight for path, weight in named.items() if path not in filters],
+            "use_muon": False,
+            "betas": (0.9, 0.999),
+            "eps": 1e-8,
+        },
+    ]
+    shared = {"lr": learning_rate, "weight_decay": weight_decay}
+    optimiser: torch.optim.Optimizer = Muon([group | shared for group in groups])
     return optimiser
