@@ -262,6 +262,7 @@ def as_study(volumes: pd.DataFrame, patients: np.ndarray, age: np.ndarray) -> St
         flow=(),
         notes=(),
         tool="simulation",
+        shares={},
     )
 
 

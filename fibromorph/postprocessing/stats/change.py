@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fibromorph.postprocessing.stats.change_design import ChangeData, change_data
+from fibromorph.postprocessing.stats.change_design import ChangeData, change_data, unknown_note
 from fibromorph.postprocessing.stats.effects import equivalence_p, false_discovery
 from fibromorph.postprocessing.stats.follow_up import ancova, individuals
 from fibromorph.postprocessing.stats.gap import gap_share
-from fibromorph.postprocessing.stats.linear import Floats
+from fibromorph.postprocessing.stats.linear import Floats, has_full_rank
 from fibromorph.postprocessing.stats.mixed import (
     MixedFit,
     Resampled,
@@ -25,7 +25,7 @@ from fibromorph.postprocessing.stats.regression_to_mean import (
     expected_regression,
     regression_notes,
 )
-from fibromorph.postprocessing.stats.study import Study
+from fibromorph.postprocessing.stats.study import SMALLEST_DF, Study
 
 FIRST = (
     *("region", "session", "contrast", "n_treated", "n_compared", "change_ml", "se_ml"),
@@ -89,7 +89,8 @@ def analyse_change(
     table["p_fdr"] = by_question.transform(lambda p: false_discovery(p.to_numpy(float)))
     table["conclusion"] = [_conclusion(row, inference.alpha) for _, row in table.iterrows()]
     table = table[[*FIRST, *(c for c in table.columns if c not in FIRST)]]
-    return Change(table, individuals(data), regression_notes(data, table))
+    notes = (*unknown_note(whole), *regression_notes(data, table))
+    return Change(table, individuals(data), notes)
 
 
 def _fit(
@@ -100,21 +101,23 @@ def _fit(
     *,
     weighted: bool,
 ) -> list[_Fitted]:
-    matrix, columns = data.design()
     volume = data.volumes[region].to_numpy(float)
     known = ~np.isnan(volume)
+    matrix, columns = data.independent(region, known)
+    volume = volume[known]
     numbers, person = np.unique(data.person[known], return_inverse=True)
-    mixed = fit_mixed(matrix[known], volume[known], person)
+    mixed = fit_mixed(matrix, volume, person)
     with_errors = None
     if weighted and data.sd is not None:
         sd = data.sd[region].to_numpy(float)[known]
-        if not np.isnan(sd).any():
-            with_errors = fit_mixed_known(matrix[known], volume[known], person, sd)
+        sure = ~np.isnan(sd)
+        # Where leaving out what has no known error leaves too little, nothing is weighted.
+        if sure.sum() > matrix.shape[1] + SMALLEST_DF and has_full_rank(matrix[sure]):
+            people = np.unique(person[sure], return_inverse=True)[1]
+            with_errors = fit_mixed_known(matrix[sure], volume[sure], people, sd[sure])
     fitted = []
     for session, column in columns.items():
-        drawn = resample(
-            matrix[known], volume[known], person, mixed.ratio, column, signs[:, numbers]
-        )
+        drawn = resample(matrix, volume, person, mixed.ratio, column, signs[:, numbers])
         on_block(len(signs))
         fitted.append(_Fitted(region, session, mixed, with_errors, column, drawn))
     return fitted
@@ -126,6 +129,8 @@ def _row(
     inference = whole.design.inference
     estimate, se = float(one.mixed.beta[one.column]), float(one.mixed.se[one.column])
     low, high = one.drawn.interval(inference.confidence)
+    reach = stats.norm.isf(inference.alpha / 2) + stats.norm.ppf(inference.power)
+    spread = _spread_of_change(data, one.region, one.session)
     counts = _counts(data, one.region, one.session)
     df = counts["n_treated"] + counts["n_compared"] - (2 if data.compared else 1)
     baseline = data.values_at(one.region, data.baseline)
@@ -134,6 +139,7 @@ def _row(
         **{"region": one.region, "session": one.session, "contrast": data.contrast, **counts},
         **{"change_ml": estimate, "se_ml": se, "ci_low_ml": low, "ci_high_ml": high},
         "change_percent": 100 * estimate / mean,
+        "detectable_change_ml": float(reach) * one.drawn.se,
         "t": one.drawn.t,
         "df": df,
         "p_bootstrap": one.drawn.p(),
@@ -141,9 +147,9 @@ def _row(
         "se_robust_ml": one.drawn.se,
         "intraclass": one.mixed.intraclass,
         **_weighted(one, df, inference.confidence),
-        **_equivalence(whole, one, df, mean),
+        **_equivalence(whole, one, df, mean, spread),
         **ancova(data, one.region, one.session, inference.confidence),
-        **_true_change(data, one.region, one.session, estimate),
+        **_true_change(data, one.region, one.session, estimate, spread),
         "regression_to_mean_ml": expected_regression(data, one.region, one.mixed.intraclass),
         **gap_share(whole, data, one.region, one.session, rng),
     }
@@ -177,9 +183,10 @@ def _counts(data: ChangeData, region: str, session: str) -> dict[str, int]:
     }
 
 
-def _equivalence(whole: Study, one: _Fitted, df: int, mean: float) -> dict[str, float]:
+def _equivalence(
+    whole: Study, one: _Fitted, df: int, mean: float, spread: float
+) -> dict[str, float]:
     smallest = whole.design.smallest_effect
-    spread = float(np.hypot(one.mixed.between, one.mixed.within))
     bound = smallest.value * (spread if smallest.unit == "d" else abs(mean) / 100)
     estimate = float(one.mixed.beta[one.column])
     return {
@@ -188,15 +195,22 @@ def _equivalence(whole: Study, one: _Fitted, df: int, mean: float) -> dict[str, 
     }
 
 
-def _true_change(data: ChangeData, region: str, session: str, estimate: float) -> dict[str, float]:
-    """Change in sd of change, raw and with the error of two measurements taken out of that sd."""
+def _spread_of_change(data: ChangeData, region: str, session: str) -> float:
+    """Standard deviation of people's change within groups, ml."""
     difference = data.values_at(region, session) - data.values_at(region, data.baseline)
     treated = data.treated_people()
     groups = [difference[m & ~np.isnan(difference)] for m in (treated, ~treated)]
     groups = [g for g in groups if len(g) > 1]
     df = sum(len(g) - 1 for g in groups)
-    variance = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / df
-    out = {"d_change": estimate / np.sqrt(variance)}
+    return float(np.sqrt(sum(((g - g.mean()) ** 2).sum() for g in groups) / df))
+
+
+def _true_change(
+    data: ChangeData, region: str, session: str, estimate: float, spread: float
+) -> dict[str, float]:
+    """Change in sd of change, raw and with the error of two measurements taken out of that sd."""
+    variance = spread**2
+    out = {"d_change": estimate / spread}
     before, after = data.sd_at(region, data.baseline), data.sd_at(region, session)
     if before is not None and after is not None:
         error = float(np.nanmean(before**2 + after**2))

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.flow import SHOWN
 from fibromorph.postprocessing.stats.head_size import adjust
-from fibromorph.postprocessing.stats.linear import Bools, Floats, Ints
+from fibromorph.postprocessing.stats.linear import Bools, Floats, Ints, dependent_column
 from fibromorph.postprocessing.stats.model import centred, site_indicators
 from fibromorph.postprocessing.stats.study import SMALLEST_GROUP, Study, baseline_of
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
@@ -31,6 +32,7 @@ class ChangeData:
         follow_up: sessions.
         contrast: what is compared, in words.
         compared: whether there is a comparison group.
+        arms: whether both groups are arms of patients, alike at baseline but for chance.
     """
 
     volumes: pd.DataFrame
@@ -44,6 +46,7 @@ class ChangeData:
     follow_up: tuple[str, ...]
     contrast: str
     compared: bool
+    arms: bool
 
     def design(self) -> tuple[Floats, dict[str, int]]:
         """(n, p) matrix, and the column of each follow-up session's contrast."""
@@ -55,6 +58,29 @@ class ChangeData:
         first = len(columns)
         matrix = np.column_stack([*columns, *times])
         return matrix, {s: first + i for i, s in enumerate(self.follow_up)}
+
+    def independent(self, region: str, known: Bools) -> tuple[Floats, dict[str, int]]:
+        """`design` at the known volumes of a region, without covariates that say nothing there.
+
+        Raises:
+            TableError: the change follows from the covariates.
+        """
+        matrix, columns = self.design()
+        matrix, first = matrix[known], self.nuisance.shape[1]
+        # Covariates last: what follows from group and session is taken out, not these.
+        order = [0, *range(first, matrix.shape[1]), *range(1, first)]
+        kept = list(order)
+        while (column := dependent_column(matrix[:, kept])) is not None:
+            if kept[column] not in range(1, first):
+                raise TableError(
+                    "change needs scans of all groups and sessions; take the region out of"
+                    " families, or the session out of sessions.follow_up",
+                    value=region,
+                    subject="the volumes",
+                )
+            del kept[column]
+        kept.sort()
+        return matrix[:, kept], {s: kept.index(c) for s, c in columns.items()}
 
     def values_at(self, region: str, session: str) -> Floats:
         """(people,) volumes in one session; NaN where there is none."""
@@ -84,7 +110,8 @@ def change_data(whole: Study) -> ChangeData | None:
     controls came back; else patients alone.
 
     Raises:
-        TableError: fewer than five people with a baseline and a follow-up scan.
+        TableError: fewer than five people with a baseline and a follow-up scan, or a covariate that
+            follows from group and session.
     """
     design = whole.design
     if not design.sessions.follow_up:
@@ -92,9 +119,10 @@ def change_data(whole: Study) -> ChangeData | None:
     study, treated, contrast, compared = _choose(whole)
     session = np.array(study.sessions, dtype=object)
     numbers, people = pd.factorize(np.array(study.participants, dtype=object))
+    volumes, factor = _volumes(study)
     data = ChangeData(
-        volumes=_volumes(study),
-        sd=study.sd,
+        volumes=volumes,
+        sd=study.sd if study.sd is None or factor is None else study.sd * factor,
         treated=treated.to_numpy(bool),
         nuisance=_nuisance(study),
         person=numbers,
@@ -104,8 +132,10 @@ def change_data(whole: Study) -> ChangeData | None:
         follow_up=design.sessions.follow_up,
         contrast=contrast,
         compared=compared,
+        arms=whole.arm is not None,
     )
     _require_pairs(data)
+    _require_rank(data)
     return data
 
 
@@ -124,6 +154,16 @@ def _choose(whole: Study) -> tuple[Study, pd.Series, str, bool]:
         return study, study.patients, "patients against controls", True
     study = whole.rows(known & whole.patients)
     return study, study.patients, "patients alone", False
+
+
+def unknown_note(whole: Study) -> tuple[str, ...]:
+    """A sentence on scans whose covariates are not known, if there are any."""
+    unknown = whole.volumes.index[~_known_times(whole)]
+    if not len(unknown):
+        return ()
+    names = ", ".join(f"{p} {s}".strip() for p, s in unknown[:SHOWN])
+    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+    return (f"Change leaves out {len(unknown)} scans with unknown covariates: {names}{more}.",)
 
 
 def _known_times(whole: Study) -> pd.Series:
@@ -145,11 +185,11 @@ def _etiv_of_people(study: Study) -> pd.Series:
     return study.etiv.groupby(level=0).transform("mean")
 
 
-def _volumes(study: Study) -> pd.DataFrame:
+def _volumes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     etiv = None if study.etiv is None else _etiv_of_people(study)
     controls = ~study.patients
     fitted_on = controls if controls.any() else study.patients
-    return adjust(study.volumes, etiv, fitted_on, study.design.etiv)[0]
+    return adjust(study.volumes, etiv, fitted_on, study.design.etiv)
 
 
 def _nuisance(study: Study) -> pd.DataFrame:
@@ -178,3 +218,24 @@ def _require_pairs(data: ChangeData) -> None:
                 value=pairs,
                 subject="design, key sessions",
             )
+
+
+def _require_rank(data: ChangeData) -> None:
+    matrix, _ = data.design()
+    names = [str(name) for name in data.nuisance.columns]
+    order = [0, *range(len(names), matrix.shape[1]), *range(1, len(names))]
+    column = dependent_column(matrix[:, order])
+    if column is None:
+        return
+    if order[column] < len(names):
+        raise TableError(
+            "a covariate of the change model must not follow from group, session and the others:"
+            " its effect and the change could not be told apart; take it out",
+            value=names[order[column]],
+            subject="design, keys covariates, site, sessions.time_varying",
+        )
+    raise TableError(
+        f"change needs scans of every group in every session ({data.contrast})",
+        value=", ".join(data.follow_up),
+        subject="design, key sessions.follow_up",
+    )

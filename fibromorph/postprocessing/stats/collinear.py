@@ -1,56 +1,77 @@
-"""Covariates that nearly say who is a patient: results with and without them, in words."""
+"""Covariates and scores that nearly say who is a patient: results with and without, in words."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
-from fibromorph.postprocessing.stats.score_groups import standardised_difference
+from fibromorph.postprocessing.stats.score_groups import ScoreScope, standardised_difference
 from fibromorph.postprocessing.stats.study import Study
 
 
 @dataclass(frozen=True)
 class Collinear:
-    """A covariate of which group explains much.
+    """A covariate or score of which group explains much.
 
     Attributes:
-        name: its column.
+        name: its column, or the score's name.
         d: difference between patients and controls, in pooled sd.
         shared: share of its variance that group explains.
+        adjusted: whether it is a covariate; a score is not in the model of the groups.
     """
 
     name: str
     d: float
     shared: float
+    adjusted: bool
 
     @property
     def sentence(self) -> str:
         """What a reader has to know, for the report."""
         wider = 100 * ((1 - self.shared) ** -0.5 - 1)
+        more = (
+            ""
+            if self.adjusted
+            else " It is a score here and not in the model of the groups; its correlations over"
+            " both groups, with group adjusted for, rest on its spread within each."
+        )
         return (
             f"{self.name} differs between patients and controls by d = {self.d:.1f}; group explains"
             f" {100 * self.shared:.0f} % of its variance. With it in the model, part of what is"
             f" group's is given to {self.name}, and the interval of the group difference is about"
             f" {wider:.0f} % wider; without it, the group difference contains whatever goes with"
-            f" {self.name}. These data cannot tell the two apart, so both are shown."
+            f" {self.name}. These data cannot tell the two apart, so both are shown.{more}"
         )
 
 
-def collinear_covariates(study: Study) -> list[Collinear]:
-    """Covariates of which group explains more than `inference.collinear_above`."""
-    limit = study.design.inference.collinear_above
+def going_with_group(study: Study, scopes: Sequence[ScoreScope]) -> list[Collinear]:
+    """Covariates, and scores that both groups have, of which group explains more than the limit.
+
+    The limit is `inference.collinear_above`. A score that controls cannot have (pain of healthy
+    people) restates the group and is left out.
+    """
+    both = [
+        scope.name
+        for scope in scopes
+        if "both" in scope.groups and study.design.scores[scope.name].column not in study.covariates
+    ]
+    candidates = {
+        **{str(name): (study.covariates[name], True) for name in study.covariates},
+        **{name: (study.scores[name], False) for name in both},
+    }
     found = []
-    for name in study.covariates:
-        shared = _shared(study, str(name))
-        if shared > limit:
-            d = standardised_difference(study.covariates[name], study.patients)
-            found.append(Collinear(str(name), d, shared))
+    for name, (values, adjusted) in candidates.items():
+        shared = _shared(values, study.patients)
+        if shared > study.design.inference.collinear_above:
+            d = standardised_difference(values, study.patients)
+            found.append(Collinear(name, d, shared, adjusted))
     return found
 
 
-def _shared(study: Study, name: str) -> float:
-    values = study.covariates[name]
+def _shared(values: pd.Series, patients: pd.Series) -> float:
     known = values.notna()
-    r = np.corrcoef(values[known], study.patients[known].astype(float))[0, 1]
+    r = np.corrcoef(values[known], patients[known].astype(float))[0, 1]
     return float(r**2)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from fibromorph.postprocessing.stats.design_sections import CorrelationMethod
-from fibromorph.postprocessing.stats.linear import Floats
+from fibromorph.postprocessing.stats.linear import Floats, patterns
 
 BEND = 0.2
 """Share of observations bent in on either side (Wilcox 1994, Psychometrika 59:601-616)."""
@@ -53,6 +53,33 @@ def partial_correlation(
     t = inner * np.sqrt(df / (1.0 - inner**2))
     low, high = fisher_interval(inner, df, confidence, ranks=method == "spearman")
     return Correlation(r, low, high, float(t), df, 2 * float(stats.t.sf(abs(t), df)))
+
+
+def linearised(
+    volumes: Floats, score: Floats, covariates: Floats, method: CorrelationMethod
+) -> tuple[Floats, Floats, Floats]:
+    """What a linear model is fitted to, so that it tests what `method` correlates.
+
+    Ranks for Spearman; bent residuals, and no covariates, for percentage bend; as they are for
+    Pearson.
+
+    Args:
+        volumes: (n, R); NaN = missing.
+        score: (n,), none missing.
+        covariates: (n, k) without intercept.
+        method: see `partial_correlation`.
+    """
+    if method == "pearson":
+        return volumes, score, covariates
+    if method == "spearman":
+        ranks = stats.rankdata(volumes, axis=0, nan_policy="omit")
+        return ranks, stats.rankdata(score), stats.rankdata(covariates, axis=0)
+    bent = np.full_like(volumes, np.nan)
+    for known, columns in patterns(volumes):
+        for column in columns:
+            left = residuals(volumes[known, column], covariates[known])
+            bent[known, column] = _bent(left)
+    return bent, _bent(residuals(score, covariates)), covariates[:, :0]
 
 
 def residuals(values: Floats, covariates: Floats) -> Floats:

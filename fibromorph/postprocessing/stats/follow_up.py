@@ -14,11 +14,12 @@ CERTAIN = 1.959963984540054
 
 
 def ancova(data: ChangeData, region: str, session: str, confidence: float) -> dict[str, float]:
-    """Follow-up on baseline and group, HC3; of completers. Empty without a comparison group.
+    """Follow-up on baseline and arm, HC3; of completers. Empty without arms.
 
-    Its covariates are those of people at that session.
+    Its covariates are those of people at that session. Between patients and controls, who differ
+    for good, it would take part of that difference for change (Lord 1967, Psychol Bull 68:304-305).
     """
-    if not data.compared:
+    if not data.arms:
         return {}
     before, after = data.values_at(region, data.baseline), data.values_at(region, session)
     both = ~np.isnan(before) & ~np.isnan(after)

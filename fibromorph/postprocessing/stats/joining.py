@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -42,9 +43,10 @@ def build_study(
         len(people),
     )
     base = _excluded(rows[rows["session"] == baseline], design, cohort, columns, flow)
-    later = _later(rows[rows["session"] != baseline], base, design, cohort)
+    later, left_out = _later(rows[rows["session"] != baseline], base, design, cohort)
     both = pd.concat([base, later]) if len(later) else base
     whole = _assemble(design, cohort, columns, pd.MultiIndex.from_tuples(both.index), flow)
+    whole = replace(whole, notes=(*whole.notes, *left_out))
     study = whole.at(baseline)
     _require_enough(study, participants)
     return study, whole
@@ -130,13 +132,22 @@ def _good(rows: pd.DataFrame, design: Design, cohort: CohortVolumes, flow: Flow)
 
 def _later(
     rows: pd.DataFrame, base: pd.DataFrame, design: Design, cohort: CohortVolumes
-) -> pd.DataFrame:
-    """Follow-up scans of the people who stayed, of sufficient quality."""
+) -> tuple[pd.DataFrame, list[str]]:
+    """Follow-up scans of the people who stayed, of sufficient quality, and who was left out."""
     people = {p for p, _ in base.index}
-    stays = _each(rows, lambda key: key[0] in people and key not in cohort.excluded)
-    if cohort.quality is not None and len(rows):
-        stays &= ~(cohort.quality.loc[rows.index] < design.exclusions.quality_below)
-    return rows.loc[stays]
+    flow = Flow("follow-up scans", rows.index)
+    rows = flow.keep("of people who stayed", rows, _each(rows, lambda key: key[0] in people))
+    stays = _each(rows, lambda key: key not in cohort.excluded)
+    rows = flow.keep("not excluded in exclusions.tsv", rows, stays)
+    if cohort.quality is not None and design.exclusions.quality_below > 0 and len(rows):
+        rows = _good(rows, design, cohort, flow)
+    notes = [
+        f"Follow-up: {len(step.left_out)} of {len(step.left_out) + step.remain} scans are left"
+        f" out by the rule '{step.rule}': {step.names}."
+        for step in flow.steps[2:]
+        if step.left_out
+    ]
+    return rows, notes
 
 
 def _each(rows: pd.DataFrame, rule: Callable[[tuple[str, str]], bool]) -> pd.Series:
@@ -190,6 +201,14 @@ def _notes(design: Design, cohort: CohortVolumes, volumes: pd.DataFrame) -> tupl
         notes.append("The tables have one kind of volume only; it stands in for the hard one.")
     if design.weights and cohort.sd_ml is None:
         notes.append("The tables carry no measurement error: nothing is weighted or corrected.")
+    if design.weights and cohort.sd_ml is not None:
+        errors = cohort.sd_ml.loc[volumes.index, volumes.columns]
+        unknown = int((errors.isna() & volumes.notna()).to_numpy().sum())
+        if unknown:
+            notes.append(
+                f"The error of {unknown} volumes is not known: what is weighted by errors or"
+                " corrected for them leaves these volumes out."
+            )
     missing = int(volumes.isna().to_numpy().sum())
     if missing:
         notes.append(f"Missing volumes, counted by region in the tables: {missing}.")
@@ -210,6 +229,13 @@ def _require_enough(study: Study, participants: Participants) -> None:
             )
     for region in study.regions:
         known = study.volumes[region].notna()
+        values = study.volumes[region][known]
+        if len(values) and values.nunique() == 1:
+            raise TableError(
+                "a region's volume must vary; take it out of families",
+                value=f"{region}: always {values.iloc[0]:g} ml",
+                subject="the volumes",
+            )
         fewest = min(int((known & study.patients).sum()), int((known & ~study.patients).sum()))
         if fewest < SMALLEST_GROUP:
             raise TableError(

@@ -18,6 +18,7 @@ from fibromorph.postprocessing.stats.effects import (
 from fibromorph.postprocessing.stats.linear import Bools, Floats, LinearFit, fit, independent
 from fibromorph.postprocessing.stats.measured import correction, fit_weighted
 from fibromorph.postprocessing.stats.model import GroupModel
+from fibromorph.postprocessing.stats.study import SMALLEST_DF
 
 
 def region_effects(
@@ -106,14 +107,15 @@ def _equivalence(fitted: LinearFit, column: int, smallest: SmallestEffect) -> di
 def _corrected(
     model: GroupModel, region: str, known: Bools, row: Mapping[str, float], inference: Inference
 ) -> dict[str, float]:
-    """Weighted by the known errors, and the standardised effect freed of them."""
+    """Weighted by the errors, where they are known, and the standardised effect freed of them."""
     if model.sd is None:
         return {}
-    sd = model.sd[region].to_numpy(float)[known]
-    if np.isnan(sd).any():
+    sd = model.sd[region].to_numpy(float)
+    sure = known & ~np.isnan(sd)
+    design, group = independent(model.matrix[sure]), model.patients[sure]
+    if len(design) - design.shape[1] < SMALLEST_DF or min(group.sum(), (~group).sum()) < 2:
         return {}
-    outcome = model.volumes[region].to_numpy(float)[known]
-    weighted = fit_weighted(independent(model.matrix[known]), outcome, sd)
+    weighted = fit_weighted(design, model.volumes[region].to_numpy(float)[sure], sd[sure])
     difference, se = float(weighted.beta[-1]), float(weighted.se[-1])
     factor = correction(weighted.reliability)
     reach = float(stats.t.ppf(0.5 + inference.confidence / 2, weighted.df))

@@ -11,12 +11,12 @@ NOTICEABLE_D = 0.25
 
 
 def expected_regression(data: ChangeData, region: str, intraclass: float) -> float:
-    """ml by which the groups' difference at baseline shrinks without any effect.
+    """ml by which the arms' difference at baseline, which is chance, shrinks without any effect.
 
     (1 - intraclass correlation) x (compared - treated mean at baseline) (Barnett et al. 2005, Int J
-    Epidemiol 34:215-220); NaN without a comparison group.
+    Epidemiol 34:215-220); NaN without arms: patients and controls may differ for good.
     """
-    if not data.compared:
+    if not data.arms:
         return float("nan")
     baseline, treated = data.values_at(region, data.baseline), data.treated_people()
     gap = np.nanmean(baseline[~treated]) - np.nanmean(baseline[treated])
@@ -53,11 +53,18 @@ def _baseline_note(data: ChangeData, table: pd.DataFrame) -> str:
     if not apart:
         return ""
     more = f" and {len(apart) - 6} more" if len(apart) > 6 else ""
+    where = f"(|d| > {NOTICEABLE_D}) in {', '.join(apart[:6])}{more}"
+    if not data.arms:
+        return (
+            f"The groups differed at baseline {where}. Where patients and controls differ for good,"
+            " nothing regresses to a common mean, and an analysis of covariance on follow-up would"
+            " take part of the difference for change: it is given between arms only. Patients who"
+            " were chosen for extreme values may regress to their own mean all the same."
+        )
     return (
-        f"Regression to the mean: the groups differed at baseline (|d| > {NOTICEABLE_D}) in"
-        f" {', '.join(apart[:6])}{more}. Part of any group x time effect there is chance undone;"
-        " column regression_to_mean_ml says how much to expect, and the analysis of covariance on"
-        " follow-up is the safer reading."
+        f"Regression to the mean: the arms differed at baseline {where}. Part of any group x time"
+        " effect there is chance undone; column regression_to_mean_ml says how much to expect, and"
+        " the analysis of covariance on follow-up is the safer reading."
     )
 
 
@@ -68,7 +75,7 @@ def _loss_note(table: pd.DataFrame) -> str:
         return ""
     everyone = lost + int(first["n_treated"] + first["n_compared"])
     return (
-        f"{lost} of {everyone} people have no scan in session {first['session']}. The mixed model"
-        " uses their baseline and is right if drop-out depends on what was measured, not on what"
-        " would have been."
+        f"{lost} of {everyone} people have no usable scan in session {first['session']}. The mixed"
+        " model uses their baseline and is right if drop-out depends on what was measured, not on"
+        " what would have been."
     )

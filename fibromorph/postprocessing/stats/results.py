@@ -15,6 +15,10 @@ from fibromorph.postprocessing.stats.score_groups import ScoreScope
 from fibromorph.postprocessing.stats.study import Study
 
 DIGITS = 6
+TABLES = (
+    *("group_comparison.tsv", "assumptions.tsv", "associations.tsv", "change.tsv"),
+    *("change_individuals.tsv", "sensitivity.tsv", "sites.tsv"),
+)
 CONCLUSIONS = ("lower", "higher", "equivalent", "undecided")
 
 
@@ -27,8 +31,8 @@ class Results:
         whole: the rows of all sessions.
         model: volumes and nuisance of the group comparison.
         groups: one row a region, indexed by region.
-        without: for each covariate that goes with group, `groups` without it, in brief.
-        collinear: these covariates.
+        collinear: covariates and scores that go with group.
+        otherwise: for each of them `groups` in brief, without the covariate or with the score.
         assumptions: one row a region.
         scopes: in whom each score was looked at.
         associations: one row a region, score, group and method.
@@ -44,8 +48,8 @@ class Results:
     whole: Study
     model: GroupModel
     groups: pd.DataFrame
-    without: Mapping[str, pd.DataFrame]
     collinear: tuple[Collinear, ...]
+    otherwise: Mapping[str, pd.DataFrame]
     assumptions: pd.DataFrame
     scopes: tuple[ScoreScope, ...]
     associations: pd.DataFrame
@@ -70,16 +74,13 @@ class Results:
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """File name -> table, for those that there are."""
-        tables = {
-            "group_comparison.tsv": self.groups.reset_index(),
-            "assumptions.tsv": self.assumptions.reset_index(),
-            "associations.tsv": self.associations if len(self.scopes) else None,
-            "change.tsv": self.change,
-            "change_individuals.tsv": self.individuals,
-            "sensitivity.tsv": self.sensitivity,
-            "sites.tsv": self.sites,
-        }
-        return {name: table for name, table in tables.items() if table is not None}
+        tables = (
+            *(self.groups.reset_index(), self.assumptions.reset_index()),
+            self.associations if len(self.scopes) else None,
+            *(self.change, self.individuals, self.sensitivity, self.sites),
+        )
+        named = zip(TABLES, tables, strict=True)
+        return {name: table for name, table in named if table is not None}
 
 
 def to_tsv(table: pd.DataFrame) -> str:

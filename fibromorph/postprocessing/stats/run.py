@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fibromorph.errors import ConfigError
+from fibromorph.errors import ConfigError, TableError
 from fibromorph.postprocessing.stats.assumptions import check_assumptions
 from fibromorph.postprocessing.stats.change import Change, analyse_change
-from fibromorph.postprocessing.stats.collinear import Collinear, collinear_covariates
+from fibromorph.postprocessing.stats.collinear import Collinear, going_with_group
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.groups import compare_groups, estimate
 from fibromorph.postprocessing.stats.head_size import RATIO_WARNING
@@ -25,7 +26,7 @@ from fibromorph.postprocessing.stats.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.responsive import with_shares
 from fibromorph.postprocessing.stats.results import Results
 from fibromorph.postprocessing.stats.score_groups import ScoreScope, scope_of
-from fibromorph.postprocessing.stats.scores import associate
+from fibromorph.postprocessing.stats.scores import associate, narrowed
 from fibromorph.postprocessing.stats.sensitivity import explore
 from fibromorph.postprocessing.stats.sites import by_site, harmonised, pool_sites, require_sites
 from fibromorph.postprocessing.stats.study import Study
@@ -100,15 +101,16 @@ def analyse(
     shown = sys.stderr.isatty() if progress is None else progress
     with _bar("group permutations", shown, _group_draws(study)) as bar:
         complete, model, groups = compare(study, bar.update)
-    collinear = tuple(collinear_covariates(complete))
-    scopes = tuple(scope_of(complete, name) for name in design.scores)
+    scopes = tuple(narrowed(complete, model, scope_of(complete, name)) for name in design.scores)
+    collinear = tuple(going_with_group(complete, scopes))
     change = _change(whole, shown)
+    variants, left_out = _variants(design, cohort, participants)
     return Results(
         study=complete,
         whole=whole,
         model=model,
         groups=groups,
-        without={c.name: _without(complete, c) for c in collinear},
+        otherwise={c.name: _otherwise(complete, c) for c in collinear},
         collinear=collinear,
         assumptions=check_assumptions(model, complete.etiv),
         scopes=scopes,
@@ -118,11 +120,15 @@ def analyse(
         individuals=change.individuals if change else None,
         sensitivity=explore(
             complete,
-            _variants(design, cohort, participants),
-            {f"without {c.name}": _others(complete, c) for c in collinear},
+            variants,
+            {f"without {c.name}": _others(complete, c) for c in collinear if c.adjusted},
         ),
         sites=by_site(complete, model) if design.site.method == "meta" else None,
-        notes=(*study.notes, *((RATIO_WARNING,) if design.etiv == "ratio" else ())),
+        notes=(
+            *study.notes,
+            *left_out,
+            *((RATIO_WARNING,) if design.etiv == "ratio" else ()),
+        ),
     )
 
 
@@ -135,7 +141,8 @@ def _associations(
     study: Study, model: GroupModel, scopes: tuple[ScoreScope, ...], shown: bool
 ) -> pd.DataFrame:
     asked = sum(len(scope.groups) for scope in scopes) * len(study.families)
-    draws = asked * study.design.inference.permutations
+    methods = len(study.design.correlations.methods)
+    draws = asked * methods * study.design.inference.permutations
     with _bar("score permutations", shown, draws) as bar:
         return associate(study, model, list(scopes), bar.update)
 
@@ -178,30 +185,39 @@ def _others(study: Study, collinear: Collinear) -> tuple[str, ...]:
     return tuple(str(c) for c in study.covariates if c != collinear.name)
 
 
-def _without(study: Study, collinear: Collinear) -> pd.DataFrame:
-    """The group comparison without one covariate, permutations left out."""
-    model = harmonised(study, build_model(study, covariates=_others(study, collinear)))
-    design = study.design
+def _otherwise(study: Study, collinear: Collinear) -> pd.DataFrame:
+    """The group comparison without this covariate, or with this score; permutations left out."""
+    if collinear.adjusted:
+        model = build_model(study, covariates=_others(study, collinear))
+    else:
+        score = study.scores[collinear.name]
+        study = replace(study, covariates=study.covariates.assign(**{collinear.name: score}))
+        study = study.rows(score.notna())
+        model = build_model(study)
+    model, design = harmonised(study, model), study.design
     return estimate(model, design.inference, design.smallest_effect, study.families)
 
 
 def _variants(
     design: Design, cohort: CohortVolumes, participants: Participants
-) -> dict[str, Study]:
-    """The study under other exclusions by quality, where quality is known."""
+) -> tuple[dict[str, Study], list[str]]:
+    """The study under other exclusions by quality, and sentences on those that are impossible."""
     if cohort.quality is None or not cohort.quality.notna().any():
-        return {}
+        return {}, []
     own = design.exclusions.quality_below
     strict = round(float(cohort.quality.quantile(0.1)), 4)
     limits = {"no quality limit": 0.0, "lowest tenth by quality out": strict}
-    variants = {}
+    variants, left_out = {}, []
     for name, limit in limits.items():
         if limit == own or (limit < own and limit > 0):
             continue
         exclusions = design.exclusions.model_copy(update={"quality_below": limit})
         changed = design.model_copy(update={"exclusions": exclusions})
-        variants[name] = completed(build_study(changed, cohort, participants)[0])
-    return variants
+        try:
+            variants[name] = completed(build_study(changed, cohort, participants)[0])
+        except TableError as error:
+            left_out.append(f"Not among the specifications, {name}: {error.rule}.")
+    return variants, left_out
 
 
 def _group_draws(study: Study) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,18 @@ from scipy import stats
 
 from fibromorph.postprocessing.stats.correlation import (
     detectable_correlation,
+    linearised,
     partial_correlation,
 )
+from fibromorph.postprocessing.stats.design_sections import CorrelationMethod
 from fibromorph.postprocessing.stats.effects import false_discovery
-from fibromorph.postprocessing.stats.linear import Bools, Floats, fit
+from fibromorph.postprocessing.stats.linear import (
+    Bools,
+    Floats,
+    dependent_column,
+    fit,
+    has_full_rank,
+)
 from fibromorph.postprocessing.stats.measured import correction, fit_weighted
 from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
 from fibromorph.postprocessing.stats.permutation import freedman_lane
@@ -40,11 +49,9 @@ def associate(
     """
     parts = []
     for number, scope in enumerate(scopes):
-        score = study.scores[scope.name].to_numpy(float)
         for group in scope.groups:
             rng = np.random.default_rng([study.design.inference.seed, 2, number])
-            subset = _members(model, group) & ~np.isnan(score)
-            parts += _one(study, model, score, (scope.name, group), subset, rng, on_block)
+            parts += _one(_question(study, model, scope.name, group), rng, on_block)
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS))
     table = pd.concat(parts, ignore_index=True)
@@ -53,80 +60,146 @@ def associate(
     return table[[*COLUMNS, *(c for c in table.columns if c not in COLUMNS)]]
 
 
+def narrowed(study: Study, model: GroupModel, scope: ScoreScope) -> ScoreScope:
+    """The scope without groups in which too few have the score for what is adjusted for."""
+    groups, reasons = [], [scope.reason] if scope.reason else []
+    for group in scope.groups:
+        asked = _question(study, model, scope.name, group)
+        n, parameters = int(asked.members.sum()), asked.covariates(asked.members).shape[1] + 2
+        if n - parameters < SMALLEST_DF:
+            reasons.append(
+                f"{scope.name}: nothing is computed in {group}, because {n} have the score and"
+                f" {parameters + SMALLEST_DF} are needed with these covariates."
+            )
+        elif asked.follows_from_covariates:
+            reasons.append(f"{scope.name}: in {group} it follows from the covariates.")
+        else:
+            groups.append(group)
+    if groups and _own_columns(study, model, scope.name):
+        reasons.append(
+            f"{scope.name} is a covariate, too; what goes with it is not adjusted for it."
+        )
+    return replace(scope, groups=tuple(groups), reason=" ".join(reasons))
+
+
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """One score in one group.
+
+    Attributes:
+        study, model: see `associate`.
+        name, group: of score and group.
+        score: (n,) NaN = missing.
+        members: (n,) those of the group who have the score.
+        table: (n, k) nuisance without intercept and without the score itself.
+    """
+
+    study: Study
+    model: GroupModel
+    name: str
+    group: str
+    score: Floats
+    members: Bools
+    table: Floats
+
+    def covariates(self, rows: Bools) -> Floats:
+        """(rows, k) what is adjusted for, without columns that say nothing in these rows."""
+        kept = np.column_stack([np.ones(int(rows.sum())), self.table[rows]])
+        while (column := dependent_column(kept)) is not None:
+            kept = np.delete(kept, column, axis=1)
+        return np.asarray(kept[:, 1:])
+
+    @property
+    def follows_from_covariates(self) -> bool:
+        """Whether nothing of the score is left once the covariates are taken out."""
+        nuisance = np.column_stack(
+            [np.ones(int(self.members.sum())), self.covariates(self.members)]
+        )
+        score = self.score[self.members]
+        return not has_full_rank(np.column_stack([nuisance, score - score.mean()]))
+
+
+def _question(study: Study, model: GroupModel, name: str, group: str) -> _Question:
+    score, patients = study.scores[name].to_numpy(float), model.patients
+    everyone = np.ones(len(patients), dtype=bool)
+    members = {"patients": patients, "controls": ~patients, "both": everyone}[group]
+    others = [c for c in model.nuisance if c not in (INTERCEPT, *_own_columns(study, model, name))]
+    table = model.nuisance[others].to_numpy(float)
+    if group == "both":
+        table = np.column_stack([patients.astype(float), table])
+    return _Question(study, model, name, group, score, members & ~np.isnan(score), table)
+
+
+def _own_columns(study: Study, model: GroupModel, name: str) -> list[str]:
+    """Covariates that are the score itself: adjusted for them, nothing of it would be left."""
+    column = study.design.scores[name].column
+    return [str(c) for c in model.nuisance if c == column]
+
+
 def _one(
-    study: Study,
-    model: GroupModel,
-    score: Floats,
-    question: tuple[str, str],
-    subset: Bools,
-    rng: np.random.Generator,
-    on_block: Callable[[int], object],
+    asked: _Question, rng: np.random.Generator, on_block: Callable[[int], object]
 ) -> list[pd.DataFrame]:
-    """One score in one group, over all families."""
-    covariates = _covariates(model, question[1], subset)
-    if subset.sum() - covariates.shape[1] - 2 < SMALLEST_DF:
-        return []
+    """One score in one group, over all families and methods."""
+    correlations, inference = asked.study.design.correlations, asked.study.design.inference
+    score, covariates = asked.score[asked.members], asked.covariates(asked.members)
     parts = []
-    for family, regions in study.families.items():
-        volumes = model.volumes.loc[subset, regions].to_numpy(float)
-        nuisance = np.column_stack([np.ones(len(volumes)), covariates])
-        permutations = study.design.inference.permutations
-        joint = freedman_lane(volumes, score[subset], nuisance, rng, permutations, on_block)
+    for family, regions in asked.study.families.items():
+        volumes = asked.model.volumes.loc[asked.members, regions].to_numpy(float)
+        joint = {}
+        for method in correlations.methods:
+            outcomes, contrast, nuisance = linearised(volumes, score, covariates, method)
+            nuisance = np.column_stack([np.ones(len(score)), nuisance])
+            joint[method] = freedman_lane(
+                outcomes, contrast, nuisance, rng, inference.permutations, on_block
+            )
         rows = [
-            {**row, "family": family, "p_permutation": joint.p[i], "p_fwe": joint.p_fwe[i]}
+            {
+                **row,
+                "family": family,
+                "p_permutation": joint[method].p[i],
+                "p_fwe": joint[method].p_fwe[i],
+            }
             for i, region in enumerate(regions)
-            for row in _region(study, model, region, score, question, subset)
+            for method, row in _region(asked, region).items()
         ]
         parts.append(pd.DataFrame(rows))
     return parts
 
 
-def _region(
-    study: Study,
-    model: GroupModel,
-    region: str,
-    score: Floats,
-    question: tuple[str, str],
-    subset: Bools,
-) -> list[dict[str, object]]:
-    name, group = question
-    volume = model.volumes[region].to_numpy(float)
-    known = subset & ~np.isnan(volume)
-    covariates = _covariates(model, group, known)
-    inference = study.design.inference
-    shared = _slopes(model, volume, score, known, group, inference.confidence)
-    factor, reliability = _reliability(model, region, known, covariates)
-    rows: list[dict[str, object]] = []
-    for method in study.design.correlations.methods:
+def _region(asked: _Question, region: str) -> dict[CorrelationMethod, dict[str, object]]:
+    """Method -> its row, but for what permutations say."""
+    volume = asked.model.volumes[region].to_numpy(float)
+    known = asked.members & ~np.isnan(volume)
+    covariates = asked.covariates(known)
+    inference = asked.study.design.inference
+    shared = _slopes(asked, volume, known, inference.confidence)
+    factor, reliability = _reliability(asked, region, known)
+    rows: dict[CorrelationMethod, dict[str, object]] = {}
+    for method in asked.study.design.correlations.methods:
         found = partial_correlation(
-            volume[known], score[known], covariates, method, inference.confidence
+            volume[known], asked.score[known], covariates, method, inference.confidence
         )
-        rows.append(
-            {
-                **{"region": region, "score": name, "group": group, "n": int(known.sum())},
-                **{"method": method, "r": found.r, "ci_low": found.ci_low},
-                **{"ci_high": found.ci_high, "df": found.df, "p": found.p},
-                "detectable_r": detectable_correlation(found.df, inference.alpha, inference.power),
-                "reliability": reliability,
-                "r_corrected": float(np.clip(factor * found.r, -1, 1)),
-                **shared,
-            }
-        )
+        rows[method] = {
+            **{"region": region, "score": asked.name, "group": asked.group, "n": int(known.sum())},
+            **{"method": method, "r": found.r, "ci_low": found.ci_low},
+            **{"ci_high": found.ci_high, "df": found.df, "p": found.p},
+            "detectable_r": detectable_correlation(found.df, inference.alpha, inference.power),
+            "reliability": reliability,
+            "r_corrected": float(np.clip(factor * found.r, -1, 1)),
+            **shared,
+        }
     return rows
 
 
-def _slopes(
-    model: GroupModel, volume: Floats, score: Floats, known: Bools, group: str, confidence: float
-) -> dict[str, float]:
+def _slopes(asked: _Question, volume: Floats, known: Bools, confidence: float) -> dict[str, float]:
     """ml a point of the score; over both groups also how much the slope differs in patients."""
-    covariates = _covariates(model, group, known)
-    x = score[known] - score[known].mean()
-    columns = [np.ones(len(x)), *covariates.T, x]
+    x = asked.score[known] - asked.score[known].mean()
+    columns = [np.ones(len(x)), *asked.covariates(known).T, x]
     slope = fit(np.column_stack(columns), volume[known, None])
     out = {"slope_ml": float(slope.beta[-1, 0]), "slope_se_ml": float(slope.se_hc3[-1, 0])}
-    if group != "both":
+    if asked.group != "both":
         return out
-    crossed = fit(np.column_stack([*columns, x * model.patients[known]]), volume[known, None])
+    crossed = fit(np.column_stack([*columns, x * asked.model.patients[known]]), volume[known, None])
     difference, se = float(crossed.beta[-1, 0]), float(crossed.se_hc3[-1, 0])
     reach = float(stats.t.ppf(0.5 + confidence / 2, crossed.df)) * se
     return {
@@ -138,29 +211,15 @@ def _slopes(
     }
 
 
-def _reliability(
-    model: GroupModel, region: str, known: Bools, covariates: Floats
-) -> tuple[float, float]:
+def _reliability(asked: _Question, region: str, known: Bools) -> tuple[float, float]:
     """(factor that undoes the error of volumes, reliability); NaN where errors are not known."""
-    if model.sd is None:
+    if asked.model.sd is None:
         return float("nan"), float("nan")
-    sd = model.sd[region].to_numpy(float)[known]
-    if np.isnan(sd).any():
+    sd = asked.model.sd[region].to_numpy(float)
+    sure = known & ~np.isnan(sd)
+    design = np.column_stack([np.ones(int(sure.sum())), asked.covariates(sure)])
+    if len(design) - design.shape[1] < SMALLEST_DF:
         return float("nan"), float("nan")
-    design = np.column_stack([np.ones(len(sd)), covariates])
-    outcome = model.volumes[region].to_numpy(float)[known]
-    reliability = fit_weighted(design, outcome, sd).reliability
+    outcome = asked.model.volumes[region].to_numpy(float)[sure]
+    reliability = fit_weighted(design, outcome, sd[sure]).reliability
     return correction(reliability), reliability
-
-
-def _members(model: GroupModel, group: str) -> Bools:
-    everyone = np.ones(len(model.patients), dtype=bool)
-    return {"patients": model.patients, "controls": ~model.patients, "both": everyone}[group]
-
-
-def _covariates(model: GroupModel, group: str, rows: Bools) -> Floats:
-    """(rows, k) without intercept and without columns that do not vary in these rows."""
-    table = model.nuisance.drop(columns=INTERCEPT).to_numpy(float)[rows]
-    if group == "both":
-        table = np.column_stack([table, model.patients[rows].astype(float)])
-    return np.asarray(table[:, np.ptp(table, axis=0) > 0])

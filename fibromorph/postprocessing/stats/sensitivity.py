@@ -6,6 +6,7 @@ Steegen et al. 2016 (Perspect Psychol Sci 11:702-712); Simonsohn et al. 2020 (Na
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from fibromorph.postprocessing.stats.linear import fit, independent, patterns
 from fibromorph.postprocessing.stats.measured import fit_weighted
 from fibromorph.postprocessing.stats.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.sites import harmonised
-from fibromorph.postprocessing.stats.study import Study
+from fibromorph.postprocessing.stats.study import SMALLEST_DF, Study
 
 AS_DESIGNED = "as designed"
 UNINFLUENTIAL = "without influential"
@@ -28,7 +29,8 @@ OLS, WEIGHTED = "least squares", "weighted by sd_ml"
 ETIV_METHODS: tuple[EtivMethod, ...] = ("covariate", "residual", "power")
 MOST = 0.8
 """Share of people whose eTIV must be known before methods that need it are a reasonable choice."""
-BASIC = ("age", "sex", "gender")
+BASIC = re.compile(r"(age|sex|gender)(\[.*|_?(y|yr|yrs|years)|_at_.*)?$", re.IGNORECASE)
+"""Names of age and sex, as `age`, `age_years`, `sex[M]`; not `age_of_onset`."""
 CHOICES = ("etiv", "covariates", "exclusions", "volumes", "model")
 
 
@@ -72,7 +74,7 @@ def covariate_sets(
 ) -> dict[str, tuple[str, ...]]:
     """Name -> columns: the design's, age and sex alone, and the further ones; no set twice."""
     columns = tuple(str(c) for c in study.covariates.columns)
-    basic = tuple(c for c in columns if c.lower().startswith(BASIC))
+    basic = tuple(c for c in columns if BASIC.match(c))
     sets = {AS_DESIGNED: columns, **further, "age and sex only": basic}
     seen: set[tuple[str, ...]] = set()
     return {n: c for n, c in sets.items() if not (c in seen or seen.add(c))}  # type: ignore[func-returns-value]
@@ -135,10 +137,17 @@ def without_influential(model: GroupModel) -> GroupModel:
 def quick_effects(
     model: GroupModel, confidence: float, *, weighted: bool = False
 ) -> Iterator[dict[str, object]]:
-    """Difference, interval, p and g of every region, and no more."""
+    """Difference, interval, p and g of every region, and no more.
+
+    Weighted, only volumes of known error count, and regions that have too few of them are left out.
+    """
     values = model.volumes.to_numpy(float)
+    if weighted and model.sd is not None:
+        values = np.where(model.sd.isna(), np.nan, values)
     for known, columns in patterns(values):
         design, group = independent(model.matrix[known]), model.patients[known]
+        if len(design) - design.shape[1] < SMALLEST_DF or min(group.sum(), (~group).sum()) < 2:
+            continue
         fitted = fit(design, values[np.ix_(known, columns)])
         reach = stats.t.ppf(0.5 + confidence / 2, fitted.df)
         factor = small_sample_factor(fitted.df)
@@ -146,9 +155,8 @@ def quick_effects(
             difference, se = float(fitted.beta[-1, i]), float(fitted.se_hc3[-1, i])
             if weighted and model.sd is not None:
                 sd = model.sd.iloc[:, column].to_numpy(float)[known]
-                if not np.isnan(sd).any():
-                    one = fit_weighted(design, values[known, column], sd)
-                    difference, se = float(one.beta[-1]), float(one.se[-1])
+                one = fit_weighted(design, values[known, column], sd)
+                difference, se = float(one.beta[-1]), float(one.se[-1])
             yield {
                 "region": model.regions[column],
                 "n_patients": int(group.sum()),

@@ -17,6 +17,13 @@ from fibromorph.postprocessing.stats.measured import fit_weighted
 from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
 from fibromorph.postprocessing.stats.study import Study
 
+SMALLEST_EFFECT_GROUP = 2
+"""Known volumes of a group that a site must have of a region to say anything of it."""
+POOLED = (
+    *("meta_difference_ml", "meta_se_ml", "meta_ci_low_ml", "meta_ci_high_ml", "p_meta"),
+    *("meta_g", "meta_g_low", "meta_g_high", "tau_ml", "i_squared"),
+)
+
 
 def require_sites(study: Study) -> None:
     """Refuse ComBat and meta-analysis where the sites cannot carry them.
@@ -85,7 +92,7 @@ def pool_sites(study: Study, model: GroupModel, inference: Inference) -> pd.Data
 
 
 def by_site(study: Study, model: GroupModel) -> pd.DataFrame:
-    """`sites.tsv`: every site's own effect, one row a site and region."""
+    """`sites.tsv`: every site's own effect, one row a site and region; NaN where it has none."""
     assert study.site is not None
     rows: list[dict[str, object]] = []
     for site in sorted(study.site.unique()):
@@ -97,15 +104,17 @@ def by_site(study: Study, model: GroupModel) -> pd.DataFrame:
 def _effect(part: GroupModel, region: str) -> dict[str, object]:
     volume = part.volumes[region].to_numpy(float)
     known = ~np.isnan(volume)
+    ill, well = int(part.patients[known].sum()), int((~part.patients[known]).sum())
+    counts = {"region": region, "n_patients": ill, "n_controls": well}
+    if min(ill, well) < SMALLEST_EFFECT_GROUP:
+        return counts | dict.fromkeys(("difference_ml", "se_ml", "hedges_g", "g_se"), np.nan)
     nuisance = part.nuisance.drop(columns=INTERCEPT).loc[known]
     columns = [np.ones(len(nuisance)), *nuisance.to_numpy(float).T, part.patients[known]]
     fitted = fit(independent(np.column_stack(columns)), volume[known, None])
     difference, df = float(fitted.beta[-1, 0]), fitted.df
     g = hedges_g(difference, float(fitted.sigma[0]), df)
     return {
-        "region": region,
-        "n_patients": int(part.patients[known].sum()),
-        "n_controls": int((~part.patients[known]).sum()),
+        **counts,
         "difference_ml": difference,
         "se_ml": float(fitted.se_hc3[-1, 0]),
         "hedges_g": g,
@@ -114,6 +123,9 @@ def _effect(part: GroupModel, region: str) -> dict[str, object]:
 
 
 def _pooled(part: pd.DataFrame, inference: Inference) -> Mapping[str, float]:
+    part = part[part["difference_ml"].notna()]
+    if len(part) < 2:
+        return {**dict.fromkeys(POOLED, float("nan")), "n_sites": len(part)}
     ones = np.ones((len(part), 1))
     se = part["se_ml"].to_numpy(float)
     ml = fit_weighted(ones, part["difference_ml"].to_numpy(float), se)
@@ -122,16 +134,10 @@ def _pooled(part: pd.DataFrame, inference: Inference) -> Mapping[str, float]:
     weights = 1 / se**2
     typical = (len(se) - 1) * weights.sum() / (weights.sum() ** 2 - (weights**2).sum())
     mean, error = float(ml.beta[0]), float(ml.se[0])
-    return {
-        "meta_difference_ml": mean,
-        "meta_se_ml": error,
-        "meta_ci_low_ml": mean - reach * error,
-        "meta_ci_high_ml": mean + reach * error,
-        "p_meta": 2 * float(stats.t.sf(abs(mean / error), ml.df)),
-        "meta_g": float(g.beta[0]),
-        "meta_g_low": float(g.beta[0] - reach * g.se[0]),
-        "meta_g_high": float(g.beta[0] + reach * g.se[0]),
-        "tau_ml": float(np.sqrt(ml.tau2)),
-        "i_squared": float(ml.tau2 / (ml.tau2 + typical)),
-        "n_sites": len(part),
-    }
+    pooled = (
+        *(mean, error, mean - reach * error, mean + reach * error),
+        2 * float(stats.t.sf(abs(mean / error), ml.df)),
+        *(float(g.beta[0]), float(g.beta[0] - reach * g.se[0]), float(g.beta[0] + reach * g.se[0])),
+        *(float(np.sqrt(ml.tau2)), float(ml.tau2 / (ml.tau2 + typical))),
+    )
+    return {**dict(zip(POOLED, pooled, strict=True)), "n_sites": len(part)}

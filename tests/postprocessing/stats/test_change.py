@@ -11,6 +11,7 @@ import pytest
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats import build_study, load_design, read_cohort, read_people
 from fibromorph.postprocessing.stats.change import Change, analyse_change
+from fibromorph.postprocessing.stats.change_design import change_data
 from fibromorph.postprocessing.stats.mixed import fit_mixed, fit_mixed_known, resample, whiten
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built
@@ -60,7 +61,7 @@ def test_drop_outs_are_counted(therapy: Change) -> None:
     row = table(therapy).iloc[0]
     total = row[["n_treated", "n_compared", "lost_treated", "lost_compared"]].sum()
     assert total == 40
-    assert any("have no scan in session ses-02" in note for note in therapy.notes)
+    assert any("have no usable scan in session ses-02" in note for note in therapy.notes)
 
 
 def test_share_of_the_gap_closed(therapy: Change) -> None:
@@ -128,6 +129,49 @@ def test_patients_against_controls_without_arms(tmp_path: Path) -> None:
     assert found["contrast"].iloc[0] == "patients against controls"
     # Half of the patients were treated.
     assert found.loc[PUTAMEN]["change_ml"] == pytest.approx(0.03 * 5 * 0.88, abs=0.08)
+
+
+def test_groups_that_differ_for_good_get_no_analysis_of_covariance(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    found = change(tmp_path, TWO)
+    assert "ancova_difference_ml" not in found.table
+    assert found.table["regression_to_mean_ml"].isna().all()
+    assert any("differ for good" in note and PUTAMEN in note for note in found.notes)
+
+
+def test_a_covariate_that_is_the_arm_is_named(tmp_path: Path) -> None:
+    people = write_cohort(tmp_path, THERAPY)
+    people["site"] = np.where(people["arm"] == "therapy", "b", "a")
+    write(tmp_path / "participants.tsv", people)
+    site = {"column": "site", "method": "covariate"}
+    with pytest.raises(TableError, match=r"must not follow from group, session.*site\[b\]"):
+        change(tmp_path, {**TWO, **ARMS}, site=site)
+
+
+def test_follow_up_scans_that_are_left_out_are_named(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    later = volumes.index[volumes["session_id"] == "ses-02"]
+    volumes.loc[later[:3], "quality"] = 0.1
+    write(tmp_path / "volumes.tsv", volumes)
+    whole = built(tmp_path, sessions={**TWO, **ARMS}, exclusions={"quality_below": 0.5})[1]
+    (note,) = [n for n in whole.notes if n.startswith("Follow-up: 3 of ")]
+    assert "quality at least 0.5" in note
+    assert volumes["participant_id"][later[0]] in note
+
+
+def test_errors_follow_volumes_that_are_scaled_by_head_size(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    plain, scaled = (
+        change_data(built(tmp_path, sessions={**TWO, **ARMS}, etiv=method)[1])
+        for method in ("none", "power")
+    )
+    assert plain is not None
+    assert scaled is not None
+    assert plain.sd is not None
+    assert scaled.sd is not None
+    shares = (scaled.sd / scaled.volumes).to_numpy()
+    assert shares == pytest.approx((plain.sd / plain.volumes).to_numpy())
 
 
 def test_medication_by_session_is_adjusted_for(tmp_path: Path) -> None:

@@ -133,11 +133,15 @@ def test_an_atlas_that_is_no_image(results: Results, tmp_path: Path) -> None:
 def test_a_longitudinal_page(tmp_path: Path) -> None:
     write_cohort(tmp_path, Cohort(sessions=("ses-01", "ses-02")))
     sessions = {"follow_up": ["ses-02"], "bootstraps": 200}
-    write_study(run(tmp_path, sessions=sessions), tmp_path / "out")
+    smallest = {"value": 5, "unit": "percent"}
+    found = run(tmp_path, sessions=sessions, smallest_effect=smallest)
+    write_study(found, tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "patients against controls" in page
     assert "no change: within" in page
     assert "cross-sectional" not in page
+    write_study(run(tmp_path), tmp_path / "out")
+    assert not (tmp_path / "out" / "change.tsv").exists()
 
 
 def test_cells_of_tables() -> None:

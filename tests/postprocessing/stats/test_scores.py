@@ -64,9 +64,62 @@ def test_a_covariate_that_says_who_is_ill_is_shown_with_and_without(folder: Path
     assert covariate.d > 1.5
     assert "cannot tell the two apart" in covariate.sentence
     with_it = found.groups["g_ci_high"] - found.groups["g_ci_low"]
-    without = found.without["bdi"]["g_ci_high"] - found.without["bdi"]["g_ci_low"]
+    without = found.otherwise["bdi"]["g_ci_high"] - found.otherwise["bdi"]["g_ci_low"]
     assert (with_it > without).all()
     assert "without bdi" in set(found.sensitivity["covariates"])
+
+
+def test_a_score_that_says_who_is_ill_is_shown_in_the_model_as_well(folder: Path) -> None:
+    found = run(folder, scores={"depression_bdi": "bdi", "pain_intensity": "pain"})
+    (score,) = found.collinear
+    assert score.name == "depression_bdi"
+    assert "not in the model of the groups" in score.sentence
+    with_it = found.otherwise["depression_bdi"]
+    assert (with_it["g_ci_high"] - with_it["g_ci_low"]).mean() > (
+        found.groups["g_ci_high"] - found.groups["g_ci_low"]
+    ).mean()
+
+
+def test_a_score_is_not_adjusted_for_itself(folder: Path) -> None:
+    alone = run(folder, scores={"depression_bdi": "bdi"})
+    also = run(folder, covariates=["age", "sex", "bdi"], scores={"depression_bdi": "bdi"})
+    assert also.associations["r"].to_numpy() == pytest.approx(alone.associations["r"].to_numpy())
+    assert "is a covariate, too" in also.scopes[0].reason
+
+
+def test_a_covariate_that_is_another_one_in_patients_does_no_harm(folder: Path) -> None:
+    people = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    ill = people["group"] == "FM"
+    people["hand"] = np.where(ill, people["sex"].map({"F": "R", "M": "L"}), "R")
+    people.loc[people.index[~ill][::3], "hand"] = "L"
+    write(folder / "participants.tsv", people)
+    scores = {"pain_intensity": "pain"}
+    once = run(folder, covariates=["age", "sex"], scores=scores).associations
+    twice = run(folder, covariates=["age", "sex", "hand"], scores=scores).associations
+    pearson = twice["method"] == "pearson"
+    assert twice["r"][pearson].to_numpy() == pytest.approx(once["r"][pearson].to_numpy())
+    assert (twice["df"] == once["df"]).all()
+
+
+def test_too_few_with_a_score_are_counted_in_words(folder: Path) -> None:
+    people = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    people["pain"] = people["pain"].astype(object)
+    people.loc[people.index[7:23], "pain"] = "n/a"
+    write(folder / "participants.tsv", people)
+    found = run(folder, scores={"pain_intensity": "pain"})
+    assert found.associations.empty
+    assert "nothing is computed in patients, because 7 have the score" in found.scopes[0].reason
+
+
+def test_permutations_are_of_what_is_correlated(results: Results) -> None:
+    table = results.associations
+    for method in ("pearson", "spearman", "percentage_bend"):
+        of_method = table[table["method"] == method]
+        assert np.abs(of_method["p_permutation"] - of_method["p"]).mean() < 0.08
+    ranks, lines = (
+        table.loc[table["method"] == m, "p_permutation"].to_numpy() for m in ("spearman", "pearson")
+    )
+    assert np.abs(ranks - lines).max() > 0.1
 
 
 def test_a_robust_correlation_is_not_moved_by_one_person() -> None:

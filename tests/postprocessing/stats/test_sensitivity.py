@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from fibromorph.postprocessing.stats import Results
-from tests.postprocessing.stats.cohorts import PUTAMEN
+from fibromorph.postprocessing.stats.sensitivity import BASIC
+from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import run
 
 
@@ -42,3 +43,31 @@ def test_methods_that_need_etiv_are_no_choice_where_it_is_mostly_missing(folder:
     volumes.to_csv(folder / "volumes.tsv", sep="\t", index=False)
     table = run(folder, etiv="none").sensitivity
     assert set(table["etiv"]) == {"none"}
+
+
+def test_a_scan_of_unknown_error_is_left_out_of_what_is_weighted(folder: Path) -> None:
+    errors = pd.read_csv(folder / "volumes_sd.tsv", sep="\t", dtype=str, keep_default_na=False)
+    errors.loc[errors.index[0], PUTAMEN] = "n/a"
+    errors.to_csv(folder / "volumes_sd.tsv", sep="\t", index=False)
+    found = run(folder)
+    table = found.sensitivity[found.sensitivity["region"] == PUTAMEN]
+    by_model = table[table["exclusions"] == "as designed"].groupby("model")["n_patients"].first()
+    assert by_model["least squares"] == 23
+    assert by_model["weighted by sd_ml"] == 22
+    assert found.groups["weighted_difference_ml"].notna().all()
+    assert any("error of 1 volumes is not known" in note for note in found.notes)
+
+
+def test_exclusions_that_leave_too_few_are_no_choice(tmp_path: Path) -> None:
+    write_cohort(tmp_path, Cohort(patients=5, controls=12))
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    volumes.loc[0, "quality"] = 0.6
+    write(tmp_path / "volumes.tsv", volumes)
+    found = run(tmp_path, covariates=["age"])
+    assert "lowest tenth by quality out" not in set(found.sensitivity["exclusions"])
+    assert any("lowest tenth by quality out: a comparison needs 5" in n for n in found.notes)
+
+
+def test_age_of_onset_is_not_age() -> None:
+    assert all(map(BASIC.match, ("age", "Age", "age_years", "sex[M]", "age_at_scan", "gender")))
+    assert not any(map(BASIC.match, ("age_of_onset", "agent", "sexual_function")))

@@ -46,6 +46,22 @@ def test_pooled_effects_stand_beside(multi: Path) -> None:
     assert len(found.sites) == 3 * len(found.groups)
 
 
+def test_a_site_without_patients_of_a_region_says_nothing_of_it(multi: Path) -> None:
+    people = pd.read_csv(multi / "participants.tsv", sep="\t", keep_default_na=False)
+    volumes = pd.read_csv(multi / "volumes.tsv", sep="\t", keep_default_na=False)
+    gone = (people["site"] == "c") & (people["group"] == "FM")
+    volumes[PUTAMEN] = volumes[PUTAMEN].astype(object)
+    volumes.loc[gone.to_numpy(), PUTAMEN] = "n/a"
+    write(multi / "volumes.tsv", volumes)
+    found = run(multi, site={"column": "site", "method": "meta"})
+    assert found.sites is not None
+    row = found.sites.set_index(["site", "region"]).loc[("c", PUTAMEN)]
+    assert row["n_patients"] == 0
+    assert np.isnan(row["difference_ml"])
+    assert found.groups.loc[PUTAMEN, "n_sites"] == 2
+    assert found.groups.loc[PUTAMEN, "meta_difference_ml"] < 0
+
+
 def test_combat_takes_the_site_out_and_leaves_the_group() -> None:
     rng = np.random.default_rng(0)
     site, group = np.repeat(["x", "y"], 60), np.tile([0.0, 1.0], 60)

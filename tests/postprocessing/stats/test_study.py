@@ -92,6 +92,13 @@ def test_a_constant_covariate(folder: Path) -> None:
         build(folder, covariates=["age"])
 
 
+def test_a_constant_region(folder: Path) -> None:
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    write(folder / "volumes.tsv", volumes.assign(**{"Left-Caudate": 3.5}))
+    with pytest.raises(TableError, match=r"volume must vary.*Left-Caudate: always 3.5 ml"):
+        build(folder)
+
+
 def test_too_few_people(folder: Path) -> None:
     names = [f"sub-{i:03d}" for i in range(1, 20)]
     with pytest.raises(TableError, match=r"needs 5 patients.*found: 4"):

@@ -75,6 +75,11 @@ def _sites(results: Results) -> str:
     site = results.study.site
     if site is None or site.nunique() < 2:
         return "All scans come from one site as far as the design says: other scanners may differ."
+    if results.design.site.method == "none":
+        return (
+            f"Scans come from {site.nunique()} sites, and nothing was done about it (site.method:"
+            " none): scanners may pass for groups."
+        )
     return ""
 
 
@@ -126,7 +131,10 @@ def _error(results: Results) -> str:
     text = f"Median reliability of the volumes is {float(np.nanmedian(reliability)):.2f}."
     if len(low):
         names = ", ".join(plain_name(str(r)) for r in low[:6])
-        text += f" It is below {LOW_RELIABILITY} in {names}: true effects there are larger."
+        text += (
+            f" It is below {LOW_RELIABILITY} in {names}: standardised effects there look smaller"
+            " than they are."
+        )
     return text
 
 
@@ -138,8 +146,9 @@ def _shares(results: Results) -> str:
     blind = [plain_name(str(region)) for region in shares.index[shares < BLIND]]
     text = (
         "Where a region differs but its neighbours do not, these volumes show"
-        f" {100 * float(shares.median()):.0f} % of it (median over regions): true differences lie"
-        " between the measured one and the one for a region that differs alone."
+        f" {100 * float(shares.median()):.0f} % of it (median over regions, measured on a few"
+        " heads). What is measured is then too small; the column for a region that differs alone"
+        " says by how much, and is no surer than these shares."
     )
     if blind:
         text += (

@@ -8,7 +8,7 @@ import fibromorph
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.results import Results
 
-PACKAGES = ("numpy", "scipy", "pandas", "matplotlib")
+PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "nilearn")
 ETIV_TEXT = {
     "covariate": "Intracranial volume (eTIV) was a covariate.",
     "residual": "Volumes were adjusted for intracranial volume by the slope in controls [6].",
@@ -63,7 +63,7 @@ def _groups(results: Results) -> str:
         " discovery rates are Benjamini and Hochberg's [3]. Effects are Hedges' g of adjusted"
         f" volumes with noncentral {100 * inference.confidence:.0f} % intervals [4]; Bayes factors"
         " have a Cauchy prior of scale 0.71; equivalence was tested by two one-sided tests against"
-        f" {bound} [5].",
+        f" {bound}, every region by itself [5].",
         _missing(design),
         _error(results),
         _shares(results),
@@ -78,7 +78,8 @@ def _missing(design: Design) -> str:
         return "People with a missing covariate were left out; missing volumes by region only."
     return (
         f"Missing covariates and volumes were imputed {design.missing.imputations} times by chained"
-        " equations with predictive mean matching, and pooled by Rubin's rules."
+        " equations with predictive mean matching, and the group comparison pooled by Rubin's"
+        " rules; scores, assumptions and the specification curve rest on one more imputation."
     )
 
 
@@ -116,13 +117,21 @@ def _scores(results: Results) -> str:
 def _change(results: Results) -> str:
     if results.change is None:
         return ""
+    study = results.whole
+    arms = (
+        " Follow-up was also compared by analysis of covariance on baseline."
+        if study.arm is not None
+        else ""
+    )
+    modelled = study.site is not None and results.design.site.method != "none"
+    site = " Sites entered it as indicators." if modelled else ""
     contrast, sessions = results.change["contrast"].iloc[0], results.design.sessions
     return (
         f"Change ({contrast}) was estimated by a linear mixed model with a random intercept a"
         f" person (REML); p values and intervals come from a wild bootstrap over people with"
         f" {sessions.bootstraps} draws [10], family-wise over regions and sessions by its maximum."
-        " Follow-up was also compared by analysis of covariance on baseline, and the model fitted"
-        " with each volume's error variance known where it is. Change of single"
+        f"{arms} The model was also fitted with each volume's error variance known, where it is."
+        f"{site} What was missing was not imputed. Change of single"
         " people was held against 1.96 times the root of both scans' error variances."
     )
 

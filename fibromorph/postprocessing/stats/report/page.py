@@ -46,7 +46,7 @@ def render(results: Results, brain: PaintedBrain) -> str:
         version=fibromorph.__version__,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         groups=groups.to_dict("records"),
-        without={n: t.reset_index().to_dict("records") for n, t in results.without.items()},
+        otherwise={n: t.reset_index().to_dict("records") for n, t in results.otherwise.items()},
         associations=associations.head(ASSOCIATIONS_SHOWN).to_dict("records"),
         more_associations=max(0, len(associations) - ASSOCIATIONS_SHOWN),
         change=[] if results.change is None else results.change.to_dict("records"),
