@@ -7,6 +7,7 @@ leaves. Total-Brain should follow, eTIV should not.
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def main() -> None:
     first = 0.0
     for volume in VOLUMES:
         image, true_ml = shrunk(anatomy, volume)
-        scan = Scan(image, anatomy.grid, "shrunk", anatomy.name, "nifti", "", ())
+        scan = Scan(image, anatomy.grid, "shrunk", Path(anatomy.name), "nifti", "", ())
         rows = {row.name: row.volume_ml for row in segment_scan(scan, engine).rows}
         etiv, brain = float(rows["eTIV"] or 0), float(rows["Total-Brain"] or 0)
         first = first or etiv

@@ -17,9 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from fibromorph.scans import read_scan
 from fibromorph.serving.bundles import find_bundle
@@ -29,9 +31,9 @@ from fibromorph.serving.cohort.group.run import run_group
 from fibromorph.serving.cohort.outputs import stage_outputs
 from fibromorph.serving.cohort.participant import Cohort, plan_cohort, run_participants
 from fibromorph.serving.cohort.pool import Pool
-from fibromorph.serving.cohort.recipe import recipe_of
+from fibromorph.serving.cohort.recipe import Recipe, recipe_of
 from fibromorph.serving.cohort.store import Store
-from fibromorph.serving.cohort.tasks import Outcome, ScanTask, task_of
+from fibromorph.serving.cohort.tasks import Outcome, ScanTask, Shard, task_of
 from fibromorph.serving.cohort.worker import Read, Settings, Worker
 from fibromorph.serving.demo import write_template
 from fibromorph.serving.engine import Engine
@@ -43,6 +45,7 @@ from tests.serving.stand_in import write_stand_in
 
 KILLS = 3
 SIMULATED = 100_000
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -98,8 +101,8 @@ def bench_overhead(folder: Path, _options: argparse.Namespace) -> None:
     bare = with_layer = 0.0
     for task in tasks:
         read = worker.read(task)
-        bare += timed(lambda read=read: segment_bare(worker, read, folder / "bare"))[0]
-        with_layer += timed(lambda read=read: worker.process(read))[0]
+        bare += timed(partial(segment_bare, worker, read, folder / "bare"))[0]
+        with_layer += timed(partial(worker.process, read))[0]
     count = len(tasks)
     say("segment and write four files", f"{1000 * bare / count:.1f} ms a scan")
     say("the same through the cohort layer", f"{1000 * with_layer / count:.1f} ms a scan")
@@ -116,17 +119,18 @@ def bench_throughput(folder: Path, options: argparse.Namespace) -> None:
     bids = template_study(folder / "bids", 2 * options.scans)
     scans = sorted(bids.glob("sub-*/anat/*.nii.gz"))
     halves = [scans[::2], scans[1::2]]
-    times = {"bare": [], "cohort": []}  # type: dict[str, list[float]]
+    times: dict[str, list[float]] = {"bare": [], "cohort": []}
     cpu = {"bare": 0.0, "cohort": 0.0}
     # In turn, twice: other work on the machine then hits both alike.
     for repeat in range(2):
         out, before = folder / f"out-{repeat}", cpu_seconds()
-        times["bare"].append(timed(lambda out=out: run_bare(halves, out / "bare"))[0])
+        times["bare"].append(timed(partial(run_bare, halves, out / "bare"))[0])
         cpu["bare"] += cpu_seconds() - before
+        before = cpu_seconds()
         call = ("bids", str(bids), str(out / "cohort"), "participant", "--workers", "2")
         command = [sys.executable, "-m", "fibromorph.cli", *call, "--threads", "1"]
         times["cohort"].append(
-            timed(lambda c=command: subprocess.run(c, capture_output=True, check=True))[0]
+            timed(partial(subprocess.run, command, capture_output=True, check=True))[0]
         )
         cpu["cohort"] += cpu_seconds() - before
     cpu["cohort"] -= cpu["bare"]
@@ -198,9 +202,7 @@ def bench_planning(folder: Path, options: argparse.Namespace) -> None:
     say("gather of the group stage", rate(seconds, count))
 
 
-def plan_shard(count: int):
-    from fibromorph.serving.cohort.tasks import Shard
-
+def plan_shard(count: int) -> Shard:
     return Shard(1, count)
 
 
@@ -214,7 +216,7 @@ def bench_scheduling(folder: Path, options: argparse.Namespace) -> None:
     ):
         used = cpu_seconds()
         with executor() as running:
-            seconds, count = timed(lambda running=running: sum(1 for _ in running.map(tasks)))
+            seconds, count = timed(partial(count_of, running.map(tasks)))
         say(name, f"{rate(seconds, count)}, {1000 * (cpu_seconds() - used) / count:.3f} ms of CPU")
 
 
@@ -328,13 +330,15 @@ def many_records(out: Path, count: int, sample: Store, done: ScanTask, bids: Pat
             )
 
 
-def recipe_from(content: dict[str, str]):
-    from fibromorph.serving.cohort.recipe import Recipe
-
+def recipe_from(content: dict[str, str]) -> Recipe:
     return Recipe(**content)
 
 
-def timed(work: Callable[[], object]):
+def count_of(items: Iterable[object]) -> int:
+    return sum(1 for _ in items)
+
+
+def timed(work: Callable[[], T]) -> tuple[float, T]:
     started = time.perf_counter()
     result = work()
     return time.perf_counter() - started, result

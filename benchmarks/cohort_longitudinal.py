@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fibromorph.preprocess import Conformed, conform
-from fibromorph.scans import read_scan
+from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.longitudinal.halfway import conform_jointly
 from fibromorph.serving.engine import Engine
@@ -44,7 +44,7 @@ def main() -> None:
     report(engine, np.array(alone), np.array(jointly))
 
 
-def own_box(scan, engine):
+def own_box(scan: Scan, engine: Engine) -> Conformed:
     manifest = engine.bundle.manifest
     return conform(scan, manifest.network, manifest.locator, engine.locate)
 

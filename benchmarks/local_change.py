@@ -78,7 +78,8 @@ def with_surroundings(scan: Scan, ids: NDArray[np.int32], engine: Engine) -> Non
     for label_id in CENTRES:
         centre = np.argwhere(ids == label_id).mean(axis=0)
         offsets = [v - float(c) for v, c in zip(voxels, centre, strict=True)]
-        near = torch.exp(-sum(o.square() for o in offsets) / (2 * WIDTH_VOXELS**2))
+        squares = torch.stack([o.square() for o in offsets]).sum(0)
+        near = torch.exp(-squares / (2 * WIDTH_VOXELS**2))
         true, found = [], []
         for share in (SHARE, -SHARE):
             x, y, z = (v + share * near * o for v, o in zip(voxels, offsets, strict=True))
