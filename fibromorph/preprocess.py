@@ -28,6 +28,9 @@ CLIP_SD = 6.0
 MARGIN_MM = 6.0
 """Kept around the located brain, for the locator's error and the fluid inside the skull."""
 
+DARKEST_PERCENT, SPARSE = 0.5, 4
+"""What counts as air: this percentile of every fourth voxel along each axis."""
+
 SMALLEST_BRAIN_ML = 250.0
 """What is smaller than this is not taken for a brain."""
 
@@ -126,14 +129,23 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     field = working_grid(scan.grid, network.spacing_mm)
     coarse = working_grid(scan.grid, locator.spacing_mm)
     padded = _padded(coarse, locator.shape_multiple, locator.smallest_length)
-    located = locate(normalise(resample(scan.data, scan.grid, padded)))
+    air = _air(scan.data)
+    located = locate(normalise(resample(scan.data, scan.grid, padded, fill=air)))
     found = _largest_part(located.brain > 0.5)
     grid = _box_around(_enclosing(found, padded, scan), field, network.shape_multiple)
     # Around what was found lie its own edges; what is further away is not this brain.
     shares = located.brain * ndimage.binary_dilation(found)
     brain = resample(shares, padded, grid.blocks(BRAIN_BLOCK))
-    intensities = resample(scan.data, scan.grid, grid)
+    intensities = resample(scan.data, scan.grid, grid, fill=air)
     return Conformed(intensities, brain, grid, field, _intracranial_ml(located, padded))
+
+
+def _air(data: Image) -> float:
+    """Intensity of what lies outside the field of view: that of its darkest voxels.
+
+    Zero would be tissue in a scan with an offset or of zero mean. One dark voxel is no rule.
+    """
+    return float(np.percentile(data[::SPARSE, ::SPARSE, ::SPARSE], DARKEST_PERCENT))
 
 
 def _enclosing(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> Grid:

@@ -46,6 +46,23 @@ def test_padded_length() -> None:
     assert [padded_length(n) for n in (1, 32, 33, 160)] == [32, 32, 64, 160]
 
 
+def test_an_offset_of_all_intensities_changes_nothing(engine: Engine) -> None:
+    data = np.random.default_rng(0).uniform(0, 5, (140, 150, 160)).astype(np.float32)
+    data[20:120, 20:130, 30:140] += 100.0
+    manifest, seen = engine.bundle.manifest, []
+
+    def bright(image: Image) -> Located:
+        seen.append(image)
+        return Located((image > image.mean()).astype(np.float32))
+
+    plain, shifted = (
+        conform(scan_of(data + offset), manifest.network, manifest.locator, bright)
+        for offset in (0.0, -1000.0)
+    )
+    assert np.allclose(seen[0], seen[1], atol=1e-3)
+    assert np.allclose(plain.network_input, shifted.network_input, atol=1e-3)
+
+
 def test_box_holds_what_the_locator_found(engine: Engine) -> None:
     data = np.zeros((180, 200, 190), np.float32)
     data[30:150, 20:170, 40:160] = 100.0

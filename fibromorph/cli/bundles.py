@@ -103,10 +103,13 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _reliability(options: argparse.Namespace) -> int:
+    from fibromorph.errors import ConfigError
     from fibromorph.serving.reliability import ScanWithTruth, measure_reliability
 
     old, _, new = (options.labels or "").partition("=")
     references = [path.with_name(path.name.removesuffix(old) + new) for path in options.scans]
+    if new and not any(labels.is_file() for labels in references):
+        raise ConfigError("a scan must have the labels", value=options.labels, subject="--labels")
     scans = [
         ScanWithTruth(path, labels if new and labels.is_file() else None, options.protocol)
         for path, labels in zip(options.scans, references, strict=True)

@@ -15,8 +15,9 @@ POSTERIOR_FLOOR = 0.02
 """Posteriors below this do not count in soft volumes: over the millions of voxels far from a small
 structure, even a ten-thousandth each would add up to more than the structure itself."""
 
-SLABS = 4
-"""Parts along i that are answered one after the other; ONNX Runtime is a third faster so."""
+SLABS = 2
+"""Parts along i that are answered one after the other. Whole, ONNX Runtime is a third slower; with
+more of them OpenVINO takes longer to compile the graph."""
 
 
 class SegmentationGraph(nn.Module):
@@ -38,6 +39,7 @@ class SegmentationGraph(nn.Module):
         self.net = net
         self.fluid_class = table.class_of_name("CSF")
         self.lateralised = [s.lateralised for s in table.structures]
+        self.labels = len(self.lateralised) + sum(self.lateralised)
         ids = [(0, 0), *((s.right_id, s.left_id) for s in table.structures)]
         self.register_buffer("ids_of", torch.tensor(ids, dtype=torch.uint8).flatten())
 
@@ -64,50 +66,53 @@ class SegmentationGraph(nn.Module):
         Returns:
             (i/4, j/4, k/4) float32 share of each block of voxels that is brain, fluid left out.
         """
-        logits = nn.functional.conv3d(self._look(image, brain), *self._head(0))[0, :-1]
-        classes = logits.argmax(0)
+        weight, bias = self._head(0)
+        logits = nn.functional.conv3d(self._look(image, brain), weight[:-1], bias[:-1])
+        classes = logits[0].argmax(0)
         drawn = (classes > 0) & (classes != self.fluid_class)
         shares: Tensor = nn.functional.avg_pool3d(drawn.float()[None], BRAIN_BLOCK // 2)
         return shares[0]
 
     def answer(self, image: Tensor, brain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `forward`, by the statistics inside `brain` as it is."""
-        seen = self._look(image, brain)
         mirrored = self._look(image.flip(0), brain.flip(0)).flip(2)
-        ids, soft, confidence = zip(
-            *(self._subvoxel(seen, mirrored, n) for n in range(SUBVOXELS)), strict=True
-        )
-        return _unfold(torch.stack(ids)), torch.stack(soft).sum(0), _unfold(torch.stack(confidence))
+        looks = torch.cat([self._look(image, brain), mirrored], dim=1)
+        answers = torch.stack([self._subvoxel(looks, n) for n in range(SUBVOXELS)])
+        i, j, k = (length // 2 for length in image.shape)
+        voxels = i // SLABS * j * k
+        ids, confidence, soft = torch.split(answers, [voxels, voxels, self.labels], dim=2)
+        blocks = (SUBVOXELS, i, j, k)
+        return _unfold(ids.reshape(blocks)), soft.sum((0, 1)), _unfold(confidence.reshape(blocks))
 
     def _look(self, image: Tensor, brain: Tensor) -> Tensor:
         """Hidden features, (1, width, i/2, j/2, k/2)."""
         hidden: Tensor = self.net.head[0](self.net.features(image[None, None], brain[None, None]))
         return hidden
 
-    def _subvoxel(
-        self, seen: Tensor, mirrored: Tensor, subvoxel: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids, posterior sums and confidence at one of the eight voxels of each block.
+    def _subvoxel(self, looks: Tensor, subvoxel: int) -> Tensor:
+        """The answer at one of the eight voxels of each 2x2x2 block.
 
         Args:
-            seen: (1, width, i/2, j/2, k/2) hidden features of the image.
-            mirrored: the same of the mirror image, turned back along i.
+            looks: (1, 2 width, i/2, j/2, k/2) hidden features of the image, then of the mirror
+                image, turned back along i.
             subvoxel: which of the eight.
+
+        Returns:
+            (slabs, 2 voxels + labels), see `_slab`.
         """
-        # Along i the first four of the eight voxels of a block come before the last four.
-        own, twin = self._head(subvoxel), self._head((subvoxel + SUBVOXELS // 2) % SUBVOXELS)
-        length = seen.shape[2] // SLABS
-        ids, soft, confidence = zip(
-            *(
+        weight, bias = self._head_of_both(subvoxel)
+        length = looks.shape[2] // SLABS
+        slabs = (looks.narrow(2, n * length, length) for n in range(SLABS))
+        # Two convolutions: to cut the side off from one answer would copy all the others.
+        return torch.stack(
+            [
                 self._slab(
-                    nn.functional.conv3d(seen.narrow(2, n * length, length), *own)[0],
-                    nn.functional.conv3d(mirrored.narrow(2, n * length, length), *twin)[0],
+                    nn.functional.conv3d(slab, weight[:-1], bias[:-1])[0],
+                    nn.functional.conv3d(slab, weight[-1:], bias[-1:])[0, 0],
                 )
-                for n in range(SLABS)
-            ),
-            strict=True,
+                for slab in slabs
+            ]
         )
-        return torch.cat(ids), torch.stack(soft).sum(0), torch.cat(confidence)
 
     def _head(self, subvoxel: int) -> tuple[Tensor, Tensor]:
         """Weight and bias of the head's rows for one of the eight voxels of each block."""
@@ -116,23 +121,39 @@ class SegmentationGraph(nn.Module):
         assert conv.bias is not None
         return conv.weight[subvoxel::SUBVOXELS], conv.bias[subvoxel::SUBVOXELS]
 
-    def _slab(self, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Ids, posterior sums and confidence from the logits of both looks.
+    def _head_of_both(self, subvoxel: int) -> tuple[Tensor, Tensor]:
+        """The same for the mean of both looks, in one of which left is right."""
+        # Along i the first four of the eight voxels of a block come before the last four.
+        twin = (subvoxel + SUBVOXELS // 2) % SUBVOXELS
+        (own, own_bias), (other, other_bias) = self._head(subvoxel), self._head(twin)
+        turned = own.new_ones(len(own))
+        turned[-1] = -1
+        weight = torch.cat([own, other * turned[:, None, None, None, None]], dim=1) / 2
+        return weight, (own_bias + other_bias * turned) / 2
+
+    def _slab(self, logits: Tensor, side: Tensor) -> Tensor:
+        """Ids, confidence and posterior sums, one after the other in one tensor.
+
+        In three tensors an engine would finish all ids of all slabs first, and keep every posterior
+        for the sums.
 
         Args:
-            own: (classes + 1, i, j, k) of the image, the last channel is the side's.
-            other: the same of the mirror image, in which left is right.
+            logits: (classes, i, j, k).
+            side: (i, j, k), above 0 on the left.
+
+        Returns:
+            (2 i j k + labels,) float32.
         """
-        posterior = torch.softmax((own[:-1] + other[:-1]) / 2, dim=0)
-        side = (own[-1] - other[-1]) / 2
+        posterior = torch.softmax(logits, dim=0)
         ids = self.ids_of[posterior.argmax(0) * 2 + (side > 0).long()]
-        confidence = (posterior.amax(0) * 255 + 0.5).to(torch.uint8)
-        return ids, self._soft_voxels(posterior, torch.sigmoid(side)), confidence
+        confidence = posterior.amax(0) * 255 + 0.5
+        soft = self._soft_voxels(posterior, torch.sigmoid(side))
+        return torch.cat([ids.flatten().float(), confidence.flatten(), soft])
 
     def _soft_voxels(self, posterior: Tensor, left: Tensor) -> Tensor:
-        counted = torch.where(posterior > POSTERIOR_FLOOR, posterior, 0.0)[1:].flatten(1)
-        total = counted.sum(1)
-        on_left = (counted @ left.flatten()[:, None])[:, 0]
+        counted = torch.where(posterior > POSTERIOR_FLOOR, posterior, 0.0)
+        total = counted.sum((1, 2, 3))[1:]
+        on_left = (counted * left).sum((1, 2, 3))[1:]
         lateral = torch.tensor(self.lateralised, device=left.device)
         twins = [i for i, is_lateral in enumerate(self.lateralised) if is_lateral]
         return torch.cat([torch.where(lateral, on_left, total), (total - on_left)[twins]])
@@ -185,6 +206,6 @@ class LocatorGraph(nn.Module):
 
 
 def _unfold(blocks: Tensor) -> Tensor:
-    """(8, i, j, k) -> (2i, 2j, 2k)."""
-    image: Tensor = pixelshuffle(blocks[None], 3, 2)[0, 0]
+    """(8, i, j, k) of numbers from 0 to 255 -> (2i, 2j, 2k) uint8."""
+    image: Tensor = pixelshuffle(blocks.to(torch.uint8)[None], 3, 2)[0, 0]
     return image

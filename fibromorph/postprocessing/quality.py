@@ -127,7 +127,7 @@ def score(
     measures = image_measures(image, labels, table)
     outermost = labels if labels_on_scan_grid is None else labels_on_scan_grid
     cut = cut_voxels(outermost, table)
-    missing, crooked = missing_structures(rows), asymmetric_structures(rows, table)
+    missing, crooked = missing_structures(rows, calibration), asymmetric_structures(rows, table)
     brain_ml = next((r.volume_ml or 0.0 for r in rows if r.name == "Total-Brain"), 0.0)
     factors = {
         "confidence": ramp(relative, *CONFIDENCE_RAMP),
@@ -158,10 +158,19 @@ def cut_voxels(labels: NDArray[np.integer], table: LabelTable) -> int:
     return total
 
 
-def missing_structures(rows: Iterable[VolumeRow]) -> tuple[VolumeRow, ...]:
-    """The regions that came out empty."""
+def missing_structures(
+    rows: Iterable[VolumeRow], calibration: Calibration
+) -> tuple[VolumeRow, ...]:
+    """The regions that came out empty, but for those that the bundle never finds.
+
+    Of what it has found on the scans that it was evaluated with, it knows how sure it was.
+    """
+    ever_found = calibration.reference_confidence
     return tuple(
-        r for r in rows if not r.is_total and r.volume_ml is not None and r.volume_ml < MISSING_ML
+        r
+        for r in rows
+        if not r.is_total and r.volume_ml is not None and r.volume_ml < MISSING_ML
+        if not ever_found or r.region_id in ever_found
     )
 
 

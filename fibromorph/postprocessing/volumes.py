@@ -201,7 +201,9 @@ def _wholes(rows: Sequence[VolumeRow], table: LabelTable) -> Iterable[VolumeRow]
 def _sum_of(name: str, hemisphere: str, tissue: str, parts: Sequence[VolumeRow]) -> VolumeRow:
     hard = sum(row.volume_ml or 0.0 for row in parts)
     soft = sum(row.soft_volume_ml or 0.0 for row in parts)
-    sd, sure = _combined_sd([row.sd_ml for row in parts]), _mean_confidence(parts)
+    # A part that was not found, and never is, adds nothing to the error either.
+    found = [row for row in parts if row.volume_ml or row.soft_volume_ml]
+    sd, sure = _combined_sd([row.sd_ml for row in found]), _mean_confidence(parts)
     return VolumeRow(None, name, hemisphere, tissue, hard, soft, sd, sure)
 
 

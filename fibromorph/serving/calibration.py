@@ -93,7 +93,7 @@ def summarise_reliability(table: pd.DataFrame, manifest: Manifest) -> Reliabilit
     moved = changed[changed.perturbation.str.startswith(MOVED)]
     deep = moved[moved.name.str.endswith(DEEP_GREY)]
     scans = table.drop_duplicates(["scan", "perturbation"])
-    wrecked = scans[scans.kind == "wrecked"]
+    wrecked, changed_scans = (scans[scans.kind == kind] for kind in ("wrecked", "acquisition"))
     scored = scans.dropna(subset=["dice_27", "quality"])
     scores = {
         "scans": float(table.scan.nunique()),
@@ -103,13 +103,19 @@ def summarise_reliability(table: pd.DataFrame, manifest: Manifest) -> Reliabilit
             deep.drift.abs().groupby([deep.name, deep.perturbation]).mean().max()
         ),
         "within two sd": coverage(table, manifest),
-        "quality against Dice: rank correlation": float(
-            scored.quality.corr(scored.dice_27, method="spearman")
+        "quality against Dice: rank correlation": _rank_correlation(scored),
+        "quality against Dice, wrecked left out: rank correlation": _rank_correlation(
+            scored[scored.kind == "acquisition"]
         ),
+        "acquisitions not called good": float((changed_scans.verdict != "good").mean()),
         "wrecked scans": float(len(wrecked)),
         "wrecked scans that passed": float((wrecked.verdict == "good").sum()),
     }
     return Reliability(root_mean_square(table), drift, scores)
+
+
+def _rank_correlation(scans: pd.DataFrame) -> float:
+    return float(scans.quality.corr(scans.dice_27, method="spearman"))
 
 
 def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Manifest:

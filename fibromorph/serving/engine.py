@@ -25,6 +25,8 @@ from fibromorph.preprocess import Located
 Device = Literal["auto", "cpu", "cuda", "openvino", "openvino-bf16"]
 Image = NDArray[np.float32]
 
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
+"""NVIDIA's driver, on Linux and under WSL."""
 SHAPES_KEPT = 4
 """Shapes that OpenVINO stays compiled for; lengths are multiples of 32, so heads have few."""
 
@@ -101,7 +103,14 @@ class Engine:
         """
         box_only = self.bundle.manifest.statistics == "box"
         labels, soft, confidence = self._network(image) if box_only else self._network(image, brain)
-        ids = (entry.id for entry in self.bundle.manifest.labels)
+        ids = [entry.id for entry in self.bundle.manifest.labels]
+        if len(soft) != len(ids):
+            raise BundleError(
+                f"the manifest must name all labels of {self.bundle.manifest.network.file}"
+                f" ({len(soft)})",
+                value=len(ids),
+                subject=self.bundle.folder,
+            )
         soft_voxels = {i: float(s) for i, s in zip(ids, soft, strict=True)}
         return Prediction(labels, soft_voxels, confidence.astype(np.float32) / 255.0)
 
@@ -179,9 +188,11 @@ def _has_bfloat16() -> bool:
 
 
 def _has_cuda() -> bool:
+    """True where the package can use a GPU and there is one: it lists what it was built for."""
     import onnxruntime
 
-    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    built = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    return built and (os.name == "nt" or any(Path(device).exists() for device in GPU_DEVICES))
 
 
 def _load_onnxruntime(path: Path, device: Device, threads: int) -> Graph:
@@ -193,6 +204,12 @@ def _load_onnxruntime(path: Path, device: Device, threads: int) -> Graph:
     cpu = ["CPUExecutionProvider"]
     providers = ["CUDAExecutionProvider", *cpu] if device == "cuda" else cpu
     session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    if session.get_providers()[0] != providers[0]:
+        raise ConfigError(
+            "onnxruntime must be able to use the GPU; see its log for the reason",
+            value=session.get_providers()[0],
+            subject="--device cuda",
+        )
     names = [wanted.name for wanted in session.get_inputs()]
 
     def run(*inputs: Image) -> list[NDArray[Any]]:

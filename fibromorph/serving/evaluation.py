@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from fibromorph.errors import ConfigError
 from fibromorph.labels import FREESURFER, NOT_COMPARABLE, LabelTable, coarsened
+from fibromorph.manifest import Bundle
 from fibromorph.postprocessing.agreement import compare
 from fibromorph.postprocessing.score_picture import write_score_picture
 from fibromorph.postprocessing.volumes import write_whole
@@ -84,6 +85,7 @@ def evaluate(
     scores, volumes = [], []
     for scan_path, label_path in tqdm(pairs, unit="scan", disable=not sys.stderr.isatty()):
         scan = read_scan(scan_path)
+        _require_unseen(scan, engine.bundle)
         result = segment_scan(scan, engine)
         for view in views_of(table, request.protocol):
             scores += _scores_in(view, result, label_path, request.protocol)
@@ -123,6 +125,20 @@ def find_pairs(request: EvaluationRequest) -> list[tuple[Path, Path]]:
             raise ConfigError("every scan must have labels", value=labels.name, subject=scan)
         pairs.append((scan, labels))
     return pairs
+
+
+def _require_unseen(scan: Scan, bundle: Bundle) -> None:
+    """Refuse a scan that the weights have learnt from: its score would say nothing.
+
+    Raises:
+        ConfigError: it is one of the bundle's training data.
+    """
+    if scan.sha256 in bundle.manifest.training.data_sha256.values():
+        raise ConfigError(
+            f"a scan that {bundle.manifest.name} has learnt from cannot score it",
+            value=scan.source.name,
+            subject=bundle.folder,
+        )
 
 
 def _repeat(scan: Scan, engine: Engine, repeats: int) -> list[dict[str, object]]:

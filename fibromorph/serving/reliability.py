@@ -79,13 +79,13 @@ def measure_reliability(
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
     with tqdm(total=len(scans) * (1 + len(perturbations())), unit="scan", disable=_quiet()) as bar:
-        for one in scans:
+        for order, one in enumerate(scans):
             base = segment_scan(read_scan(one.scan), engine)
             truth = _truth(one, base)
             rows += _rows(UNDISTURBED, "acquisition", base, base, truth)
             bar.update()
             for number, perturbation in enumerate(perturbations()):
-                rng = np.random.default_rng([seed, number])
+                rng = np.random.default_rng([seed, order, number])
                 rows += _disturbed(perturbation, base, truth, engine, rng)
                 bar.update()
     table = pd.DataFrame(rows)

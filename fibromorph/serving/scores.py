@@ -77,18 +77,23 @@ def update_manifest(
 def summarise(per_scan: pd.DataFrame) -> dict[str, float]:
     """The numbers that stand for all: means over structures of means over scans.
 
+    `absolute_volume_error` is of every scan's |error|, `volume_bias` of every structure's |mean|.
+
     The 27 structures are FreeSurfer's; a finer bundle adds all of its own regions, and those of the
     cortex among them.
     """
     coarse = per_scan[per_scan.protocol == FREESURFER.protocol]
     core = coarse[coarse.region_id.isin(STRUCTURES_27)].groupby("region_id")
+    absolute = coarse.assign(error=coarse.hard_volume_error.abs()).groupby("region_id").error.mean()
     out = {
         "scans": float(per_scan.scan.nunique()),
         "dice_27": float(core.dice.mean().mean()),
         "dice_27_lowest_structure": float(core.dice.mean().min()),
         "hd95_mm_27": float(core.hd95_mm.mean().mean()),
         "assd_mm_27": float(core.assd_mm.mean().mean()),
-        "absolute_volume_error_27": float(core.volume_error.mean().abs().mean()),
+        # Of counted volumes: sums of posteriors are not known in another protocol's structures.
+        "absolute_volume_error_27": float(absolute[absolute.index.isin(STRUCTURES_27)].mean()),
+        "volume_bias_27": float(core.hard_volume_error.mean().abs().mean()),
     }
     fine = per_scan[per_scan.protocol != FREESURFER.protocol]
     if len(fine):

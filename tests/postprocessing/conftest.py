@@ -20,11 +20,13 @@ def stripped_head() -> Head:
     return make_head(skull=False)
 
 
-def rows_of(head: Head, etiv_ml: float | None = 1600.0) -> tuple[VolumeRow, ...]:
+def rows_of(
+    head: Head, etiv_ml: float | None = 1600.0, *, without_sd: int = 0
+) -> tuple[VolumeRow, ...]:
     """The volumes of a head whose posteriors say just what its labels say."""
     soft = {i: float((head.labels == i).sum()) * head.grid.voxel_ml for i in FREESURFER.ids}
     sure = confidence_by_id(head.labels, head.confidence, FREESURFER)
-    calibration = Calibration(dict.fromkeys(FREESURFER.ids, 0.02))
+    calibration = Calibration({i: 0.02 for i in FREESURFER.ids if i != without_sd})
     return measure(head.labels, head.grid, soft, sure, calibration, FREESURFER, etiv_ml=etiv_ml)
 
 

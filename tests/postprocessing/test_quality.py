@@ -100,10 +100,16 @@ def test_confidence_is_judged_against_the_bundles_reference(head: Head) -> None:
 def test_a_missing_structure_is_named(head: Head) -> None:
     lost = with_labels(head, {17: 2})
     quality = scored(lost)
-    assert [r.region_id for r in missing_structures(rows_of(lost))] == [17]
+    assert [r.region_id for r in missing_structures(rows_of(lost), Calibration())] == [17]
     assert quality.structures[17] == 0.0
     assert quality.verdict == "check"
     assert [f.message for f in quality.flags] == ["Left hippocampus was not found"]
+
+
+def test_what_a_bundle_never_finds_is_not_missed(head: Head) -> None:
+    others = {i: 0.9 for i in FREESURFER.ids if i != 17}
+    rows = rows_of(with_labels(head, {17: 2}))
+    assert missing_structures(rows, Calibration(reference_confidence=others)) == ()
 
 
 def test_an_implausible_asymmetry_is_named_with_its_side(head: Head) -> None:

@@ -88,6 +88,11 @@ def test_the_sd_of_a_total_lies_between_independent_and_common_errors(
     assert np.sqrt((parts**2).sum()) < total < parts.sum()
 
 
+def test_a_part_that_is_never_found_does_not_hide_the_error_of_the_total(head: Head) -> None:
+    lost = replace(head, labels=np.where(head.labels == 17, 0, head.labels))
+    assert by_name(rows_of(lost, without_sd=17))["Total-Brain"].sd_ml is not None
+
+
 def test_without_a_skull_nothing_that_needs_one_is_given(head: Head) -> None:
     named = by_name(rows_of(head, etiv_ml=None))
     for name in ("CSF", "Total-CSF", "eTIV"):

@@ -42,6 +42,15 @@ def test_an_engine_whose_labels_differ_is_refused(tmp_path: Path) -> None:
     assert Engine(wrong, "auto").device == "cpu"
 
 
+def test_a_label_that_the_manifest_lacks_is_named(tmp_path: Path) -> None:
+    bundle = open_bundle(write_stand_in(tmp_path / "bundle"))
+    fewer = bundle.manifest.model_copy(update={"labels": bundle.manifest.labels[:-1]})
+    engine = Engine(Bundle(folder=bundle.folder, manifest=fewer), "cpu")
+    box = np.zeros((32, 32, 32), np.float32)
+    with pytest.raises(BundleError, match=r"must name all labels of network\.onnx"):
+        engine.segment(box, np.ones((8, 8, 8), np.float32))
+
+
 @needs_openvino
 def test_engines_are_compared_and_what_was_found_is_kept(template: Path, tmp_path: Path) -> None:
     folder = write_stand_in(tmp_path / "bundle")

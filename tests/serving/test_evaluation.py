@@ -12,7 +12,7 @@ import pytest
 
 from fibromorph.errors import ConfigError, LabelError
 from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
-from fibromorph.manifest import open_bundle
+from fibromorph.manifest import open_bundle, write_manifest
 from fibromorph.scans import read_reference, read_scan
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
 from fibromorph.serving.engine import Engine
@@ -25,6 +25,7 @@ from fibromorph.serving.evaluation import (
 from fibromorph.serving.pipeline import segment_scan
 from fibromorph.serving.rescan import apply_rescan, draw_rescan
 from fibromorph.serving.scores import repeat_sd, summarise
+from tests.serving.stand_in import write_stand_in
 
 
 def request_for(folder: Path) -> EvaluationRequest:
@@ -50,6 +51,17 @@ def test_its_own_labels_score_one(template: Path, engine: Engine, tmp_path: Path
     assert "| Left-Thalamus | 1.000 |" in (bundle / "card.md").read_text()
 
 
+def test_a_scan_that_was_learnt_from_is_no_test(template: Path, tmp_path: Path) -> None:
+    shutil.copy(template, tmp_path / "head_t1.nii.gz")
+    shutil.copy(template, tmp_path / "head_labels.nii.gz")
+    bundle = open_bundle(write_stand_in(tmp_path / "bundle"))
+    digest = read_scan(template).sha256
+    training = bundle.manifest.training.model_copy(update={"data_sha256": {"head": digest}})
+    write_manifest(bundle.folder, bundle.manifest.model_copy(update={"training": training}))
+    with pytest.raises(ConfigError, match=r"has learnt from cannot score it.*head_t1"):
+        evaluate(request_for(tmp_path), tmp_path / "out", model=str(bundle.folder))
+
+
 def test_every_scan_needs_labels(tmp_path: Path) -> None:
     (tmp_path / "a_t1.nii.gz").touch()
     with pytest.raises(ConfigError, match=r"every scan must have labels.*a_labels\.nii\.gz"):
@@ -69,15 +81,18 @@ def test_a_finer_bundle_is_also_scored_in_the_structures_that_all_share() -> Non
     assert views_of(NEUROMORPHOMETRICS, "freesurfer") == (FREESURFER,)
     rows = [
         {"scan": "a", "protocol": protocol, "region_id": region, "dice": dice, "hd95_mm": 1.0,
-         "assd_mm": 0.5, "volume_error": 0.1}
-        for protocol, region, dice in (
-            ("freesurfer", 3, 0.9),
-            ("neuromorphometrics", 100, 0.6),
-            ("neuromorphometrics", 12, 0.8),
+         "assd_mm": 0.5, "hard_volume_error": error}
+        for protocol, region, dice, error in (
+            ("freesurfer", 3, 0.8, 0.3),
+            ("freesurfer", 3, 1.0, -0.1),
+            ("neuromorphometrics", 100, 0.6, 0.0),
+            ("neuromorphometrics", 12, 0.8, 0.0),
         )
     ]  # fmt: skip
     found = summarise(pd.DataFrame(rows))
-    assert found["dice_27"] == 0.9
+    assert found["dice_27"] == pytest.approx(0.9)
+    assert found["absolute_volume_error_27"] == pytest.approx(0.2)
+    assert found["volume_bias_27"] == pytest.approx(0.1)
     assert found["dice_regions"] == pytest.approx(0.7)
     assert found["dice_cortical_regions"] == pytest.approx(0.6)
 

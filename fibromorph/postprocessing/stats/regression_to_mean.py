@@ -62,9 +62,10 @@ def _baseline_note(data: ChangeData, table: pd.DataFrame) -> str:
             " were chosen for extreme values may regress to their own mean all the same."
         )
     return (
-        f"Regression to the mean: the arms differed at baseline {where}. Part of any group x time"
-        " effect there is chance undone; column regression_to_mean_ml says how much to expect, and"
-        " the analysis of covariance on follow-up is the safer reading."
+        f"Regression to the mean: the arms differed at baseline {where}. If they were drawn at"
+        " random, part of any group x time effect there is chance undone; column"
+        " regression_to_mean_ml says how much to expect, and the analysis of covariance on"
+        " follow-up is the safer reading. If they were not, the mixed model is."
     )
 
 
