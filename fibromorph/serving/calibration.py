@@ -115,6 +115,9 @@ def summarise_reliability(table: pd.DataFrame, manifest: Manifest) -> Reliabilit
 
 
 def _rank_correlation(scans: pd.DataFrame) -> float:
+    """NaN where all scans have the same quality: nothing can be ranked by it."""
+    if scans.quality.nunique() < 2:
+        return float("nan")
     return float(scans.quality.corr(scans.dice_27, method="spearman"))
 
 
@@ -129,7 +132,9 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
     kept = {k: v for k, v in bundle.manifest.scores.items() if not k.startswith(PREFIX)}
     drift = {f"drift, {name}": value for name, value in found.by_perturbation.items()}
     new = {
-        f"{PREFIX}{name}": float(f"{value:.4g}") for name, value in (found.scores | drift).items()
+        f"{PREFIX}{name}": float(f"{value:.4g}")
+        for name, value in (found.scores | drift).items()
+        if np.isfinite(value)
     }
     manifest = bundle.manifest.model_copy(update={"labels": entries, "scores": {**kept, **new}})
     shutil.copy(picture, bundle.folder / picture.name)
