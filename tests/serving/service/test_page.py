@@ -90,10 +90,9 @@ def test_without_the_viewer_the_server_s_picture_is_shown(
     page.route("**/static/niivue.js", lambda route: route.abort())
     page.goto(f"{server.url}/#{job.id}")
     expect(page.locator("#preview")).to_be_visible(timeout=PATIENCE_MS)
-    # It is visible before all of it has come.
-    page.wait_for_function(
-        "document.getElementById('preview').naturalWidth > 100", timeout=PATIENCE_MS
-    )
+    # It is visible before all of it has come; the page's policy forbids to poll for that.
+    width = "image => image.decode().then(() => image.naturalWidth)"
+    assert page.locator("#preview").evaluate(width) > 100
 
 
 def test_a_refusal_is_shown(page: Page, server: Server, tmp_path: Path) -> None:
