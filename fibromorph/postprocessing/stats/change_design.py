@@ -10,7 +10,13 @@ import pandas as pd
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.flow import SHOWN
 from fibromorph.postprocessing.stats.head_size import adjust
-from fibromorph.postprocessing.stats.linear import Bools, Floats, Ints, dependent_column
+from fibromorph.postprocessing.stats.linear import (
+    Bools,
+    Floats,
+    Ints,
+    dependent_column,
+    independent_columns,
+)
 from fibromorph.postprocessing.stats.model import centred, site_indicators
 from fibromorph.postprocessing.stats.study import SMALLEST_GROUP, Study, baseline_of
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
@@ -69,17 +75,14 @@ class ChangeData:
         matrix, first = matrix[known], self.nuisance.shape[1]
         # Covariates last: what follows from group and session is taken out, not these.
         order = [0, *range(first, matrix.shape[1]), *range(1, first)]
-        kept = list(order)
-        while (column := dependent_column(matrix[:, kept])) is not None:
-            if kept[column] not in range(1, first):
-                raise TableError(
-                    "change needs scans of all groups and sessions; take the region out of"
-                    " families, or the session out of sessions.follow_up",
-                    value=region,
-                    subject="the volumes",
-                )
-            del kept[column]
-        kept.sort()
+        kept = sorted(order[column] for column in independent_columns(matrix[:, order]))
+        if not {0, *range(first, matrix.shape[1])} <= {*kept}:
+            raise TableError(
+                "change needs scans of all groups and sessions; take the region out of"
+                " families, or the session out of sessions.follow_up",
+                value=region,
+                subject="the volumes",
+            )
         return matrix[:, kept], {s: kept.index(c) for s, c in columns.items()}
 
     def values_at(self, region: str, session: str) -> Floats:

@@ -94,16 +94,23 @@ def independent(design: Floats) -> Floats:
     """
     if has_full_rank(design):
         return design
-    order = np.column_stack([design[:, :1], design[:, -1:], design[:, 1:-1]])
-    while (column := dependent_column(order)) is not None:
-        order = np.delete(order, column, axis=1)
-    return np.column_stack([order[:, :1], order[:, 2:], order[:, 1:2]])
+    order = np.array([0, design.shape[1] - 1, *range(1, design.shape[1] - 1)])
+    first, last, *others = order[independent_columns(design[:, order])]
+    return np.asarray(design[:, [first, *others, last]])
 
 
 def has_full_rank(design: Floats) -> bool:
     """Whether no column of `design` follows from the others."""
     scale = np.linalg.norm(design, axis=0)
     return bool((scale > 0).all()) and int(np.linalg.matrix_rank(design / scale)) == design.shape[1]
+
+
+def independent_columns(design: Floats) -> list[int]:
+    """Numbers of the columns of `design` that do not follow from those before them."""
+    kept = list(range(design.shape[1]))
+    while (column := dependent_column(design[:, kept])) is not None:
+        del kept[column]
+    return kept
 
 
 def dependent_column(design: Floats) -> int | None:

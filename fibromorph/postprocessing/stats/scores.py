@@ -19,9 +19,9 @@ from fibromorph.postprocessing.stats.effects import false_discovery
 from fibromorph.postprocessing.stats.linear import (
     Bools,
     Floats,
-    dependent_column,
     fit,
     has_full_rank,
+    independent_columns,
 )
 from fibromorph.postprocessing.stats.measured import correction, fit_weighted
 from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
@@ -104,10 +104,8 @@ class _Question:
 
     def covariates(self, rows: Bools) -> Floats:
         """(rows, k) what is adjusted for, without columns that say nothing in these rows."""
-        kept = np.column_stack([np.ones(int(rows.sum())), self.table[rows]])
-        while (column := dependent_column(kept)) is not None:
-            kept = np.delete(kept, column, axis=1)
-        return np.asarray(kept[:, 1:])
+        design = np.column_stack([np.ones(int(rows.sum())), self.table[rows]])
+        return np.asarray(design[:, independent_columns(design)[1:]])
 
     @property
     def follows_from_covariates(self) -> bool:
