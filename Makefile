@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-surroundings clean bench-service fuzz-service openapi web
+.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-surroundings clean bench-service fuzz-service openapi web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -26,9 +26,13 @@ format: $(VENV)/dev.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Seconds and peak memory per stage, training steps per second; SCAN=... for a scan of your own.
+# Seconds and peak memory per stage; SCAN=... for a scan of your own.
 bench: $(VENV)/dev.done
-	$(BIN)/python benchmarks/stages.py $(if $(SCAN),--scan $(SCAN))
+	$(BIN)/python -m benchmarks.stages $(if $(SCAN),--scan $(SCAN))
+
+# Training steps per second, their parts, how busy the device is: MAPS= a folder of label maps.
+bench-training: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.training $(if $(MAPS),--maps $(MAPS))
 
 # Error rates and coverage of the statistics over simulated studies; seconds of the permutations.
 bench-stats: $(VENV)/dev.done

@@ -1,4 +1,4 @@
-"""Seconds and peak memory of every stage of one scan, and training steps per second.
+"""Seconds and peak memory of every stage of one scan.
 
 All numbers of one run come from one process on one machine; compare ratios, not machines.
 """
@@ -35,7 +35,6 @@ def main() -> None:
     parser.add_argument("--scan", type=Path, help="default: the template that nilearn carries")
     parser.add_argument("--model", default="t1-open")
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=5, help="training steps; 0 = none")
     options = parser.parse_args()
     print(f"{options.threads or available_cpus()} threads")
     print(LINE.format("stage", "seconds", "peak GB"))
@@ -51,8 +50,6 @@ def main() -> None:
         if len(seconds) == 2:
             ratio = seconds["cpu"] / seconds["openvino"]
             print(f"network: onnxruntime takes {ratio:.1f} times as long as openvino")
-        if options.steps:
-            bench_training(Path(folder), options.steps)
 
 
 def bench_device(device: str, path: Path, folder: Path, options: argparse.Namespace) -> float:
@@ -76,35 +73,6 @@ def bench_device(device: str, path: Path, folder: Path, options: argparse.Namesp
     result = timed("all of these again, and volumes", lambda: segment_scan(scan, engine))
     timed("write four files", lambda: write_outputs(result, folder / device))
     return network
-
-
-def bench_training(folder: Path, steps: int) -> None:
-    """Steps per second on 128^3 crops of a made-up label map, as configs/train-cpu.yaml does."""
-    import nibabel as nib
-    import pytorch_lightning as pl
-
-    from fibromorph.training.data import LabelMapData
-    from fibromorph.training.module import Recipe, SegmentationModule
-
-    maps = folder / "maps"
-    maps.mkdir()
-    nib.save(nib.Nifti1Image(made_up_head(), np.eye(4)), maps / "head.nii.gz")
-    module = SegmentationModule(recipe=Recipe(supervised_subvoxels=2))
-    trainer = pl.Trainer(
-        max_steps=steps,
-        accelerator="auto",
-        precision="bf16-mixed",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    data = LabelMapData(maps, held_out=0, steps_per_epoch=steps)
-    started = time.perf_counter()
-    with peak_memory() as peak:
-        trainer.fit(module, data)
-    seconds = time.perf_counter() - started
-    print(LINE.format("training, 128^3, batch 1", f"{seconds / steps:.2f}/step", f"{peak():.1f}"))
 
 
 def made_up_head() -> NDArray[np.int16]:

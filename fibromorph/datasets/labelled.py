@@ -18,6 +18,7 @@ from fibromorph.datasets.tissues import FLUID_ID
 from fibromorph.errors import ConfigError, LabelError
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, TABLES, LabelTable
+from fibromorph.lookups import lookup
 from fibromorph.preprocess import MARGIN_MM, normalise, padded_length
 from fibromorph.scans import read_reference, read_scan, resample, working_grid
 
@@ -195,8 +196,8 @@ def make_sample(image: torch.Tensor, ids: torch.Tensor, scan: LabelledScan) -> S
         scan: that both come from.
     """
     index = ids.long()
-    classes = _lookup(scan.table.class_of_id()).to(index.device)[index]
-    sides = _lookup(scan.table.side_of_id()).to(index.device)[index]
+    classes = _translate(index, scan.table.class_of_id())
+    sides = _translate(index, scan.table.side_of_id())
     return Sample(normalise(image), classes, sides, scan.groups)
 
 
@@ -223,12 +224,9 @@ def _grouped(
     return tuple(replace(scan, groups=tuple(groups)) for scan in scans)
 
 
-def _lookup(values: Mapping[int, int]) -> torch.Tensor:
-    """An array that translates uint8 ids by indexing."""
-    lookup = torch.zeros(256, dtype=torch.int64)
-    for label_id, value in values.items():
-        lookup[label_id] = value
-    return lookup
+def _translate(ids: torch.Tensor, values: Mapping[int, int]) -> torch.Tensor:
+    """What `values` says of each id, 0 of those that it does not name; ids are below 256."""
+    return lookup(tuple(values.get(n, 0) for n in range(256)), ids.device)[ids]
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:

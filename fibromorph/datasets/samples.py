@@ -48,13 +48,13 @@ class Batch:
     Attributes:
         images: (batch, 1, i, j, k) float32.
         classes, sides: (batch, i, j, k) int64.
-        groups: (batch, classes) int64 as in `Sample`, or None where all classes are told apart.
+        groups: those of each sample, or None where all of them tell all classes apart.
     """
 
     images: Tensor
     classes: Tensor
     sides: Tensor
-    groups: Tensor | None
+    groups: tuple[tuple[int, ...], ...] | None
 
 
 def stack(samples: Sequence[Sample], class_count: int) -> Batch:
@@ -67,8 +67,12 @@ def stack(samples: Sequence[Sample], class_count: int) -> Batch:
     )
 
 
-def _groups(samples: Sequence[Sample], class_count: int) -> Tensor | None:
+def _groups(samples: Sequence[Sample], class_count: int) -> tuple[tuple[int, ...], ...] | None:
     if not any(s.groups for s in samples):
         return None
-    rows = [s.groups or tuple(range(class_count)) for s in samples]
-    return torch.tensor(rows, device=samples[0].image.device)
+    return tuple(s.groups or tuple(range(class_count)) for s in samples)
+
+
+def mirrored_sides(sides: Tensor) -> Tensor:
+    """Left for right, and neither for neither."""
+    return (3 - sides) % 3

@@ -7,6 +7,7 @@ scanner's: a network trained on them has to read borders, not grey values.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from fibromorph.labels import FREESURFER, LabelTable
 
@@ -78,6 +79,7 @@ def _structure_of(label_id: int) -> str:
     return "background"
 
 
+@cache
 def target_classes(table: LabelTable = FREESURFER) -> tuple[int, ...]:
     """Network class (0 = background) of every index of `GENERATION_IDS`.
 
@@ -87,6 +89,7 @@ def target_classes(table: LabelTable = FREESURFER) -> tuple[int, ...]:
     return tuple(table.class_of_name(_structure_of(i)) for i in GENERATION_IDS)
 
 
+@cache
 def target_sides() -> tuple[int, ...]:
     """1 = left, 2 = right, 0 = neither, for every index of `GENERATION_IDS`."""
     left_extras, right_extras = {25, 30, 136, 137}, {57, 62, 163, 164}
@@ -97,6 +100,7 @@ def target_sides() -> tuple[int, ...]:
     )
 
 
+@cache
 def intensity_groups() -> tuple[int, ...]:
     """Indices that share a group share their mean: the left and right twin of a structure."""
     extras = {label_id: 100 + n for n, label_id in enumerate(EXTRA_TISSUES)}
@@ -105,6 +109,7 @@ def intensity_groups() -> tuple[int, ...]:
     return tuple(order.index(g) for g in groups)
 
 
+@cache
 def t1_ranges() -> tuple[Range, ...]:
     """Range of the mean intensity of every index of `GENERATION_IDS`."""
     return tuple(
@@ -113,6 +118,7 @@ def t1_ranges() -> tuple[Range, ...]:
     )
 
 
+@cache
 def outside_brain() -> tuple[bool, ...]:
     """True where an index of `GENERATION_IDS` is tissue outside the brain and its fluid, or air."""
     return tuple(_structure_of(i) == "background" for i in GENERATION_IDS)

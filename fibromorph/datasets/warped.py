@@ -7,15 +7,16 @@ neck of a label map are synthesised around the brain.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from fibromorph.datasets.labelled import LabelledScan, make_sample
 from fibromorph.datasets.labelmaps import LabelMap
-from fibromorph.datasets.samples import Sample
+from fibromorph.datasets.samples import Sample, mirrored_sides
 from fibromorph.datasets.synthesis import (
+    Draws,
     SynthesisSettings,
     apply_acquisition,
     apply_contrast,
@@ -27,6 +28,7 @@ from fibromorph.datasets.synthesis.acquisition import cut_mask
 from fibromorph.datasets.synthesis.spatial import Places, places_of, read_linear, read_nearest
 from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS, outside_brain
 from fibromorph.grid import Shape3
+from fibromorph.lookups import lookup
 
 FADE = 0.5
 """Where the brain's mask, interpolated, falls below this the head shows."""
@@ -78,7 +80,7 @@ def warp(
         head: put around the brain where the scan is exactly zero; None = nothing.
     """
     scan = on_device.scan
-    rng = torch.Generator(on_device.image.device).manual_seed(seed)
+    rng = Draws(seed, on_device.image.device)
     spatial = draw_spatial(rng, settings, scan, shape)
     places = places_of(spatial, shape)
     image = read_linear(on_device.image, places)
@@ -93,20 +95,19 @@ def warp(
     sample = make_sample(image, read_nearest(on_device.ids, places) * keep, scan)
     if not spatial.flipped:
         return sample
-    sides = torch.tensor([0, 2, 1], device=image.device)[sample.sides]
-    return Sample(sample.image, sample.classes, sides, sample.groups)
+    return replace(sample, sides=mirrored_sides(sample.sides))
 
 
 def _around(
     head: Head,
     scan: LabelledScan,
     places: Places,
-    rng: torch.Generator,
+    rng: Draws,
     settings: SynthesisSettings,
 ) -> Tensor:
     """The head's tissues where the brain's box, stretched to the scan's, puts them."""
     index = read_nearest(head.index, _in_head(places, scan, head.source))
-    outside = torch.tensor(outside_brain(), device=index.device)[index]
+    outside = lookup(outside_brain(), index.device)[index]
     # Where this head has brain and the scan has none, there is fluid.
     index = torch.where(outside, index, GENERATION_IDS.index(FLUID_ID))
     return apply_contrast(index, draw_contrast(rng, settings), rng)

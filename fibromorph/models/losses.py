@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from fibromorph.lookups import lookup
 
 IMPOSSIBLE = -1e4
 """A logit whose probability is zero in float32; infinity would turn gradients into NaN."""
@@ -42,7 +45,7 @@ class StructureSideLoss(nn.Module):
         classes: Tensor,
         sides: Tensor,
         rarity: float = 0.0,
-        groups: Tensor | None = None,
+        groups: Sequence[tuple[int, ...]] | None = None,
     ) -> LossParts:
         """Compare logits with the reference.
 
@@ -52,8 +55,7 @@ class StructureSideLoss(nn.Module):
             sides: (batch, ...) int64, 1 = left, 2 = right, 0 = neither.
             rarity: how much more a voxel of a rare class counts in the cross-entropy, 0 to 1; see
                 `rarity_weights`.
-            groups: (batch, classes) int64, what a reference does not tell apart; see
-                `merge_groups`.
+            groups: what each sample's reference does not tell apart; see `merge_groups`.
         """
         logits = logits.float()
         structures, left = logits[:, :-1], logits[:, -1]
@@ -66,7 +68,9 @@ class StructureSideLoss(nn.Module):
         return LossParts(structure, _side_loss(left, sides))
 
 
-def merge_groups(logits: Tensor, classes: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
+def merge_groups(
+    logits: Tensor, classes: Tensor, groups: Sequence[tuple[int, ...]]
+) -> tuple[Tensor, Tensor]:
     """Compare classes that a reference does not tell apart by their summed probability.
 
     Where a reference says 'cortex' and the network knows its regions, the network may say any of
@@ -77,23 +81,26 @@ def merge_groups(logits: Tensor, classes: Tensor, groups: Tensor) -> tuple[Tenso
     Args:
         logits: (batch, classes, ...) float32, background first.
         classes: (batch, ...) int64.
-        groups: (batch, classes) int64, the class that stands for each; it stands for itself too.
+        groups: for each sample and class the class that stands for it; it stands for itself too.
 
     Returns:
         Logits and classes of the same shapes, in which only classes that stand for something occur.
     """
     merged = torch.stack([_merged(row, group) for row, group in zip(logits, groups, strict=True)])
-    return merged, groups.gather(1, classes.flatten(1)).reshape(classes.shape)
+    standing = [
+        lookup(group, classes.device)[row] for row, group in zip(classes, groups, strict=True)
+    ]
+    return merged, torch.stack(standing)
 
 
-def _merged(logits: Tensor, group: Tensor) -> Tensor:
-    rows = list(logits.unbind(0))
-    for rep in sorted(set(group.tolist())):
-        members = torch.nonzero(group == rep).flatten()
-        if len(members) > 1:
-            rows[rep] = logits[members].logsumexp(dim=0)
-    gone = group != torch.arange(len(group), device=group.device)
-    return torch.stack(rows).masked_fill(gone.reshape(-1, *[1] * (logits.ndim - 1)), IMPOSSIBLE)
+def _merged(logits: Tensor, group: tuple[int, ...]) -> Tensor:
+    gone = lookup(tuple(rep != n for n, rep in enumerate(group)), logits.device)
+    merged = logits.masked_fill(gone.reshape(-1, *[1] * (logits.ndim - 1)), IMPOSSIBLE)
+    for rep in sorted({rep for n, rep in enumerate(group) if rep != n}):
+        members = lookup(tuple(n for n, other in enumerate(group) if other == rep), logits.device)
+        whole = logits.index_select(0, members).logsumexp(dim=0, keepdim=True)
+        merged = merged.index_copy(0, lookup((rep,), logits.device), whole)
+    return merged
 
 
 def _side_loss(left: Tensor, sides: Tensor) -> Tensor:

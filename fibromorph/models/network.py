@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from monai.networks.nets import DynUNet
@@ -15,6 +16,8 @@ SUBVOXELS = 8
 NO_BRAIN = 1e-6
 """Weight of every voxel besides its share of brain, so that a crop without any has statistics."""
 EPSILON = 1e-5
+MOST_KERNELS = 64
+"""After as many, PyTorch would silently go on without compiling."""
 
 
 class WhereBrainIs:
@@ -40,6 +43,9 @@ class BrainNorm(nn.Module):
         channels: of the input; each has its own scale and shift.
         where: weights of the statistics.
         level: which of them are the input's.
+
+    Attributes:
+        compiled: train with kernels that PyTorch writes for it (`SegmentationNet.compile_norms`).
     """
 
     def __init__(self, channels: int, where: WhereBrainIs, level: int) -> None:
@@ -48,26 +54,50 @@ class BrainNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self._where = where
         self._level = level
+        self.compiled = False
 
     def forward(self, image: Tensor) -> Tensor:
         """(batch, channels, i, j, k) -> the same shape and type."""
+        shares = self._where.weights[self._level]
         # Half precision would lose the variance beside a large mean.
         with torch.autocast(image.device.type, enabled=False):
+            if self.training:
+                scaled = _compiled_scaled() if self.compiled else _scaled
+                return scaled(image, shares, self.weight, self.bias)
+            # An engine may compute in bfloat16: what is centred first loses least. In training
+            # that would be one more image to keep for the way back.
             flat = image.flatten(2).float()
-            shares = self._where.weights[self._level]
-            mean = flat @ shares
-            if not self.training:
-                # An engine may compute in bfloat16: what is centred first loses least. In training
-                # that would be one more image to keep for the way back.
-                centred = flat - mean
-                scale = self.weight[:, None] * (centred.square() @ shares + EPSILON).rsqrt()
-                normal: Tensor = centred * scale + self.bias[:, None]
-                return normal.reshape(image.shape).to(image.dtype)
-            variance = (flat.square() @ shares - mean.square()).clamp(min=0)
-            scale = self.weight[:, None] * (variance + EPSILON).rsqrt()
-            shift = self.bias[:, None] - mean * scale
-        scale, shift = (part[..., None, None].to(image.dtype) for part in (scale, shift))
-        return torch.addcmul(shift, image, scale)
+            centred = flat - _sums(flat, shares)
+            scale = self.weight[:, None] * (_sums(centred.square(), shares) + EPSILON).rsqrt()
+            normal: Tensor = centred * scale + self.bias[:, None]
+            return normal.reshape(image.shape).to(image.dtype)
+
+
+def _scaled(image: Tensor, shares: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Scale and shift each channel to mean `bias` and standard deviation `weight` in the brain."""
+    flat = image.flatten(2).float()
+    mean = _sums(flat, shares)
+    variance = (_sums(flat.square(), shares) - mean.square()).clamp(min=0)
+    scale = weight[:, None] * (variance + EPSILON).rsqrt()
+    shift = bias[:, None] - mean * scale
+    scale, shift = (part[..., None, None].to(image.dtype) for part in (scale, shift))
+    return torch.addcmul(shift, image, scale)
+
+
+@cache
+def _compiled_scaled() -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    # One kernel for each level of the network and shape of its crops.
+    torch._dynamo.config.recompile_limit = MOST_KERNELS
+    compiled: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = torch.compile(
+        _scaled, dynamic=False
+    )
+    return compiled
+
+
+def _sums(flat: Tensor, shares: Tensor) -> Tensor:
+    """(batch, channels, voxels) weighted by (batch, voxels, 1) -> (batch, channels, 1)."""
+    # A GPU's matrix products are made for wide outputs; a CPU's stream through a narrow one.
+    return (flat * shares.mT).sum(-1, keepdim=True) if flat.is_cuda else flat @ shares
 
 
 class SegmentationNet(nn.Module):
@@ -149,6 +179,16 @@ class SegmentationNet(nn.Module):
             pyramid.append(nn.functional.avg_pool3d(pyramid[-1], 2))
         return [(level / level.sum((2, 3, 4), keepdim=True)).flatten(2).mT for level in pyramid]
 
+    def compile_norms(self) -> None:
+        """Let PyTorch write kernels for the normalisation in training.
+
+        Half of a GPU's time goes into its dozen passes over each image, which become three. Needs
+        a compiler: Triton on a GPU, a C++ compiler on a CPU.
+        """
+        for module in self.modules():
+            if isinstance(module, BrainNorm):
+                module.compiled = True
+
     def subvoxel_logits(self, features: Tensor, subvoxels: Sequence[int]) -> Tensor:
         """Logits at some of the eight voxels of each 2x2x2 block, without computing the others.
 
@@ -163,9 +203,8 @@ class SegmentationNet(nn.Module):
         assert isinstance(conv, nn.Conv3d)
         assert conv.bias is not None
         width = self.classes + 1
-        chosen = torch.as_tensor(list(subvoxels), device=features.device)
-        weight = conv.weight.reshape(width, SUBVOXELS, -1, 1, 1, 1)[:, chosen].flatten(0, 1)
-        bias = conv.bias.reshape(width, SUBVOXELS)[:, chosen].flatten()
+        weight = pick(conv.weight.reshape(width, SUBVOXELS, -1, 1, 1, 1), subvoxels).flatten(0, 1)
+        bias = pick(conv.bias.reshape(width, SUBVOXELS), subvoxels).flatten()
         logits = nn.functional.conv3d(self.head[0](features), weight, bias)
         return logits.reshape(len(logits), width, len(subvoxels), *logits.shape[2:])
 
@@ -179,3 +218,9 @@ def split_subvoxels(image: Tensor) -> Tensor:
     """(batch, 2i, 2j, 2k) -> (batch, 8, i, j, k), in the order of the network's head."""
     blocks: Tensor = pixelunshuffle(image[:, None], 3, 2)
     return blocks
+
+
+def pick(blocks: Tensor, subvoxels: Sequence[int]) -> Tensor:
+    """Some of the eight voxels of each block, which lie along the second dimension."""
+    # Indexing by a list copies it to the device first, and the host waits for that.
+    return torch.stack([blocks[:, n] for n in subvoxels], dim=1)

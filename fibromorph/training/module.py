@@ -21,7 +21,13 @@ from fibromorph.datasets.warped import Head, ScanOnDevice, warp
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, table_of
 from fibromorph.models.losses import LossParts, StructureSideLoss, class_dice
-from fibromorph.models.network import SUBVOXELS, SegmentationNet, brain_shares, split_subvoxels
+from fibromorph.models.network import (
+    SUBVOXELS,
+    SegmentationNet,
+    brain_shares,
+    pick,
+    split_subvoxels,
+)
 from fibromorph.models.weights import load_weights, read_weights, with_head_for
 from fibromorph.preprocess import SHAPE_MULTIPLE, normalise
 from fibromorph.training.data import LabelMapData, data_of
@@ -79,6 +85,8 @@ class SegmentationModule(pl.LightningModule):
         net = SegmentationNet(self.classes, network.filters, network.head_width)
         # A tenth faster on the CPU, and what tensor cores want.
         self.net = net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        if recipe.compiled:
+            self.net.compile_norms()
         if initial_weights is not None:
             load_weights(self.net, with_head_for(self.table, read_weights(initial_weights)))
         self.fluid_class = self.table.class_of_name("CSF")
@@ -138,12 +146,14 @@ class SegmentationModule(pl.LightningModule):
         crop = dice_roll.choices(crops, weights=[c.weight for c in crops])[0]
         chosen = sorted(dice_roll.sample(range(SUBVOXELS), self.recipe.supervised_subvoxels))
         seeds = [hash((step_seed, self.global_rank, n)) & 0x7FFF_FFFF for n in range(len(batch))]
-        samples = [
-            self._draw_sample(seed, crop.shape)
-            if slot.real is None
-            else part_of(slot.real, crop.shape, seed)
-            for slot, seed in zip(batch, seeds, strict=True)
-        ]
+        # Products in half precision would bend coordinates and kernels.
+        with torch.autocast(self.device.type, enabled=False):
+            samples = [
+                self._draw_sample(seed, crop.shape)
+                if slot.real is None
+                else part_of(slot.real, crop.shape, seed)
+                for slot, seed in zip(batch, seeds, strict=True)
+            ]
         parts = self._loss_of(samples, chosen, mask_seed=dice_roll.getrandbits(31))
         self.log_dict(
             {"loss": parts.total, "loss_structure": parts.structure, "loss_side": parts.side},
@@ -199,8 +209,8 @@ class SegmentationModule(pl.LightningModule):
         logits = self.net.subvoxel_logits(features, subvoxels)
         parts: LossParts = self.loss(
             logits,
-            split_subvoxels(batch.classes)[:, subvoxels],
-            split_subvoxels(batch.sides)[:, subvoxels],
+            pick(split_subvoxels(batch.classes), subvoxels),
+            pick(split_subvoxels(batch.sides), subvoxels),
             rarity=max(0.0, 1 - 2 * self.progress) * self.recipe.rarity_start,
             groups=batch.groups,
         )

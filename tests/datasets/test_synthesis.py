@@ -13,6 +13,7 @@ from fibromorph.datasets import tissues
 from fibromorph.datasets.labelmaps import LabelMap
 from fibromorph.datasets.synthesis import (
     AcquisitionParams,
+    Draws,
     Sample,
     SynthesisSettings,
     apply_spatial,
@@ -68,7 +69,7 @@ def test_a_structure_changes_size_in_a_brain_that_does_not(
 
 def test_a_brain_shrinks_and_its_skull_stays(head_map: LabelMap, head_index: Tensor) -> None:
     fluid = tissues.GENERATION_IDS.index(tissues.FLUID_ID)
-    kept = draw_spatial(torch.Generator().manual_seed(1), STILL, head_map, SHAPE)
+    kept = draw_spatial(Draws(1), STILL, head_map, SHAPE)
     before = apply_spatial(head_index, kept, SHAPE)
     after = apply_spatial(head_index, replace(kept, shrunk_to=0.93), SHAPE)
     outside = torch.tensor(tissues.outside_brain())
@@ -107,14 +108,14 @@ def test_samples_are_finite_and_normalised(head_map: LabelMap, head_index: Tenso
 def test_intensities_are_ordered_as_in_a_t1() -> None:
     white, cortex, fluid = (tissues.GENERATION_IDS.index(i) for i in (2, 3, 24))
     for seed in range(50):
-        rng = torch.Generator().manual_seed(seed)
+        rng = Draws(seed)
         mean = draw_contrast(rng, SynthesisSettings(random_contrast=0)).mean
         assert mean[fluid] < mean[cortex] < mean[white]
         assert mean[white] == mean[tissues.GENERATION_IDS.index(41)]
 
 
 def _acquisition(strip: int | None, cut: tuple[int, int, int] | None) -> AcquisitionParams:
-    drawn = draw_acquisition(torch.Generator().manual_seed(0), STILL, SHAPE)
+    drawn = draw_acquisition(Draws(0), STILL, SHAPE)
     return replace(drawn, strip_margin=strip, cut=cut)
 
 

@@ -15,7 +15,7 @@ from fibromorph.models.losses import (
 )
 
 COUNT = 4
-NOBODY_DREW_3 = torch.tensor([[0, 1, 2, 0]])
+NOBODY_DREW_3 = ((0, 1, 2, 0),)
 
 
 def _truth() -> tuple[Tensor, Tensor]:
@@ -76,7 +76,7 @@ def test_a_missed_structure_still_costs_where_others_are_unlabelled() -> None:
 def test_merging_sums_probabilities_and_touches_only_its_own_sample() -> None:
     logits = torch.randn(2, COUNT, 3, 3)
     classes = torch.full((2, 3, 3), 3)
-    groups = torch.tensor([[0, 1, 2, 3], [0, 1, 0, 0]])
+    groups = ((0, 1, 2, 3), (0, 1, 0, 0))
     merged, targets = merge_groups(logits, classes, groups)
     before, after = logits.softmax(1), merged.softmax(1)
     assert torch.allclose(after[0], before[0], atol=1e-6)
@@ -88,7 +88,7 @@ def test_merging_sums_probabilities_and_touches_only_its_own_sample() -> None:
 def test_any_part_is_right_where_the_reference_knows_only_the_whole() -> None:
     classes, sides = _truth()
     whole = torch.where(classes == 2, 1, classes)  # the reference draws 1 and 2 as one
-    groups = torch.tensor([[0, 1, 1, 3]])
+    groups = ((0, 1, 1, 3),)
     loss = StructureSideLoss()(_confident(classes, sides), whole, sides, groups=groups)
     assert float(loss.structure) < 0.05
 

@@ -8,12 +8,11 @@ The generative model (deform, Gaussian per tissue, blur, bias, noise) follows Bi
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from fibromorph.datasets import tissues
 from fibromorph.datasets.labelmaps import LabelMap
-from fibromorph.datasets.samples import Sample
+from fibromorph.datasets.samples import Sample, mirrored_sides
 from fibromorph.datasets.synthesis.acquisition import (
     AcquisitionParams,
     apply_acquisition,
@@ -21,15 +20,18 @@ from fibromorph.datasets.synthesis.acquisition import (
     keep_mask,
 )
 from fibromorph.datasets.synthesis.contrast import ContrastParams, apply_contrast, draw_contrast
+from fibromorph.datasets.synthesis.random import Draws
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
 from fibromorph.datasets.synthesis.spatial import SpatialParams, apply_spatial, draw_spatial
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, LabelTable
+from fibromorph.lookups import lookup
 from fibromorph.preprocess import normalise
 
 __all__ = [
     "AcquisitionParams",
     "ContrastParams",
+    "Draws",
     "Sample",
     "SpatialParams",
     "SynthesisSettings",
@@ -64,7 +66,7 @@ def synthesise(
         spacing_mm: of the sample's voxels.
         table: whose classes the sample has; what it distinguishes beyond FreeSurfer is grouped.
     """
-    rng = torch.Generator(index.device).manual_seed(seed)
+    rng = Draws(seed, index.device)
     spatial = draw_spatial(rng, settings, source, shape, spacing_mm)
     anatomy = apply_spatial(index, spatial, shape)
     image = apply_contrast(anatomy, draw_contrast(rng, settings), rng)
@@ -72,10 +74,10 @@ def synthesise(
     keep = keep_mask(anatomy, acquisition)
     image = apply_acquisition(image, acquisition, rng) * keep
     anatomy = anatomy * keep
-    classes = torch.tensor(tissues.target_classes(table), device=index.device)[anatomy]
-    sides = torch.tensor(tissues.target_sides(), device=index.device)[anatomy]
+    classes = lookup(tissues.target_classes(table), index.device)[anatomy]
+    sides = lookup(tissues.target_sides(), index.device)[anatomy]
     if spatial.flipped:
-        sides = torch.tensor([0, 2, 1], device=index.device)[sides]
+        sides = mirrored_sides(sides)
     groups = table.coarse_classes()
     told_apart = groups == tuple(range(len(groups)))
     return Sample(normalise(image), classes, sides, () if told_apart else groups)

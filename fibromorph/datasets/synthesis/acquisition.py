@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +10,16 @@ from torch import Tensor
 
 from fibromorph.datasets import tissues
 from fibromorph.datasets.synthesis.filters import blur, dilate, field, shape3, thicken
-from fibromorph.datasets.synthesis.random import chance, normal, number, uniform
+from fibromorph.datasets.synthesis.random import (
+    Draws,
+    chance,
+    normal,
+    number,
+    numbers,
+)
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
 from fibromorph.grid import Shape3
+from fibromorph.lookups import lookup
 
 POINT_SPREAD_VOXELS = 0.3
 """Standard deviation of the sharpest point spread."""
@@ -41,11 +49,9 @@ class AcquisitionParams:
     cut: tuple[int, int, int] | None
 
 
-def draw_acquisition(
-    rng: torch.Generator, settings: SynthesisSettings, shape: Shape3
-) -> AcquisitionParams:
+def draw_acquisition(rng: Draws, settings: SynthesisSettings, shape: Shape3) -> AcquisitionParams:
     """Draw point spread, voxel thickness, bias, gamma, noise, skull removal and field of view."""
-    i, j, k = (POINT_SPREAD_VOXELS + settings.blur_mm * uniform(rng, 0, 1, 3)).tolist()
+    i, j, k = (POINT_SPREAD_VOXELS + settings.blur_mm * numbers(rng, 0, 1, 3)).tolist()
     # Keyword arguments are evaluated in this order, and so is the generator's stream.
     return AcquisitionParams(
         blur_sd=(i, j, k),
@@ -53,7 +59,7 @@ def draw_acquisition(
         strip_margin=_draw_strip_margin(rng, settings),
         cut=_draw_cut(rng, settings, shape),
         log_bias=number(rng, 0, settings.bias) * normal(rng, 4, 4, 4),
-        gamma=float(torch.exp(settings.gamma * normal(rng, 1))),
+        gamma=math.exp(settings.gamma * rng.host.standard_normal()),
         noise_sd=number(rng, 0.0, settings.noise_sd),
     )
 
@@ -81,7 +87,7 @@ def cut_mask(shape: Shape3, params: AcquisitionParams, device: torch.device) -> 
     return keep
 
 
-def apply_acquisition(image: Tensor, params: AcquisitionParams, rng: torch.Generator) -> Tensor:
+def apply_acquisition(image: Tensor, params: AcquisitionParams, rng: Draws) -> Tensor:
     """Blur, thicken, shade and add noise.
 
     Args:
@@ -100,9 +106,7 @@ def apply_acquisition(image: Tensor, params: AcquisitionParams, rng: torch.Gener
     return image.abs() ** params.gamma
 
 
-def _draw_thickness(
-    rng: torch.Generator, settings: SynthesisSettings
-) -> tuple[float, float, float]:
+def _draw_thickness(rng: Draws, settings: SynthesisSettings) -> tuple[float, float, float]:
     """Thick along one axis (2-D acquisitions) or along all three (low resolution)."""
     if not chance(rng, settings.thick):
         return 1.0, 1.0, 1.0
@@ -114,14 +118,14 @@ def _draw_thickness(
     return factor, factor, factor
 
 
-def _draw_strip_margin(rng: torch.Generator, settings: SynthesisSettings) -> int | None:
+def _draw_strip_margin(rng: Draws, settings: SynthesisSettings) -> int | None:
     if not chance(rng, settings.stripped):
         return None
     return int(number(rng, -1, 4.999)) if chance(rng, 0.8) else -1
 
 
 def _draw_cut(
-    rng: torch.Generator, settings: SynthesisSettings, shape: Shape3
+    rng: Draws, settings: SynthesisSettings, shape: Shape3
 ) -> tuple[int, int, int] | None:
     if not chance(rng, settings.cut):
         return None
@@ -134,7 +138,7 @@ def _draw_cut(
 def _not_stripped(index: Tensor, margin: int | None) -> Tensor:
     if margin is None:
         return torch.ones(index.shape, dtype=torch.bool, device=index.device)
-    outside = torch.tensor(tissues.outside_brain(), device=index.device)[index]
+    outside = lookup(tissues.outside_brain(), index.device)[index]
     if margin < 0:
         return ~outside
     fluid = index == tissues.GENERATION_IDS.index(tissues.FLUID_ID)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from fibromorph.datasets import tissues
 from fibromorph.datasets.synthesis.filters import field, shape3
-from fibromorph.datasets.synthesis.random import chance, normal, uniform
+from fibromorph.datasets.synthesis.random import Draws, chance, normal, uniform
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
+from fibromorph.lookups import lookup
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ class ContrastParams:
     sd: Tensor
 
 
-def draw_contrast(rng: torch.Generator, settings: SynthesisSettings) -> ContrastParams:
+def draw_contrast(rng: Draws, settings: SynthesisSettings) -> ContrastParams:
     """Draw the intensities of all tissues, ordered as in a T1 or, at times, at random."""
-    groups = torch.tensor(tissues.intensity_groups(), device=rng.device)
-    ranges = torch.tensor(tissues.t1_ranges(), device=rng.device)
-    outside = torch.tensor(tissues.outside_brain(), device=rng.device)
-    count = int(groups.max()) + 1
+    groups = lookup(tissues.intensity_groups(), rng.device)
+    ranges = lookup(tissues.t1_ranges(), rng.device)
+    outside = lookup(tissues.outside_brain(), rng.device)
+    count = max(tissues.intensity_groups()) + 1
     low, high = ranges[:, 0], ranges[:, 1]
     if chance(rng, settings.random_contrast):
         air = torch.arange(len(groups), device=rng.device) == 0
@@ -47,7 +48,7 @@ def draw_contrast(rng: torch.Generator, settings: SynthesisSettings) -> Contrast
     return ContrastParams(mean, other, uniform(rng, 0, 1, 8, 8, 8), sd)
 
 
-def apply_contrast(index: Tensor, params: ContrastParams, rng: torch.Generator) -> Tensor:
+def apply_contrast(index: Tensor, params: ContrastParams, rng: Draws) -> Tensor:
     """Intensity of each voxel, before the scanner.
 
     Args:

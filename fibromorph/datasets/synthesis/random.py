@@ -1,26 +1,56 @@
-"""Numbers from a generator that is passed in, on its device; nothing seeds globally."""
+"""Random numbers of one sample; nothing seeds globally."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-
-def uniform(rng: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
-    """float32 of `shape`, `low` included."""
-    return low + (high - low) * torch.rand(shape, generator=rng, device=rng.device)
+Numbers = NDArray[np.float64]
 
 
-def number(rng: torch.Generator, low: float, high: float) -> float:
+class Draws:
+    """Everything random of one sample: numbers on the host, fields and noise on the device.
+
+    A number that Python needs (an angle, whether to mirror) would have to be fetched from the
+    device, and each fetch waits until the device has done all that it was given.
+
+    Args:
+        seed: the same seed and kind of device, the same numbers.
+        device: where fields and noise are made.
+
+    Attributes:
+        device: the same.
+        host, fields: the generators.
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.host = np.random.default_rng(seed)
+        self.fields = torch.Generator(self.device).manual_seed(seed)
+
+
+def number(rng: Draws, low: float, high: float) -> float:
     """One number, `low` included."""
-    return float(uniform(rng, low, high))
+    return rng.host.uniform(low, high)
 
 
-def chance(rng: torch.Generator, share: float) -> bool:
+def chance(rng: Draws, share: float) -> bool:
     """True in `share` of the calls."""
-    return number(rng, 0.0, 1.0) < share
+    return rng.host.random() < share
 
 
-def normal(rng: torch.Generator, *shape: int) -> Tensor:
-    """float32 of `shape`, standard normal."""
-    return torch.randn(shape, generator=rng, device=rng.device)
+def numbers(rng: Draws, low: float, high: float, *shape: int) -> Numbers:
+    """An array of `shape` on the host, `low` included."""
+    return rng.host.uniform(low, high, shape)
+
+
+def uniform(rng: Draws, low: float, high: float, *shape: int) -> Tensor:
+    """float32 of `shape` on the device, `low` included."""
+    return low + (high - low) * torch.rand(shape, generator=rng.fields, device=rng.device)
+
+
+def normal(rng: Draws, *shape: int) -> Tensor:
+    """float32 of `shape` on the device, standard normal."""
+    return torch.randn(shape, generator=rng.fields, device=rng.device)

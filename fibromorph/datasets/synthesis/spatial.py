@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from fibromorph.datasets.structures import Structures
-from fibromorph.datasets.synthesis.random import chance, normal, number, uniform
+from fibromorph.datasets.synthesis.random import Draws, Numbers, chance, normal, number, numbers
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
 from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS, outside_brain
 from fibromorph.grid import Shape3
+from fibromorph.lookups import lookup, upload
 
 CONTROLS = 49
 """Control points of the deformation along each axis, some 3 voxels apart."""
@@ -60,16 +62,16 @@ class SpatialParams:
         shrunk_about: (3,) voxel of the map that stays where it is when the brain shrinks.
     """
 
-    matrix: Tensor
-    centre: Tensor
+    matrix: Numbers
+    centre: Numbers
     control_mm: Tensor
     flipped: bool
     shrunk_to: float
-    shrunk_about: Tensor
+    shrunk_about: Numbers
 
 
 def draw_spatial(
-    rng: torch.Generator,
+    rng: Draws,
     settings: SynthesisSettings,
     source: Anatomy,
     shape: Shape3,
@@ -79,13 +81,11 @@ def draw_spatial(
     matrix = spacing_mm * _draw_linear(rng, settings)
     flipped = chance(rng, settings.flip)
     if flipped:
-        matrix = matrix @ torch.diag(torch.tensor([-1.0, 1.0, 1.0], device=rng.device))
-    start = torch.tensor(source.brain_start, device=rng.device)
-    stop = torch.tensor(source.brain_stop, device=rng.device)
-    size = spacing_mm * torch.tensor(shape, device=rng.device)
+        matrix = matrix @ np.diag([-1.0, 1.0, 1.0])
+    start, stop = np.array(source.brain_start), np.array(source.brain_stop)
     # A crop smaller than the brain may lie anywhere in it, a larger one anywhere around it.
-    slack = ((stop - start - size).abs() / 2).clip(min=0) + settings.jitter_mm
-    centre = (start + stop - 1) / 2 + slack * uniform(rng, -1, 1, 3)
+    slack = np.abs(stop - start - spacing_mm * np.array(shape)) / 2 + settings.jitter_mm
+    centre = (start + stop - 1) / 2 + slack * numbers(rng, -1, 1, 3)
     coarse = F.interpolate(
         normal(rng, 1, 3, 4, 4, 4), size=(9, 9, 9), mode="trilinear", align_corners=True
     )
@@ -94,18 +94,16 @@ def draw_spatial(
     control = control + _draw_local_scaling(rng, settings, source.structures, matrix, centre, shape)
     smaller = chance(rng, settings.atrophy)
     shrunk_to = number(rng, 1 - settings.atrophy_most, 1) if smaller else 1.0
-    middle = torch.tensor(STILL_POINT, device=rng.device)
-    return SpatialParams(
-        matrix, centre, control, flipped, shrunk_to, start + middle * (stop - 1 - start)
-    )
+    still = start + np.array(STILL_POINT) * (stop - 1 - start)
+    return SpatialParams(matrix, centre, control, flipped, shrunk_to, still)
 
 
 def _draw_local_scaling(
-    rng: torch.Generator,
+    rng: Draws,
     settings: SynthesisSettings,
     structures: Structures,
-    matrix: Tensor,
-    centre: Tensor,
+    matrix: Numbers,
+    centre: Numbers,
     shape: Shape3,
 ) -> Tensor:
     """Displacements that shrink or grow single structures and other places, on the control points.
@@ -113,34 +111,38 @@ def _draw_local_scaling(
     Each is a share of the distance from the place's centre, fading as a Gaussian; below a share of
     2.2 no point overtakes another.
     """
-    reach = torch.tensor(shape, device=rng.device) / 2
-    # Under autocast products are bfloat16, which has no inverse.
-    to_sample = torch.linalg.inv(matrix.float())
-    voxels_per_mm = float(torch.linalg.det(to_sample).abs()) ** (1 / 3)
-    steps = [
-        torch.linspace(-float(half), float(half), CONTROLS, device=rng.device) for half in reach
-    ]
-    points = torch.stack(torch.meshgrid(*steps, indexing="ij"))
-    moved = torch.zeros_like(points)
+    reach = np.array(shape) / 2
+    to_sample = np.linalg.inv(matrix)
+    voxels_per_mm = abs(float(np.linalg.det(to_sample))) ** (1 / 3)
+    middles, sds, shares = [], [], []
     for _ in range(settings.local_places):
         if len(structures.radii) and chance(rng, settings.local_structures):
             n = int(number(rng, 0, len(structures.radii)))
-            found = torch.from_numpy(structures.centres[n]).to(rng.device)
-            middle = to_sample @ (found - centre)
-            sd = float(structures.radii[n]) * voxels_per_mm * number(rng, *AROUND_STRUCTURE)
+            middles.append(to_sample @ (structures.centres[n] - centre))
+            size = float(structures.radii[n]) * voxels_per_mm
+            sds.append(size * number(rng, *AROUND_STRUCTURE))
         else:
-            middle = 0.7 * reach * uniform(rng, -1, 1, 3)
-            sd = number(rng, *LOCAL_SD)
-        from_centre = points - middle[:, None, None, None]
-        share = number(rng, -settings.local_scaling, settings.local_scaling)
-        nearness = torch.exp(-from_centre.square().sum(0) / (2 * sd**2))
-        moved = moved + share * nearness * from_centre
-    return torch.einsum("ab,bijk->aijk", matrix, moved)
+            middles.append(0.7 * reach * numbers(rng, -1, 1, 3))
+            sds.append(number(rng, *LOCAL_SD))
+        shares.append(number(rng, -settings.local_scaling, settings.local_scaling))
+    if not middles:
+        return torch.zeros(3, CONTROLS, CONTROLS, CONTROLS, device=rng.device)
+    # (3, places, n): a Gaussian is the product of what it is along each axis.
+    points = reach[:, None, None] * np.linspace(-1, 1, CONTROLS)
+    distances = points - np.stack(middles, axis=1)[:, :, None]
+    nearness = np.exp(-(distances**2) / (2 * np.square(sds)[:, None]))
+    pulls = np.array(shares)[:, None] * distances * nearness
+    tables = upload(torch.from_numpy(np.stack([nearness, pulls])).float(), rng.device)
+    along = [[tables[int(a == axis), a] for a in range(3)] for axis in range(3)]
+    moved = torch.stack([torch.einsum("pi,pj,pk->ijk", *factors) for factors in along])
+    turn = upload(torch.from_numpy(matrix).float(), rng.device)
+    return torch.einsum("ab,bijk->aijk", turn, moved)
 
 
 def places_of(params: SpatialParams, shape: Shape3) -> Places:
     """Where in the source each voxel of a sample of `shape` lies, in voxels along each axis."""
-    device = params.matrix.device
+    device = params.control_mm.device
+    matrix, centre = params.matrix.tolist(), params.centre.tolist()
     steps = [torch.arange(n, device=device, dtype=torch.float32) - (n - 1) / 2 for n in shape]
     grids = (steps[0][:, None, None], steps[1][None, :, None], steps[2][None, None, :])
     moved = F.interpolate(
@@ -148,9 +150,9 @@ def places_of(params: SpatialParams, shape: Shape3) -> Places:
     )[0]
     places = []
     for axis in range(3):
-        place = moved[axis] + params.centre[axis]
+        place = moved[axis] + centre[axis]
         for other in range(3):
-            place = place + params.matrix[axis, other] * grids[other]
+            place = place + matrix[axis][other] * grids[other]
         places.append(place)
     return places[0], places[1], places[2]
 
@@ -193,29 +195,31 @@ def apply_spatial(index: Tensor, params: SpatialParams, shape: Shape3) -> Tensor
     if params.shrunk_to == 1:
         return head
     shrunk = [
-        (p - c) / params.shrunk_to + c for p, c in zip(places, params.shrunk_about, strict=True)
+        (p - c) / params.shrunk_to + c
+        for p, c in zip(places, params.shrunk_about.tolist(), strict=True)
     ]
     brain = read_nearest(index, (shrunk[0], shrunk[1], shrunk[2]))
-    outside = torch.tensor(outside_brain(), device=index.device)
+    outside = lookup(outside_brain(), index.device)
     filled = torch.where(outside[brain], GENERATION_IDS.index(FLUID_ID), brain)
     return torch.where(outside[head], head, filled)
 
 
-def _draw_linear(rng: torch.Generator, settings: SynthesisSettings) -> Tensor:
-    limit = torch.pi / 180 * settings.rotation_deg
-    shear = torch.eye(3, device=rng.device)
-    shear = shear + uniform(rng, -settings.shear, settings.shear, 3, 3) * (1 - shear)
-    scale = torch.diag(uniform(rng, 1 - settings.scaling, 1 + settings.scaling, 3))
-    return _rotation(uniform(rng, -limit, limit, 3)) @ scale @ shear
+def _draw_linear(rng: Draws, settings: SynthesisSettings) -> Numbers:
+    limit = np.pi / 180 * settings.rotation_deg
+    off_diagonal = 1 - np.eye(3)
+    shear = np.eye(3) + numbers(rng, -settings.shear, settings.shear, 3, 3) * off_diagonal
+    scale = np.diag(numbers(rng, 1 - settings.scaling, 1 + settings.scaling, 3))
+    turn: Numbers = _rotation(numbers(rng, -limit, limit, 3)) @ scale @ shear
+    return turn
 
 
-def _rotation(angles: Tensor) -> Tensor:
-    cos, sin = torch.cos(angles), torch.sin(angles)
-    turn = torch.eye(3, device=angles.device)
-    for axis in range(3):
+def _rotation(angles: Numbers) -> Numbers:
+    turn = np.eye(3)
+    for axis, angle in enumerate(angles):
         a, b = (axis + 1) % 3, (axis + 2) % 3
-        plane = torch.eye(3, device=angles.device)
-        plane[a, a], plane[b, b] = cos[axis], cos[axis]
-        plane[a, b], plane[b, a] = -sin[axis], sin[axis]
+        plane = np.eye(3)
+        plane[a, a] = plane[b, b] = np.cos(angle)
+        plane[b, a] = np.sin(angle)
+        plane[a, b] = -plane[b, a]
         turn = plane @ turn
     return turn
