@@ -28,6 +28,13 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--repeats", type=int, default=0, metavar="N", help="re-scans a scan")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N scans")
     parser.add_argument(
+        "--folds",
+        nargs="+",
+        default=(),
+        metavar="NAME|DIR",
+        help="cross-validate: each scan by the first of these bundles that has not learnt from it",
+    )
+    parser.add_argument(
         "--update-bundle", action="store_true", help="write the scores into manifest and card"
     )
     add_engine_options(parser)
@@ -96,6 +103,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             request,
             options.out,
             **engine_choice(options),
+            folds=options.folds,
             update_bundle=options.update_bundle,
         )
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +58,13 @@ def evaluate(
     model: str = "t1-open",
     device: str = "auto",
     threads: int = 0,
+    folds: Sequence[str] = (),
     update_bundle: bool = False,
 ) -> str:
     """Score a bundle; writes `scores.tsv` (scan x structure), `structures.tsv`, `scores.png`.
+
+    A bundle that has learnt from all labelled scans is scored by cross-validation: by bundles that
+    were trained in the same way on some of them, each scan by one that has not seen it.
 
     A bundle that is finer than FreeSurfer's protocol is scored twice: in its own structures, where
     the reference has them, and in FreeSurfer's, so that the 27 structures can be compared.
@@ -67,6 +73,7 @@ def evaluate(
         request: which scans.
         out: folder, made when it does not exist.
         model, device, threads: see `Engine`.
+        folds: bundles that answer in place of `model`; none = it answers itself.
         update_bundle: write scores, repeatability and confidence into its manifest and card.
 
     Returns:
@@ -79,13 +86,15 @@ def evaluate(
         known = " or ".join(NOT_COMPARABLE)
         raise ConfigError(f"must be {known}", value=request.protocol, subject="--protocol")
     pairs = find_pairs(request)
-    engine = Engine(find_bundle(model), device, threads)
+    bundle = find_bundle(model)
+    table = bundle.manifest.table
+    bundles = _folds(folds, bundle) if folds else (bundle,)
+    engine_of = cache(lambda n: Engine(bundles[n], device, threads))
     out.mkdir(parents=True, exist_ok=True)
-    table = engine.bundle.manifest.table
     scores, volumes = [], []
     for scan_path, label_path in tqdm(pairs, unit="scan", disable=not sys.stderr.isatty()):
         scan = read_scan(scan_path)
-        _require_unseen(scan, engine.bundle)
+        engine = engine_of(_first_without(scan, bundles))
         result = segment_scan(scan, engine)
         for view in views_of(table, request.protocol):
             scores += _scores_in(view, result, label_path, request.protocol)
@@ -98,7 +107,10 @@ def evaluate(
     write_score_picture(out / "scores.png", own if len(own) else per_scan, table)
     summary = summarise(per_scan)
     if update_bundle:
-        update_manifest(engine.bundle, per_structure, summary, request.folder.name)
+        source = request.folder.name
+        if folds:
+            source = f"{source}, cross-validated in {len(folds)} folds"
+        update_manifest(bundle, per_structure, summary, source)
     return scores_text(per_structure, summary)
 
 
@@ -127,18 +139,38 @@ def find_pairs(request: EvaluationRequest) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _require_unseen(scan: Scan, bundle: Bundle) -> None:
-    """Refuse a scan that the weights have learnt from: its score would say nothing.
+def _folds(names: Sequence[str], bundle: Bundle) -> tuple[Bundle, ...]:
+    """The bundles of a cross-validation.
 
     Raises:
-        ConfigError: it is one of the bundle's training data.
+        ConfigError: one has other structures, or does not tell what it has learnt from.
     """
-    if scan.sha256 in bundle.manifest.training.data_sha256.values():
-        raise ConfigError(
-            f"a scan that {bundle.manifest.name} has learnt from cannot score it",
-            value=scan.source.name,
-            subject=bundle.folder,
-        )
+    folds = tuple(find_bundle(name) for name in names)
+    for fold in folds:
+        if fold.manifest.table != bundle.manifest.table:
+            rule = f"folds must have the structures of {bundle.manifest.name}"
+            raise ConfigError(rule, value=fold.manifest.protocol, subject=fold.folder)
+        if not fold.manifest.training.data_sha256:
+            rule = "a fold must name the hashes of what it has learnt from (training.data_sha256)"
+            raise ConfigError(rule, subject=fold.folder)
+    return folds
+
+
+def _first_without(scan: Scan, bundles: Sequence[Bundle]) -> int:
+    """The first bundle that has not learnt from a scan: a score would say nothing of the others.
+
+    Raises:
+        ConfigError: all have.
+    """
+    for number, bundle in enumerate(bundles):
+        if scan.sha256 not in bundle.manifest.training.data_sha256.values():
+            return number
+    names = ", ".join(str(bundle.folder) for bundle in bundles)
+    raise ConfigError(
+        f"a scan that {bundles[0].manifest.name} has learnt from cannot score it",
+        value=scan.source.name,
+        subject=names,
+    )
 
 
 def _repeat(scan: Scan, engine: Engine, repeats: int) -> list[dict[str, object]]:

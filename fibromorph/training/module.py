@@ -161,6 +161,16 @@ class SegmentationModule(pl.LightningModule):
         )
         return parts.total
 
+    def on_after_backward(self) -> None:
+        """Let a step pass whose gradient is not finite: it would end the run, and all before it.
+
+        It happens where hardly a voxel of a crop is brain, whose variance is then nearly zero.
+        """
+        gradients = [p.grad for p in self.net.parameters() if p.grad is not None]
+        finite = torch.stack([gradient.norm() for gradient in gradients]).isfinite().all()
+        for gradient in gradients:
+            gradient.copy_(torch.where(finite, gradient, 0.0))
+
     def validation_step(self, batch: list[Slot], batch_idx: int) -> ShownOutput:  # noqa: ARG002
         number = batch[0].number
         synthetic = number < self.data.held_out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -43,6 +45,21 @@ def test_what_surrounds_the_brain_does_not_change_its_normalisation() -> None:
     assert torch.equal(found[0][:, *inside], other[0][:, *inside])
     assert found[0][:, *inside].mean(1).abs().max() < 1e-5
     assert (found[0][:, *inside].var(1, correction=0) - 1).abs().max() < 1e-4
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="compiling needs a C++ compiler")
+def test_a_compiled_normalisation_says_the_same_and_learns_the_same() -> None:
+    where, shares = WhereBrainIs(), torch.rand(2, 64, 1)
+    where.weights = [shares / shares.sum(1, keepdim=True)]
+    image, found = torch.randn(2, 3, 4, 4, 4), []
+    for compiled in (False, True):
+        norm, seen = BrainNorm(3, where, 0), image.clone().requires_grad_()
+        norm.compiled = compiled
+        answer = norm(seen)
+        gradients = torch.autograd.grad(answer.cos().sum(), [seen, norm.weight, norm.bias])
+        found.append([answer, *gradients])
+    for plain, fast in zip(*found, strict=True):
+        torch.testing.assert_close(fast, plain)
 
 
 @pytest.mark.parametrize("training", [True, False])
