@@ -14,9 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fibromorph.postprocessing.components import keep_main_components
 from fibromorph.preprocess import conform
 from fibromorph.scans import read_scan, restore_labels
@@ -73,26 +70,6 @@ def bench_device(device: str, path: Path, folder: Path, options: argparse.Namesp
     result = timed("all of these again, and volumes", lambda: segment_scan(scan, engine))
     timed("write four files", lambda: write_outputs(result, folder / device))
     return network
-
-
-def made_up_head() -> NDArray[np.int16]:
-    """Nested ellipsoids with FreeSurfer ids: scalp, skull, fluid, cortex, white matter."""
-    shape = (180, 210, 190)
-    axes = np.ogrid[tuple(slice(0, n) for n in shape)]
-    scaled = [(a - n / 2) / (n / 2) for a, n in zip(axes, shape, strict=True)]
-    radius = np.sqrt(sum(s**2 for s in scaled))
-    ids = np.zeros(shape, np.int16)
-    for limit, right, left in (
-        (0.95, 511, 511),
-        (0.9, 515, 515),
-        (0.85, 24, 24),
-        (0.8, 42, 3),
-        (0.7, 41, 2),
-        (0.25, 49, 10),
-    ):
-        side = np.broadcast_to(np.where(scaled[0] > 0, right, left), shape)
-        ids = np.where(radius < limit, side, ids).astype(np.int16)
-    return ids
 
 
 def timed(name: str, work: Callable[[], T]) -> T:

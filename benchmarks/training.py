@@ -22,9 +22,9 @@ import nibabel as nib
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.stages import made_up_head
 from fibromorph.datasets.samples import Sample
 from fibromorph.grid import Shape3
 from fibromorph.training.data import LabelMapData
@@ -145,7 +145,6 @@ def busy_seconds(intervals: Iterable[tuple[float, float]]) -> float:
 
 def profile(module: Timed, data: LabelMapData, steps: int, rows: int) -> None:
     """Share of the steps in which a kernel ran, and the kernels that took longest."""
-    from torch._C._autograd import DeviceType
     from torch.profiler import ProfilerActivity
 
     with torch.profiler.profile(
@@ -156,7 +155,7 @@ def profile(module: Timed, data: LabelMapData, steps: int, rows: int) -> None:
         (e.time_range.start, e.time_range.end)
         for e in profiler.events() or []
         # Named stretches of Python code count as the device's, too.
-        if e.device_type == DeviceType.CUDA and not e.is_user_annotation
+        if e.device_type.name == "CUDA" and not e.is_user_annotation
     ]
     starts = sorted(start for start, _ in kernels)
     # The warm-up's share of the kernels, and what lies before, is not looked at.
@@ -180,13 +179,32 @@ def report(module: Timed, data: LabelMapData, steps: int, kernels: int = 0) -> f
         print(f"{part:<18} {1e3 * seconds / slow.steps:9.1f} ms a step")
     if torch.cuda.is_available():
         print(f"peak of the GPU's memory {torch.cuda.max_memory_allocated() / 1e9:.1f} GB")
-        waiting = 1 - (fast.steps / fast.total) / (slow.steps / slow.total)
-        print(f"waiting after each part: {-waiting:+.0%} of the speed")
+        print(f"waiting after each part: {slow.steps / slow.total / rate:.0%} of the speed")
         profile(module, data, steps, kernels)
     else:
         threads = torch.get_num_threads()
         print(f"{threads} threads busy during {fast.processor / fast.total / threads:.0%} of it")
     return rate
+
+
+def made_up_head() -> NDArray[np.int16]:
+    """Nested ellipsoids with FreeSurfer ids: scalp, skull, fluid, cortex, white matter."""
+    shape = (180, 210, 190)
+    axes = np.ogrid[tuple(slice(0, n) for n in shape)]
+    scaled = [(a - n / 2) / (n / 2) for a, n in zip(axes, shape, strict=True)]
+    radius = np.sqrt(sum(s**2 for s in scaled))
+    ids = np.zeros(shape, np.int16)
+    for limit, right, left in (
+        (0.95, 511, 511),
+        (0.9, 515, 515),
+        (0.85, 24, 24),
+        (0.8, 42, 3),
+        (0.7, 41, 2),
+        (0.25, 49, 10),
+    ):
+        side = np.broadcast_to(np.where(scaled[0] > 0, right, left), shape)
+        ids = np.where(radius < limit, side, ids).astype(np.int16)
+    return ids
 
 
 def main() -> None:

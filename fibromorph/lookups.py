@@ -13,14 +13,19 @@ from torch import Tensor
 
 
 @cache
-def lookup(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """A table to index, copied to the device once.
+def lookup(
+    values: tuple[object, ...], device: torch.device, dtype: torch.dtype = torch.int64
+) -> Tensor:
+    """A table, copied to the device once.
 
     Args:
-        values: bools, integers (int64) or floats (float32), or rows of them.
+        values: numbers, or rows of them.
         device: where to.
+        dtype: of the table. To the cache 1, 1.0 and True are one.
     """
-    return torch.tensor(values, device=device)
+    # Made in validation, it must serve training, too.
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device, dtype=dtype)
 
 
 def upload(tensor: Tensor, device: torch.device) -> Tensor:

@@ -225,7 +225,7 @@ def _grouped(
 
 
 def _translate(ids: torch.Tensor, values: Mapping[int, int]) -> torch.Tensor:
-    """What `values` says of each id, 0 of those that it does not name; ids are below 256."""
+    """What `values` says of each id, 0 of those that it does not name; ids are uint8."""
     return lookup(tuple(values.get(n, 0) for n in range(256)), ids.device)[ids]
 
 

@@ -76,22 +76,24 @@ def warp(
         on_device: the scan.
         shape: of the sample.
         settings: how far it may stray; contrast and skull removal are those of the scan.
-        seed: of this sample's own generator.
+        seed: of this sample's own numbers, 0 or more.
         head: put around the brain where the scan is exactly zero; None = nothing.
     """
     scan = on_device.scan
     rng = Draws(seed, on_device.image.device)
-    spatial = draw_spatial(rng, settings, scan, shape)
-    places = places_of(spatial, shape)
-    image = read_linear(on_device.image, places)
-    if head is not None:
-        kept = read_linear((on_device.image > 0).float(), places)
-        image = torch.where(kept > FADE, image, _around(head, scan, places, rng, settings))
-    acquisition = draw_acquisition(rng, settings, shape)
-    keep = cut_mask(shape, acquisition, image.device)
-    # A removed skull stays dark: noise is added where there was a picture.
-    visible = keep & ((image > 0) if head is None else keep)
-    image = apply_acquisition(image, acquisition, rng) * visible
+    # Products in half precision would bend coordinates and kernels.
+    with torch.autocast(on_device.image.device.type, enabled=False):
+        spatial = draw_spatial(rng, settings, scan, shape)
+        places = places_of(spatial, shape)
+        image = read_linear(on_device.image, places)
+        if head is not None:
+            kept = read_linear((on_device.image > 0).float(), places)
+            image = torch.where(kept > FADE, image, _around(head, scan, places, rng, settings))
+        acquisition = draw_acquisition(rng, settings, shape)
+        keep = cut_mask(shape, acquisition, image.device)
+        # A removed skull stays dark: noise is added where there was a picture.
+        visible = keep & ((image > 0) if head is None else keep)
+        image = apply_acquisition(image, acquisition, rng) * visible
     sample = make_sample(image, read_nearest(on_device.ids, places) * keep, scan)
     if not spatial.flipped:
         return sample
@@ -107,7 +109,7 @@ def _around(
 ) -> Tensor:
     """The head's tissues where the brain's box, stretched to the scan's, puts them."""
     index = read_nearest(head.index, _in_head(places, scan, head.source))
-    outside = lookup(outside_brain(), index.device)[index]
+    outside = lookup(outside_brain(), index.device, torch.bool)[index]
     # Where this head has brain and the scan has none, there is fluid.
     index = torch.where(outside, index, GENERATION_IDS.index(FLUID_ID))
     return apply_contrast(index, draw_contrast(rng, settings), rng)

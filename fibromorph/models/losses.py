@@ -94,7 +94,8 @@ def merge_groups(
 
 
 def _merged(logits: Tensor, group: tuple[int, ...]) -> Tensor:
-    gone = lookup(tuple(rep != n for n, rep in enumerate(group)), logits.device)
+    moved = tuple(rep != n for n, rep in enumerate(group))
+    gone = lookup(moved, logits.device, torch.bool)
     merged = logits.masked_fill(gone.reshape(-1, *[1] * (logits.ndim - 1)), IMPOSSIBLE)
     for rep in sorted({rep for n, rep in enumerate(group) if rep != n}):
         members = lookup(tuple(n for n, other in enumerate(group) if other == rep), logits.device)

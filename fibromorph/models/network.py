@@ -87,7 +87,8 @@ def _scaled(image: Tensor, shares: Tensor, weight: Tensor, bias: Tensor) -> Tens
 @cache
 def _compiled_scaled() -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
     # One kernel for each level of the network and shape of its crops.
-    torch._dynamo.config.recompile_limit = MOST_KERNELS
+    limits = torch._dynamo.config
+    limits.recompile_limit = max(limits.recompile_limit, MOST_KERNELS)
     compiled: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = torch.compile(
         _scaled, dynamic=False
     )

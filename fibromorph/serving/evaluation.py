@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -88,18 +87,20 @@ def evaluate(
     pairs = find_pairs(request)
     bundle = find_bundle(model)
     table = bundle.manifest.table
-    bundles = _folds(folds, bundle) if folds else (bundle,)
-    engine_of = cache(lambda n: Engine(bundles[n], device, threads))
+    parts = _cross_validation(pairs, bundle, folds) if folds else _alone(pairs, bundle)
     out.mkdir(parents=True, exist_ok=True)
     scores, volumes = [], []
-    for scan_path, label_path in tqdm(pairs, unit="scan", disable=not sys.stderr.isatty()):
-        scan = read_scan(scan_path)
-        engine = engine_of(_first_without(scan, bundles))
-        result = segment_scan(scan, engine)
-        for view in views_of(table, request.protocol):
-            scores += _scores_in(view, result, label_path, request.protocol)
-        volumes += _volume_rows(scan.stem, 0, result)
-        volumes += _repeat(scan, engine, request.repeats)
+    with tqdm(total=len(pairs), unit="scan", disable=not sys.stderr.isatty()) as progress:
+        for part in parts:
+            engine = Engine(part.bundle, device, threads)
+            for scan_path, label_path in part.pairs:
+                scan = read_scan(scan_path)
+                result = segment_scan(scan, engine)
+                for view in views_of(table, request.protocol):
+                    scores += _scores_in(view, result, label_path, request.protocol)
+                volumes += _volume_rows(scan.stem, 0, result)
+                volumes += _repeat(scan, engine, request.repeats)
+                progress.update()
     per_scan, per_structure = tables(pd.DataFrame(scores), pd.DataFrame(volumes), table)
     write_whole(out / "scores.tsv", per_scan.to_csv(sep="\t", index=False, na_rep="n/a"))
     write_whole(out / "structures.tsv", per_structure.to_csv(sep="\t", index=False, na_rep="n/a"))
@@ -107,10 +108,8 @@ def evaluate(
     write_score_picture(out / "scores.png", own if len(own) else per_scan, table)
     summary = summarise(per_scan)
     if update_bundle:
-        source = request.folder.name
-        if folds:
-            source = f"{source}, cross-validated in {len(folds)} folds"
-        update_manifest(bundle, per_structure, summary, source)
+        way = f"cross-validated in {len(folds)} folds" if folds else ""
+        update_manifest(bundle, per_structure, summary, request.folder.name, way)
     return scores_text(per_structure, summary)
 
 
@@ -139,38 +138,62 @@ def find_pairs(request: EvaluationRequest) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def _folds(names: Sequence[str], bundle: Bundle) -> tuple[Bundle, ...]:
-    """The bundles of a cross-validation.
+@dataclass(frozen=True)
+class _Part:
+    """The scans, each with its labels, that one bundle answers."""
+
+    bundle: Bundle
+    pairs: Sequence[tuple[Path, Path]]
+
+
+def _alone(pairs: Sequence[tuple[Path, Path]], bundle: Bundle) -> list[_Part]:
+    """All of them, by the bundle itself.
 
     Raises:
-        ConfigError: one has other structures, or does not tell what it has learnt from.
+        ConfigError: it has learnt from one: its score would say nothing.
     """
-    folds = tuple(find_bundle(name) for name in names)
-    for fold in folds:
+    for scan, _ in pairs:
+        if _has_learnt_from(scan, bundle):
+            rule = f"a scan that {bundle.manifest.name} has learnt from cannot score it"
+            raise ConfigError(rule, value=scan.name, subject=bundle.folder)
+    return [_Part(bundle, pairs)]
+
+
+def _cross_validation(
+    pairs: Sequence[tuple[Path, Path]], bundle: Bundle, names: Sequence[str]
+) -> list[_Part]:
+    """Each scan by the first fold that has not learnt from it.
+
+    Raises:
+        ConfigError: a fold has other structures, has learnt from none of the scans (or does not
+            say so), or answers none; or all folds have learnt from a scan.
+    """
+    folds = [find_bundle(name) for name in names]
+    answers: list[list[tuple[Path, Path]]] = [[] for _ in folds]
+    learnt = [0 for _ in folds]
+    for pair in pairs:
+        seen = [_has_learnt_from(pair[0], fold) for fold in folds]
+        if all(seen):
+            rule = "a scan that all folds have learnt from cannot score them"
+            raise ConfigError(rule, value=pair[0].name, subject="--folds")
+        answers[seen.index(False)].append(pair)
+        learnt = [count + has for count, has in zip(learnt, seen, strict=True)]
+    for fold, own, count in zip(folds, answers, learnt, strict=True):
         if fold.manifest.table != bundle.manifest.table:
-            rule = f"folds must have the structures of {bundle.manifest.name}"
+            rule = f"a fold must have the structures of {bundle.manifest.name}"
             raise ConfigError(rule, value=fold.manifest.protocol, subject=fold.folder)
-        if not fold.manifest.training.data_sha256:
-            rule = "a fold must name the hashes of what it has learnt from (training.data_sha256)"
-            raise ConfigError(rule, subject=fold.folder)
-    return folds
+        if not own or not count:
+            rule = (
+                "by training.data_sha256 a fold must have learnt from some of the scans, not all"
+            )
+            found = f"learnt from {count} of {len(pairs)}, answers {len(own)}"
+            raise ConfigError(rule, value=found, subject=fold.folder)
+    return [_Part(fold, own) for fold, own in zip(folds, answers, strict=True)]
 
 
-def _first_without(scan: Scan, bundles: Sequence[Bundle]) -> int:
-    """The first bundle that has not learnt from a scan: a score would say nothing of the others.
-
-    Raises:
-        ConfigError: all have.
-    """
-    for number, bundle in enumerate(bundles):
-        if scan.sha256 not in bundle.manifest.training.data_sha256.values():
-            return number
-    names = ", ".join(str(bundle.folder) for bundle in bundles)
-    raise ConfigError(
-        f"a scan that {bundles[0].manifest.name} has learnt from cannot score it",
-        value=scan.source.name,
-        subject=names,
-    )
+def _has_learnt_from(scan: Path, bundle: Bundle) -> bool:
+    known = bundle.manifest.training.data_sha256
+    return bool(known) and read_scan(scan).sha256 in known.values()
 
 
 def _repeat(scan: Scan, engine: Engine, repeats: int) -> list[dict[str, object]]:

@@ -38,6 +38,7 @@ def update_manifest(
     per_structure: pd.DataFrame,
     summary: Mapping[str, float],
     source: str,
+    way: str = "",
 ) -> Manifest:
     """Write what was measured into the bundle's manifest and card.
 
@@ -46,6 +47,7 @@ def update_manifest(
         per_structure: from `tables`.
         summary: from `summarise`.
         source: name of the set of scans; earlier scores of the same set are replaced.
+        way: how they were scored, if not by the bundle alone.
     """
     known = per_structure.set_index("region_id").to_dict("index")
     entries = []
@@ -60,11 +62,12 @@ def update_manifest(
             change = DETECTABLE_SDS * measured["repeat_sd"]
             measured["minimal_detectable_change"] = round(change, 5)
         entries.append(entry.model_copy(update=measured))
-    scores = {f"{source}: {key}": float(f"{value:.5g}") for key, value in summary.items()}
+    title = f"{source}, {way}" if way else source
+    scores = {f"{title}: {key}": float(f"{value:.5g}") for key, value in summary.items()}
     others = {
         key: value
         for key, value in bundle.manifest.scores.items()
-        if not key.startswith(f"{source}: ")
+        if not key.startswith((f"{source}: ", f"{source}, "))
     }
     manifest = bundle.manifest.model_copy(
         update={"labels": tuple(entries), "scores": {**others, **scores}}

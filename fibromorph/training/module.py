@@ -11,7 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 
 from fibromorph.datasets.labelled import whole_brain
 from fibromorph.datasets.labelmaps import LabelMap
@@ -146,14 +146,12 @@ class SegmentationModule(pl.LightningModule):
         crop = dice_roll.choices(crops, weights=[c.weight for c in crops])[0]
         chosen = sorted(dice_roll.sample(range(SUBVOXELS), self.recipe.supervised_subvoxels))
         seeds = [hash((step_seed, self.global_rank, n)) & 0x7FFF_FFFF for n in range(len(batch))]
-        # Products in half precision would bend coordinates and kernels.
-        with torch.autocast(self.device.type, enabled=False):
-            samples = [
-                self._draw_sample(seed, crop.shape)
-                if slot.real is None
-                else part_of(slot.real, crop.shape, seed)
-                for slot, seed in zip(batch, seeds, strict=True)
-            ]
+        samples = [
+            self._draw_sample(seed, crop.shape)
+            if slot.real is None
+            else part_of(slot.real, crop.shape, seed)
+            for slot, seed in zip(batch, seeds, strict=True)
+        ]
         parts = self._loss_of(samples, chosen, mask_seed=dice_roll.getrandbits(31))
         self.log_dict(
             {"loss": parts.total, "loss_structure": parts.structure, "loss_side": parts.side},
@@ -162,14 +160,10 @@ class SegmentationModule(pl.LightningModule):
         return parts.total
 
     def on_after_backward(self) -> None:
-        """Let a step pass whose gradient is not finite: it would end the run, and all before it.
-
-        It happens where hardly a voxel of a crop is brain, whose variance is then nearly zero.
-        """
-        gradients = [p.grad for p in self.net.parameters() if p.grad is not None]
-        finite = torch.stack([gradient.norm() for gradient in gradients]).isfinite().all()
-        for gradient in gradients:
-            gradient.copy_(torch.where(finite, gradient, 0.0))
+        # The scaler of float16 looks for such gradients itself, and learns from them.
+        if getattr(self.trainer.precision_plugin, "scaler", None) is None:
+            finite = drop_unusable(self.net)
+            self.log("unusable", (~finite).float(), on_step=False, on_epoch=True, reduce_fx="sum")
 
     def validation_step(self, batch: list[Slot], batch_idx: int) -> ShownOutput:  # noqa: ARG002
         number = batch[0].number
@@ -248,6 +242,19 @@ class SegmentationModule(pl.LightningModule):
     def _sum_over_devices(self, values: Tensor) -> Tensor:
         total: Tensor = self.trainer.strategy.reduce(values, reduce_op="sum")
         return total
+
+
+def drop_unusable(net: nn.Module) -> Tensor:
+    """Set the gradients to zero if any of them is not finite; returns a bool tensor, all finite.
+
+    It happens where hardly a voxel of a crop is brain, whose variance is then nearly zero. Instead
+    of turning all weights into NaN, the step goes on by the optimiser's momentum.
+    """
+    gradients = [p.grad for p in net.parameters() if p.grad is not None]
+    finite = nn.utils.get_total_norm(gradients).isfinite()
+    for gradient in gradients:
+        gradient.copy_(torch.where(finite, gradient, 0.0))
+    return finite
 
 
 def part_of(sample: Sample, shape: Shape3, seed: int) -> Sample:

@@ -43,8 +43,8 @@ class Recipe:
         warped_share: share of samples that are real scans warped on the training device; in place
             of `real_share` where no workers can be spared.
         dressed_share: share of warped samples that get the head of a label map around the brain.
-        compiled: let PyTorch write kernels for the normalisation (`network.compile_norms`): some
-            seconds for each shape of crop, then faster steps.
+        compiled: let PyTorch write kernels for the normalisation (`network.compile_norms`): half
+            a minute for each shape of crop, then faster steps.
     """
 
     crops: tuple[Crop, ...] = (Crop((128, 128, 128)),)

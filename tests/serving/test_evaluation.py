@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -51,11 +52,11 @@ def test_its_own_labels_score_one(template: Path, engine: Engine, tmp_path: Path
     assert "| Left-Thalamus | 1.000 |" in (bundle / "card.md").read_text()
 
 
-def _learnt_from(scan: Path | None, folder: Path) -> str:
-    """A stand-in bundle that has learnt from a scan."""
+def _learnt_from(scans: Sequence[Path], folder: Path) -> str:
+    """A stand-in bundle that has learnt from scans."""
     bundle = open_bundle(write_stand_in(folder))
-    digest = "0" * 64 if scan is None else read_scan(scan).sha256
-    training = bundle.manifest.training.model_copy(update={"data_sha256": {"head": digest}})
+    digests = {scan.name: read_scan(scan).sha256 for scan in scans}
+    training = bundle.manifest.training.model_copy(update={"data_sha256": digests})
     write_manifest(bundle.folder, bundle.manifest.model_copy(update={"training": training}))
     return str(folder)
 
@@ -63,7 +64,7 @@ def _learnt_from(scan: Path | None, folder: Path) -> str:
 def test_a_scan_that_was_learnt_from_is_no_test(template: Path, tmp_path: Path) -> None:
     shutil.copy(template, tmp_path / "head_t1.nii.gz")
     shutil.copy(template, tmp_path / "head_labels.nii.gz")
-    model = _learnt_from(template, tmp_path / "bundle")
+    model = _learnt_from([template], tmp_path / "bundle")
     with pytest.raises(ConfigError, match=r"has learnt from cannot score it.*head_t1"):
         evaluate(request_for(tmp_path), tmp_path / "out", model=model)
 
@@ -71,24 +72,25 @@ def test_a_scan_that_was_learnt_from_is_no_test(template: Path, tmp_path: Path) 
 def test_each_scan_is_scored_by_a_fold_that_has_not_seen_it(
     template: Path, engine: Engine, tmp_path: Path
 ) -> None:
-    shutil.copy(template, tmp_path / "head_t1.nii.gz")
     labels = segment_scan(read_scan(template), engine).labels_on_scan_grid
-    image = nib.Nifti1Image(labels, nib.load(template).affine)
-    nib.save(image, tmp_path / "head_labels.nii.gz")
-    model = _learnt_from(template, tmp_path / "final")
-    saw_it = _learnt_from(template, tmp_path / "saw")
-    other = _learnt_from(None, tmp_path / "other")
+    head = nib.load(template)
+    heads = [tmp_path / f"{name}_t1.nii.gz" for name in "ab"]
+    for number, path in enumerate(heads):
+        nib.save(nib.Nifti1Image(head.get_fdata() + number, head.affine), path)
+        answer = path.with_name(path.name.replace("_t1", "_labels"))
+        nib.save(nib.Nifti1Image(labels, head.affine), answer)
+    model = _learnt_from(heads, tmp_path / "final")
+    folds = [_learnt_from(heads[n : n + 1], tmp_path / f"fold{n}") for n in (0, 1)]
     request, out = request_for(tmp_path), tmp_path / "out"
-    with pytest.raises(ConfigError, match=r"cannot score it.*head_t1"):
-        evaluate(request, out, model=model, folds=[saw_it])
+    with pytest.raises(ConfigError, match=r"all folds have learnt from.*a_t1"):
+        evaluate(request, out, model=model, folds=folds[:1])
     untold = str(write_stand_in(tmp_path / "untold"))
-    with pytest.raises(ConfigError, match=r"untold.*data_sha256"):
-        evaluate(request, out, model=model, folds=[untold])
-    evaluate(request, out, model=model, folds=[saw_it, other], update_bundle=True)
+    with pytest.raises(ConfigError, match=r"untold: by training.data_sha256.*learnt from 0 of 2"):
+        evaluate(request, out, model=model, folds=[untold, *folds])
+    evaluate(request, out, model=model, folds=folds, update_bundle=True)
     scores = open_bundle(Path(model)).manifest.scores
-    prefix = f"{tmp_path.name}, cross-validated in 2 folds: "
-    assert scores[f"{prefix}scans"] == 1
-    assert not open_bundle(Path(other)).manifest.scores
+    assert scores[f"{tmp_path.name}, cross-validated in 2 folds: scans"] == 2
+    assert set(pd.read_csv(out / "scores.tsv", sep="\t").scan) == {"a_t1", "b_t1"}
 
 
 def test_every_scan_needs_labels(tmp_path: Path) -> None:

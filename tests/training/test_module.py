@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import torch
 
-from fibromorph.training.module import NetworkSettings, SegmentationModule
+from fibromorph.training.module import NetworkSettings, SegmentationModule, drop_unusable
+from fibromorph.training.optimiser import make_optimiser
 
 
-def test_a_step_without_a_finite_gradient_changes_nothing() -> None:
-    module = SegmentationModule(network=NetworkSettings((4, 6, 8), 8))
-    parameters = list(module.net.parameters())
+def test_a_gradient_that_is_not_finite_leaves_the_weights_finite() -> None:
+    net = SegmentationModule(network=NetworkSettings((4, 6, 8), 8)).net
+    optimiser = make_optimiser(net, "muon", 1e-2, 0.0)
+    parameters = list(net.parameters())
     for parameter in parameters:
         parameter.grad = torch.ones_like(parameter)
-    module.on_after_backward()
+    assert drop_unusable(net)
     assert all(bool((p.grad == 1).all()) for p in parameters if p.grad is not None)
     parameters[3].grad = torch.full_like(parameters[3], torch.nan)
-    module.on_after_backward()
-    assert all(bool((p.grad == 0).all()) for p in parameters if p.grad is not None)
+    assert not drop_unusable(net)
+    optimiser.step()
+    assert all(bool(p.isfinite().all()) for p in parameters)

@@ -1,13 +1,14 @@
 """Synthesis of T1-weighted training scans from label maps, on the training device.
 
-Draw, then apply: `draw_*` turns a generator into frozen parameters, `apply_*` is a pure function of
-image and parameters, so that any sample can be made again from its parameters.
+Draw, then apply: `draw_*` turns random numbers (`Draws`) into frozen parameters, `apply_*` is a
+pure function of image and parameters, so that any sample can be made again from its parameters.
 The generative model (deform, Gaussian per tissue, blur, bias, noise) follows Billot et al. 2023,
 "SynthSeg", Medical Image Analysis 86:102789, with intensities ordered as in a T1 by default.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from fibromorph.datasets import tissues
@@ -62,18 +63,20 @@ def synthesise(
         index: its voxels as a tensor on the training device.
         shape: of the sample.
         settings: see `SynthesisSettings`.
-        seed: of this sample's own generator.
+        seed: of this sample's own numbers, 0 or more.
         spacing_mm: of the sample's voxels.
         table: whose classes the sample has; what it distinguishes beyond FreeSurfer is grouped.
     """
     rng = Draws(seed, index.device)
-    spatial = draw_spatial(rng, settings, source, shape, spacing_mm)
-    anatomy = apply_spatial(index, spatial, shape)
-    image = apply_contrast(anatomy, draw_contrast(rng, settings), rng)
-    acquisition = draw_acquisition(rng, settings, shape)
-    keep = keep_mask(anatomy, acquisition)
-    image = apply_acquisition(image, acquisition, rng) * keep
-    anatomy = anatomy * keep
+    # Products in half precision would bend coordinates and kernels.
+    with torch.autocast(index.device.type, enabled=False):
+        spatial = draw_spatial(rng, settings, source, shape, spacing_mm)
+        anatomy = apply_spatial(index, spatial, shape)
+        image = apply_contrast(anatomy, draw_contrast(rng, settings), rng)
+        acquisition = draw_acquisition(rng, settings, shape)
+        keep = keep_mask(anatomy, acquisition)
+        image = apply_acquisition(image, acquisition, rng) * keep
+        anatomy = anatomy * keep
     classes = lookup(tissues.target_classes(table), index.device)[anatomy]
     sides = lookup(tissues.target_sides(), index.device)[anatomy]
     if spatial.flipped:

@@ -14,6 +14,7 @@ from fibromorph.datasets.synthesis.random import (
     Draws,
     chance,
     normal,
+    normal_number,
     number,
     numbers,
 )
@@ -52,14 +53,14 @@ class AcquisitionParams:
 def draw_acquisition(rng: Draws, settings: SynthesisSettings, shape: Shape3) -> AcquisitionParams:
     """Draw point spread, voxel thickness, bias, gamma, noise, skull removal and field of view."""
     i, j, k = (POINT_SPREAD_VOXELS + settings.blur_mm * numbers(rng, 0, 1, 3)).tolist()
-    # Keyword arguments are evaluated in this order, and so is the generator's stream.
+    # Keyword arguments are evaluated in this order, and so is the stream of numbers.
     return AcquisitionParams(
         blur_sd=(i, j, k),
         thickness=_draw_thickness(rng, settings),
         strip_margin=_draw_strip_margin(rng, settings),
         cut=_draw_cut(rng, settings, shape),
         log_bias=number(rng, 0, settings.bias) * normal(rng, 4, 4, 4),
-        gamma=math.exp(settings.gamma * rng.host.standard_normal()),
+        gamma=math.exp(settings.gamma * normal_number(rng)),
         noise_sd=number(rng, 0.0, settings.noise_sd),
     )
 
@@ -112,7 +113,7 @@ def _draw_thickness(rng: Draws, settings: SynthesisSettings) -> tuple[float, flo
         return 1.0, 1.0, 1.0
     if chance(rng, 0.5):
         factors = [1.0, 1.0, 1.0]
-        factors[int(number(rng, 0, 2.999))] = number(rng, 1, settings.thickest_mm)
+        factors[int(number(rng, 0, 2.999))] = number(rng, 1, max(1.0, settings.thickest_mm))
         return factors[0], factors[1], factors[2]
     factor = number(rng, 1, max(1.0, settings.thickest_mm * 0.6))
     return factor, factor, factor
@@ -138,7 +139,7 @@ def _draw_cut(
 def _not_stripped(index: Tensor, margin: int | None) -> Tensor:
     if margin is None:
         return torch.ones(index.shape, dtype=torch.bool, device=index.device)
-    outside = lookup(tissues.outside_brain(), index.device)[index]
+    outside = lookup(tissues.outside_brain(), index.device, torch.bool)[index]
     if margin < 0:
         return ~outside
     fluid = index == tissues.GENERATION_IDS.index(tissues.FLUID_ID)

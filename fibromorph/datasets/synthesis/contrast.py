@@ -33,8 +33,8 @@ class ContrastParams:
 def draw_contrast(rng: Draws, settings: SynthesisSettings) -> ContrastParams:
     """Draw the intensities of all tissues, ordered as in a T1 or, at times, at random."""
     groups = lookup(tissues.intensity_groups(), rng.device)
-    ranges = lookup(tissues.t1_ranges(), rng.device)
-    outside = lookup(tissues.outside_brain(), rng.device)
+    ranges = lookup(tissues.t1_ranges(), rng.device, torch.float32)
+    outside = lookup(tissues.outside_brain(), rng.device, torch.bool)
     count = max(tissues.intensity_groups()) + 1
     low, high = ranges[:, 0], ranges[:, 1]
     if chance(rng, settings.random_contrast):

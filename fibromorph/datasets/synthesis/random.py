@@ -17,7 +17,7 @@ class Draws:
     device, and each fetch waits until the device has done all that it was given.
 
     Args:
-        seed: the same seed and kind of device, the same numbers.
+        seed: 0 or more; the same seed and kind of device, the same numbers.
         device: where fields and noise are made.
 
     Attributes:
@@ -44,6 +44,11 @@ def chance(rng: Draws, share: float) -> bool:
 def numbers(rng: Draws, low: float, high: float, *shape: int) -> Numbers:
     """An array of `shape` on the host, `low` included."""
     return rng.host.uniform(low, high, shape)
+
+
+def normal_number(rng: Draws) -> float:
+    """One number, standard normal."""
+    return rng.host.standard_normal()
 
 
 def uniform(rng: Draws, low: float, high: float, *shape: int) -> Tensor:

@@ -199,7 +199,7 @@ def apply_spatial(index: Tensor, params: SpatialParams, shape: Shape3) -> Tensor
         for p, c in zip(places, params.shrunk_about.tolist(), strict=True)
     ]
     brain = read_nearest(index, (shrunk[0], shrunk[1], shrunk[2]))
-    outside = lookup(outside_brain(), index.device)
+    outside = lookup(outside_brain(), index.device, torch.bool)
     filled = torch.where(outside[brain], GENERATION_IDS.index(FLUID_ID), brain)
     return torch.where(outside[head], head, filled)
 
