@@ -183,9 +183,7 @@ def _cross_validation(
             rule = f"a fold must have the structures of {bundle.manifest.name}"
             raise ConfigError(rule, value=fold.manifest.protocol, subject=fold.folder)
         if not own or not count:
-            rule = (
-                "by training.data_sha256 a fold must have learnt from some of the scans, not all"
-            )
+            rule = "by training.data_sha256 a fold must have learnt from some of the scans, not all"
             found = f"learnt from {count} of {len(pairs)}, answers {len(own)}"
             raise ConfigError(rule, value=found, subject=fold.folder)
     return [_Part(fold, own) for fold, own in zip(folds, answers, strict=True)]
