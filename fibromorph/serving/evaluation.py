@@ -89,19 +89,8 @@ def evaluate(
     table = bundle.manifest.table
     parts = _cross_validation(pairs, bundle, folds) if folds else _alone(pairs, bundle)
     out.mkdir(parents=True, exist_ok=True)
-    scores, volumes = [], []
-    with tqdm(total=len(pairs), unit="scan", disable=not sys.stderr.isatty()) as progress:
-        for part in parts:
-            engine = Engine(part.bundle, device, threads)
-            for scan_path, label_path in part.pairs:
-                scan = read_scan(scan_path)
-                result = segment_scan(scan, engine)
-                for view in views_of(table, request.protocol):
-                    scores += _scores_in(view, result, label_path, request.protocol)
-                volumes += _volume_rows(scan.stem, 0, result)
-                volumes += _repeat(scan, engine, request.repeats)
-                progress.update()
-    per_scan, per_structure = tables(pd.DataFrame(scores), pd.DataFrame(volumes), table)
+    scores, volumes = _answers(parts, request, device, threads)
+    per_scan, per_structure = tables(scores, volumes, table)
     write_whole(out / "scores.tsv", per_scan.to_csv(sep="\t", index=False, na_rep="n/a"))
     write_whole(out / "structures.tsv", per_structure.to_csv(sep="\t", index=False, na_rep="n/a"))
     own = per_scan[per_scan.protocol == table.protocol]
@@ -187,6 +176,26 @@ def _cross_validation(
             found = f"learnt from {count} of {len(pairs)}, answers {len(own)}"
             raise ConfigError(rule, value=found, subject=fold.folder)
     return [_Part(fold, own) for fold, own in zip(folds, answers, strict=True)]
+
+
+def _answers(
+    parts: Sequence[_Part], request: EvaluationRequest, device: str, threads: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores of every scan and structure, and volumes of every scan and its re-scans."""
+    scores, volumes = [], []
+    count = sum(len(part.pairs) for part in parts)
+    with tqdm(total=count, unit="scan", disable=not sys.stderr.isatty()) as progress:
+        for part in parts:
+            engine = Engine(part.bundle, device, threads)
+            for scan_path, label_path in part.pairs:
+                scan = read_scan(scan_path)
+                result = segment_scan(scan, engine)
+                for view in views_of(part.bundle.manifest.table, request.protocol):
+                    scores += _scores_in(view, result, label_path, request.protocol)
+                volumes += _volume_rows(scan.stem, 0, result)
+                volumes += _repeat(scan, engine, request.repeats)
+                progress.update()
+    return pd.DataFrame(scores), pd.DataFrame(volumes)
 
 
 def _has_learnt_from(scan: Path, bundle: Bundle) -> bool:

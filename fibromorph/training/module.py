@@ -20,6 +20,7 @@ from fibromorph.datasets.synthesis import SynthesisSettings, synthesise
 from fibromorph.datasets.warped import Head, ScanOnDevice, warp
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, table_of
+from fibromorph.lookups import lookup
 from fibromorph.models.losses import LossParts, StructureSideLoss, class_dice
 from fibromorph.models.network import (
     SUBVOXELS,
@@ -223,7 +224,7 @@ class SegmentationModule(pl.LightningModule):
     def _dice_of(self, predicted: Tensor, sample: Sample) -> Tensor:
         """Of every class, NaN for those that another stands for."""
         own = torch.arange(self.classes, device=predicted.device)
-        groups = torch.tensor(sample.groups, device=predicted.device) if sample.groups else own
+        groups = lookup(sample.groups, predicted.device) if sample.groups else own
         dice = class_dice(groups[predicted], groups[sample.classes], self.classes)
         return dice.masked_fill((groups != own).to(dice.device), torch.nan)
 
