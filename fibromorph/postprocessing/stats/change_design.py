@@ -113,8 +113,8 @@ def change_data(whole: Study) -> ChangeData | None:
     controls came back; else patients alone.
 
     Raises:
-        TableError: fewer than five people with a baseline and a follow-up scan, or a covariate that
-            follows from group and session.
+        TableError: fewer than five people of a group with a volume at baseline and at a follow-up,
+            or a covariate that follows from group and session.
     """
     design = whole.design
     if not design.sessions.follow_up:
@@ -207,20 +207,22 @@ def _nuisance(study: Study) -> pd.DataFrame:
 
 
 def _require_pairs(data: ChangeData) -> None:
-    count = len(data.people)
-    base = data.session == data.baseline
-    before = np.bincount(data.person[base], minlength=count) > 0
-    both = before & (np.bincount(data.person[~base], minlength=count) > 0)
     treated = data.treated_people()
-    for title, members in (("treated", treated), ("compared", ~treated)):
-        pairs = int(both[members].sum())
-        if (title == "treated" or data.compared) and pairs < SMALLEST_GROUP:
-            raise TableError(
-                f"change needs {SMALLEST_GROUP} people a group with baseline and follow-up scans"
-                f" ({data.contrast}, {title})",
-                value=pairs,
-                subject="design, key sessions",
-            )
+    groups = {"treated": treated, "compared": ~treated} if data.compared else {"treated": treated}
+    for region in map(str, data.volumes.columns):
+        before = ~np.isnan(data.values_at(region, data.baseline))
+        for session in data.follow_up:
+            both = before & ~np.isnan(data.values_at(region, session))
+            for title, members in groups.items():
+                pairs = int(both[members].sum())
+                if pairs < SMALLEST_GROUP:
+                    raise TableError(
+                        f"change needs {SMALLEST_GROUP} people a group with a region's volume at"
+                        f" baseline and follow-up ({data.contrast}, {title}); take the session out"
+                        " of sessions.follow_up, or the region out of families",
+                        value=f"{region}, {session}: {pairs}",
+                        subject="design, key sessions",
+                    )
 
 
 def _require_rank(data: ChangeData) -> None:

@@ -60,8 +60,8 @@ def linearised(
 ) -> tuple[Floats, Floats, Floats]:
     """What a linear model is fitted to, so that it tests what `method` correlates.
 
-    Ranks for Spearman; bent residuals, and no covariates, for percentage bend; as they are for
-    Pearson.
+    Ranks for Spearman; bent residuals for percentage bend; as they are for Pearson. Covariates stay
+    with all of them: what they have taken out of the residuals costs degrees of freedom.
 
     Args:
         volumes: (n, R); NaN = missing.
@@ -79,7 +79,7 @@ def linearised(
         for column in columns:
             left = residuals(volumes[known, column], covariates[known])
             bent[known, column] = _bent(left)
-    return bent, _bent(residuals(score, covariates)), covariates[:, :0]
+    return bent, _bent(residuals(score, covariates)), covariates
 
 
 def residuals(values: Floats, covariates: Floats) -> Floats:

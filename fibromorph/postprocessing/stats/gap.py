@@ -43,7 +43,10 @@ def gap_share(
         controls were scanned.
     """
     base = whole.at(data.baseline)
-    base = base.rows(base.covariates.notna().all(axis=1))
+    known = base.covariates.notna().all(axis=1)
+    if base.etiv is not None and base.design.etiv != "none":
+        known &= base.etiv.notna()
+    base = base.rows(known)
     if int((~base.patients).sum()) < 2:
         return {}
     people = _people(base, data, region, session)

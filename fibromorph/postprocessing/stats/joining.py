@@ -15,6 +15,7 @@ from fibromorph.postprocessing.stats.families import resolve_families
 from fibromorph.postprocessing.stats.flow import Flow
 from fibromorph.postprocessing.stats.study import SMALLEST_DF, SMALLEST_GROUP, Study
 from fibromorph.postprocessing.stats.tables import CohortVolumes, Participants
+from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION
 
 
 def build_study(
@@ -34,6 +35,7 @@ def build_study(
     wanted = (baseline, *design.sessions.follow_up)
     columns = read_columns(design, participants)
     _require_known(cohort, columns, design)
+    _require_sessions(columns, wanted)
     rows = _scan_rows(cohort, wanted)
     flow = Flow("in the participants table", participants.ids)
     people = dict.fromkeys(p for (p, s) in rows.index if s == baseline)
@@ -68,6 +70,12 @@ def baseline_session(design: Design, cohort: CohortVolumes) -> str:
                 subject="design, key sessions",
             )
     free = [s for s in present if s not in design.sessions.follow_up]
+    if not design.sessions.baseline and not free:
+        raise ConfigError(
+            "one session of the scans must be left for the baseline",
+            value=", ".join(design.sessions.follow_up),
+            subject="design, key sessions.follow_up",
+        )
     return design.sessions.baseline or (free[0] if free else "")
 
 
@@ -94,6 +102,22 @@ def _require_known(cohort: CohortVolumes, columns: Columns, design: Design) -> N
             " list it under exclusions.participants",
             value=", ".join(unknown[:5]),
             subject=cohort.sources[0],
+        )
+
+
+def _require_sessions(columns: Columns, wanted: Sequence[str]) -> None:
+    """Refuse columns that belong to a session where no row is of a session that is asked for."""
+    design, index = columns.design, columns.participants.cells.index
+    own = {str(s) for _, s in index}
+    varying = design.sessions.time_varying
+    asked = [*varying, *(score.column for score in design.scores.values())]
+    fitting = own & {*wanted, *(() if varying else (NO_SESSION,))}
+    if asked and not fitting:
+        raise TableError(
+            f"{', '.join(dict.fromkeys(asked))} belong to a session: the table's session_id must"
+            f" name those of the scans ({', '.join(s or 'none' for s in wanted)})",
+            value=", ".join(sorted(s or "none" for s in own)),
+            subject=columns.participants.path,
         )
 
 
@@ -236,6 +260,7 @@ def _require_enough(study: Study, participants: Participants) -> None:
                 value=f"{region}: always {values.iloc[0]:g} ml",
                 subject="the volumes",
             )
+        _require_df(study, region, known)
         fewest = min(int((known & study.patients).sum()), int((known & ~study.patients).sum()))
         if fewest < SMALLEST_GROUP:
             raise TableError(
@@ -251,11 +276,19 @@ def _require_enough(study: Study, participants: Participants) -> None:
                 value=f"always {values.iloc[0]:g}",
                 subject=f"{participants.path}, column {name}",
             )
+
+
+def _require_df(study: Study, region: str, known: pd.Series) -> None:
+    """Enough people for intercept, group, eTIV, covariates and sites, where the region is known."""
+    # What is imputed is known for everybody.
+    people = known if study.design.missing.method == "drop" else known | True
     parameters = 3 + study.covariates.shape[1]
-    if len(study.volumes) - parameters < SMALLEST_DF:
+    if study.site is not None and study.design.site.method in ("covariate", "combat"):
+        parameters += int(study.site[people].nunique()) - 1
+    if int(people.sum()) - parameters < SMALLEST_DF:
         raise TableError(
             f"the model needs {parameters + SMALLEST_DF} people for its {parameters} parameters;"
-            " take out covariates",
-            value=len(study.volumes),
-            subject=participants.path,
+            " take out covariates, or the region out of families",
+            value=f"{region}: {int(people.sum())}",
+            subject="the volumes",
         )

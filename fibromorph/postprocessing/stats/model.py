@@ -70,7 +70,7 @@ def build_model(
     Args:
         study: without missing covariates; its `sd` counts only if the design asks for weights.
         etiv: another method than the design's.
-        covariates: other columns of `study.covariates` than all.
+        covariates: other covariates of the design than all of them.
         volumes: other volumes than the study's, with their `sd`.
 
     Raises:
@@ -81,7 +81,7 @@ def build_model(
     error = study.sd if volumes is None else sd
     error = error if study.design.weights else None
     adjusted, factor = adjust(raw, study.etiv, ~study.patients, method)
-    chosen = study.covariates if covariates is None else study.covariates[list(covariates)]
+    chosen = study.covariates if covariates is None else study.columns_of(covariates)
     nuisance = centred(pd.concat([chosen, *_more(study, method)], axis=1))
     model = GroupModel(
         volumes=adjusted,
@@ -112,7 +112,7 @@ def _more(study: Study, method: EtivMethod) -> list[pd.DataFrame]:
     more = []
     if method == "covariate" and study.etiv is not None:
         more.append(study.etiv.to_frame(ETIV))
-    if study.site is not None and study.design.site.method in ("covariate", "meta"):
+    if study.site is not None and study.design.site.method != "none":
         more.append(site_indicators(study.site))
     return more
 

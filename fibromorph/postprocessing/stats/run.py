@@ -105,6 +105,8 @@ def analyse(
     collinear = tuple(going_with_group(complete, scopes))
     change = _change(whole, shown)
     variants, left_out = _variants(design, cohort, participants)
+    without = {_without(complete, c): _others(complete, c) for c in collinear if c.adjusted}
+    sensitivity, impossible = explore(complete, variants, without)
     return Results(
         study=complete,
         whole=whole,
@@ -118,15 +120,12 @@ def analyse(
         change=change.table if change else None,
         change_notes=change.notes if change else (),
         individuals=change.individuals if change else None,
-        sensitivity=explore(
-            complete,
-            variants,
-            {f"without {c.name}": _others(complete, c) for c in collinear if c.adjusted},
-        ),
+        sensitivity=sensitivity,
         sites=by_site(complete, model) if design.site.method == "meta" else None,
         notes=(
             *study.notes,
             *left_out,
+            *impossible,
             *((RATIO_WARNING,) if design.etiv == "ratio" else ()),
         ),
     )
@@ -182,7 +181,12 @@ def compare(
 
 
 def _others(study: Study, collinear: Collinear) -> tuple[str, ...]:
-    return tuple(str(c) for c in study.covariates if c != collinear.name)
+    own = study.covariate_of(collinear.name)
+    return tuple(name for name in study.design.covariates if name != own)
+
+
+def _without(study: Study, collinear: Collinear) -> str:
+    return f"without {study.covariate_of(collinear.name)}"
 
 
 def _otherwise(study: Study, collinear: Collinear) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.assumptions import cooks_distance
 from fibromorph.postprocessing.stats.design_sections import EtivMethod
 from fibromorph.postprocessing.stats.effects import small_sample_factor
@@ -29,8 +30,8 @@ OLS, WEIGHTED = "least squares", "weighted by sd_ml"
 ETIV_METHODS: tuple[EtivMethod, ...] = ("covariate", "residual", "power")
 MOST = 0.8
 """Share of people whose eTIV must be known before methods that need it are a reasonable choice."""
-BASIC = re.compile(r"(age|sex|gender)(\[.*|_?(y|yr|yrs|years)|_at_.*)?$", re.IGNORECASE)
-"""Names of age and sex, as `age`, `age_years`, `sex[M]`; not `age_of_onset`."""
+BASIC = re.compile(r"(age|sex|gender)(_?(y|yr|yrs|years)|_at_.*)?$", re.IGNORECASE)
+"""Names of age and sex, as `age`, `age_years`; not `age_of_onset`."""
 CHOICES = ("etiv", "covariates", "exclusions", "volumes", "model")
 
 
@@ -54,7 +55,7 @@ def specify(
     Args:
         study: as designed.
         variants: other exclusions -> the study that they lead to.
-        collinear: name of a further covariate set -> its columns.
+        collinear: name of a further covariate set -> its covariates.
     """
     own = study.design.etiv
     known = study.etiv is not None and study.etiv.notna().mean() >= MOST
@@ -72,34 +73,46 @@ def specify(
 def covariate_sets(
     study: Study, further: Mapping[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
-    """Name -> columns: the design's, age and sex alone, and the further ones; no set twice."""
-    columns = tuple(str(c) for c in study.covariates.columns)
-    basic = tuple(c for c in columns if BASIC.match(c))
-    sets = {AS_DESIGNED: columns, **further, "age and sex only": basic}
+    """Name -> covariates of the design: all, age and sex alone (none, if none is called so), and
+    the further ones; no set twice. Their columns are looked up in each study: another exclusion may
+    leave a level with nobody."""
+    names = study.design.covariates
+    basic = tuple(c for c in names if BASIC.match(c))
+    sets = {AS_DESIGNED: names, **further, "age and sex only" if basic else "no covariates": basic}
     seen: set[tuple[str, ...]] = set()
     return {n: c for n, c in sets.items() if not (c in seen or seen.add(c))}  # type: ignore[func-returns-value]
 
 
 def explore(
     study: Study, variants: Mapping[str, Study], further: Mapping[str, tuple[str, ...]]
-) -> pd.DataFrame:
-    """`sensitivity.tsv`: one row a region and specification.
+) -> tuple[pd.DataFrame, list[str]]:
+    """`sensitivity.tsv`: one row a region and specification; and sentences on what these data do
+    not allow.
 
     Columns: region, specification (a number), the choices, designed, n_patients, n_controls,
     adjusted_difference_ml, difference_percent, se_ml, ci_low_ml, ci_high_ml, p, hedges_g, and for
     each region over all specifications share_same_sign (as the design's) and share_significant.
     """
     sets, confidence = covariate_sets(study, further), study.design.inference.confidence
-    rows, models = [], {}
+    rows: list[dict[str, object]] = []
+    models: dict[tuple[str, ...], GroupModel | None] = {}
+    left_out = []
     for number, choice in enumerate(specify(study, variants, further)):
         # Weighting comes after all that shapes a model, so each model is made once.
         key = (choice.etiv, choice.covariates, choice.exclusions, choice.volumes)
         if key not in models:
-            models = {key: _model(choice, study, variants, sets)}
+            try:
+                models = {key: _model(choice, study, variants, sets)}
+            except TableError as error:
+                models = {key: None}
+                left_out.append(f"Not among the specifications, {', '.join(key)}: {error}")
+        model = models[key]
+        if model is None:
+            continue
         made = {"specification": number, **vars(choice)}
-        effects = quick_effects(models[key], confidence, weighted=choice.model == WEIGHTED)
+        effects = quick_effects(model, confidence, weighted=choice.model == WEIGHTED)
         rows += [{"region": effect["region"], **made, **effect} for effect in effects]
-    return _with_shares(pd.DataFrame(rows), study.design.inference.alpha)
+    return _with_shares(pd.DataFrame(rows), study.design.inference.alpha), left_out
 
 
 def _model(

@@ -8,17 +8,19 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from fibromorph.errors import ConfigError
+from fibromorph.errors import ConfigError, TableError
 from fibromorph.postprocessing.stats.combat import harmonise
 from fibromorph.postprocessing.stats.design_sections import Inference
 from fibromorph.postprocessing.stats.effects import hedges_g
 from fibromorph.postprocessing.stats.linear import fit, independent
 from fibromorph.postprocessing.stats.measured import fit_weighted
-from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
+from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel, site_indicators
 from fibromorph.postprocessing.stats.study import Study
 
 SMALLEST_EFFECT_GROUP = 2
 """Known volumes of a group that a site must have of a region to say anything of it."""
+SMALLEST_SPREAD = 2
+"""Known volumes of a region that a site must have to have a variance."""
 POOLED = (
     *("meta_difference_ml", "meta_se_ml", "meta_ci_low_ml", "meta_ci_high_ml", "p_meta"),
     *("meta_g", "meta_g_low", "meta_g_high", "tau_ml", "i_squared"),
@@ -62,15 +64,39 @@ def require_sites(study: Study) -> None:
 
 
 def harmonised(study: Study, model: GroupModel) -> GroupModel:
-    """The model with volumes harmonised by ComBat; group, covariates and eTIV are protected."""
+    """The model with volumes harmonised by ComBat; group, covariates and eTIV are protected.
+
+    The sites' indicators stay in the model: what ComBat has estimated costs degrees of freedom, and
+    where site and group go together a model without them finds groups that do not differ (Nygaard
+    et al. 2016, Biostatistics 17:29-39).
+
+    Raises:
+        TableError: a region of which a site knows fewer than two volumes.
+    """
     if study.site is None or study.design.site.method != "combat":
         return model
-    protected = model.matrix[:, 1:]
-    sites = study.site.astype(str).to_numpy()
-    values, scale = harmonise(model.volumes.to_numpy(float), sites, protected)
+    sites = study.site.astype(str)
+    _require_volumes(model, sites)
+    own = site_indicators(study.site).columns
+    protected = model.nuisance.drop(columns=[INTERCEPT, *own]).to_numpy(float)
+    protected = np.column_stack([protected, model.patients.astype(float)])
+    values, scale = harmonise(model.volumes.to_numpy(float), sites.to_numpy(), protected)
     volumes = pd.DataFrame(values, model.volumes.index, model.volumes.columns)
     sd = None if model.sd is None else model.sd * scale
     return GroupModel(volumes, model.raw, sd, model.patients, model.nuisance)
+
+
+def _require_volumes(model: GroupModel, sites: pd.Series) -> None:
+    for site in sorted(sites.unique()):
+        known = model.volumes.loc[(sites == site).to_numpy()].notna().sum()
+        region = str(known.index[int(np.argmin(known.to_numpy()))])
+        if known[region] < SMALLEST_SPREAD:
+            raise TableError(
+                f"ComBat needs {SMALLEST_SPREAD} known volumes of a region in every site; take it"
+                " out of families, or use site.method: covariate",
+                value=f"{region}, site {site}: {known[region]}",
+                subject="the volumes",
+            )
 
 
 def pool_sites(study: Study, model: GroupModel, inference: Inference) -> pd.DataFrame:

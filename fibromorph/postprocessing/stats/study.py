@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -65,6 +66,15 @@ class Study:
     @property
     def sessions(self) -> list[str]:
         return [str(s) for _, s in self.volumes.index]
+
+    def covariate_of(self, column: str) -> str:
+        """The covariate of the design that a column of `covariates` is, or is a level of."""
+        names = self.design.covariates
+        return next((n for n in names if column == n or column.startswith(f"{n}[")), column)
+
+    def columns_of(self, names: Collection[str]) -> pd.DataFrame:
+        """The columns of `covariates` that belong to some of the design's covariates."""
+        return self.covariates[[c for c in self.covariates if self.covariate_of(str(c)) in names]]
 
     def rows(self, keep: pd.Series) -> Study:
         """The study restricted to the scans for which `keep` is true."""

@@ -223,7 +223,7 @@ def test_nobody_came_back(tmp_path: Path) -> None:
     volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
     back = (volumes["session_id"] == "ses-01") | (volumes["participant_id"] < "sub-004")
     write(tmp_path / "volumes.tsv", volumes[back])
-    with pytest.raises(TableError, match="baseline and follow-up scans"):
+    with pytest.raises(TableError, match=r"at baseline and follow-up .*ses-02: 2"):
         change(tmp_path, {**TWO, **ARMS})
 
 
@@ -256,3 +256,23 @@ def test_wild_bootstrap_keeps_its_level_and_its_intervals_cover() -> None:
     error = 3 * np.sqrt(0.05 * 0.95 / simulations)
     assert abs(rejected / simulations - 0.05) < error
     assert abs(covered / simulations - 0.95) < error
+
+
+def test_a_region_lost_at_follow_up_is_named(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    volumes[PUTAMEN] = volumes[PUTAMEN].astype(object)
+    volumes.loc[volumes["session_id"] == "ses-02", PUTAMEN] = "n/a"
+    write(tmp_path / "volumes.tsv", volumes)
+    with pytest.raises(TableError, match=r"needs 5 people a group.*Left-Putamen, ses-02: 0"):
+        change(tmp_path, {**TWO, **ARMS})
+
+
+def test_the_gap_leaves_out_who_has_no_head_size(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    volumes["eTIV"] = volumes["eTIV"].astype(object)
+    volumes.loc[3, "eTIV"] = "n/a"
+    write(tmp_path / "volumes.tsv", volumes)
+    found = change(tmp_path, {**TWO, **ARMS}, missing={"method": "impute"})
+    assert table(found)["gap_ml"].notna().all()

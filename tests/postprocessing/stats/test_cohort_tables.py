@@ -54,12 +54,16 @@ def test_freesurfer_aseg_with_aparc(tmp_path: Path) -> None:
         "Measure:volume\tLeft-Thalamus-Proper\tBrainSegVol\tEstimatedTotalIntraCranialVol",
         "sub-01\t7500.0\t1100000\t1500000.0",
     )
-    aparc = write(
-        tmp_path / "lh.tsv",
-        "lh.aparc.volume\tlh_bankssts_volume\tBrainSegVolNotVent\teTIV",
-        "sub-01\t2400\t1090000\t1500000",
-    )
-    cohort = read_cohort([aseg, aparc])
+    aparcs = [
+        write(
+            tmp_path / f"{side}.tsv",
+            f"{side}.aparc.volume\t{side}_bankssts_volume\tBrainSegVolNotVent\teTIV",
+            "sub-01\t2400\t1090000\t1500000",
+        )
+        for side in ("lh", "rh")
+    ]
+    cohort = read_cohort([aseg, *aparcs])
+    assert cohort.soft_ml["BrainSegVolNotVent"].tolist() == [1090.0]
     assert cohort.tool == "FreeSurfer"
     assert cohort.soft_ml["Left-Thalamus"].iloc[0] == 7.5
     assert cohort.soft_ml["ctx-lh-bankssts"].iloc[0] == 2.4
@@ -90,6 +94,20 @@ def test_zeros_are_missing_and_counted(tmp_path: Path) -> None:
     cohort = read_cohort([path])
     assert cohort.zeros == 1
     assert cohort.soft_ml["Left-Putamen"].isna().tolist() == [True, False]
+
+
+def test_zeros_of_voxels_and_of_heads_are_missing_too(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "v.tsv", "participant_id\tLeft-Putamen\teTIV", "a\t0.02\t0", "b\t5\t1500"
+    )
+    write(tmp_path / "v_hard.tsv", "participant_id\tLeft-Putamen", "a\t0", "b\t5")
+    cohort = read_cohort([path])
+    assert cohort.zeros == 1
+    assert cohort.hard_ml is not None
+    assert cohort.hard_ml["Left-Putamen"].isna().tolist() == [True, False]
+    assert cohort.soft_ml["Left-Putamen"].tolist() == [0.02, 5.0]
+    assert cohort.etiv_ml is not None
+    assert cohort.etiv_ml.isna().tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -88,3 +88,10 @@ def test_real_tables(data_root: Path) -> None:
     assert len(knees.ids) == 76
     assert knees.is_numeric("% Analsesia VAS")
     assert np.isnan(knees.numbers("% Analsesia VAS").iloc[0])
+
+
+def test_a_row_of_another_length_names_its_line(tmp_path: Path) -> None:
+    for row in ("3,FM,7", "3,FM,,7,"):
+        path = table(tmp_path, f"participant_id,group,bdi,pain\n1,HC,2,0\n{row}\n")
+        with pytest.raises(TableError, match=r"line 3: every row needs as many cells.*, 4 "):
+            read_participants(path)

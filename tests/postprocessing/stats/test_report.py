@@ -95,6 +95,7 @@ def test_tables_can_be_taken_from_the_page(page: str, written: Path) -> None:
 
 
 def test_methods_name_seed_versions_and_choices(page: str) -> None:
+    assert "every combination of eTIV adjustment, exclusions, kind of volume, weighting" in page
     for words in ("seed 20230325", "fibromorph 0", "400 permutations", "scipy", "HC3 [1]"):
         assert words in page
 

@@ -69,5 +69,38 @@ def test_exclusions_that_leave_too_few_are_no_choice(tmp_path: Path) -> None:
 
 
 def test_age_of_onset_is_not_age() -> None:
-    assert all(map(BASIC.match, ("age", "Age", "age_years", "sex[M]", "age_at_scan", "gender")))
+    assert all(map(BASIC.match, ("age", "Age", "age_years", "sex", "age_at_scan", "gender")))
     assert not any(map(BASIC.match, ("age_of_onset", "agent", "sexual_function")))
+
+
+def test_a_level_of_one_person_whose_scan_is_poor(tmp_path: Path) -> None:
+    people = write_cohort(tmp_path, Cohort())
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    people.loc[0, "sex"], volumes.loc[0, "quality"] = "O", 0.6
+    write(tmp_path / "participants.tsv", people)
+    write(tmp_path / "volumes.tsv", volumes)
+    found = run(tmp_path, covariates=["age", "sex"])
+    strict = found.sensitivity["exclusions"] == "lowest tenth by quality out"
+    assert set(found.sensitivity[strict]["n_patients"]) == {22}
+
+
+def test_without_a_factor_all_its_levels_are_gone(tmp_path: Path) -> None:
+    people = write_cohort(tmp_path, Cohort())
+    n = len(people)
+    people["school"] = ["a", "b", "c"][:1] * n
+    people.loc[people["group"] == "FM", "school"] = ["c"] * 20 + ["a", "b", "a"]
+    people.loc[people["group"] == "HC", "school"] = ["a", "b"] * 10 + ["c"]
+    write(tmp_path / "participants.tsv", people)
+    found = run(tmp_path, covariates=["age", "school"])
+    assert "school[c]" in {c.name for c in found.collinear}
+    assert {"without school"} <= set(found.sensitivity["covariates"])
+    own = found.sensitivity[found.sensitivity["designed"]].iloc[0]
+    without = found.sensitivity[found.sensitivity["covariates"] == "without school"].iloc[0]
+    assert without["adjusted_difference_ml"] != own["adjusted_difference_ml"]
+
+
+def test_a_model_without_covariates_is_called_so(folder: Path) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    write(folder / "participants.tsv", table.rename(columns={"age": "Alter"}))
+    found = run(folder, covariates=["Alter"])
+    assert set(found.sensitivity["covariates"]) == {"as designed", "no covariates"}

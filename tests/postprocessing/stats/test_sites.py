@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from fibromorph.errors import ConfigError
+from fibromorph.errors import ConfigError, TableError
+from fibromorph.postprocessing.stats import build_model
 from fibromorph.postprocessing.stats.combat import harmonise
+from fibromorph.postprocessing.stats.sensitivity import quick_effects
+from fibromorph.postprocessing.stats.sites import harmonised
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import groups, run
+from tests.postprocessing.stats.conftest import built, groups, run
 
 SITES = Cohort(patients=60, controls=60, sites=("a", "b", "c"), seed=2)
 
@@ -93,3 +97,34 @@ def test_a_tiny_site_is_refused_by_name(multi: Path) -> None:
     write(multi / "participants.tsv", people)
     with pytest.raises(ConfigError, match=r"cannot be told apart.*tiny: 4 patients, 0 controls"):
         groups(multi, site={"column": "site", "method": "combat"})
+
+
+def test_a_site_that_never_saw_a_region_is_named(multi: Path) -> None:
+    people = pd.read_csv(multi / "participants.tsv", sep="\t", keep_default_na=False)
+    volumes = pd.read_csv(multi / "volumes.tsv", sep="\t", keep_default_na=False)
+    gone = (people["site"] == "c").to_numpy(copy=True)
+    gone[np.flatnonzero(gone)[0]] = False
+    volumes[PUTAMEN] = volumes[PUTAMEN].astype(object)
+    volumes.loc[gone, PUTAMEN] = "n/a"
+    write(multi / "volumes.tsv", volumes)
+    with pytest.raises(TableError, match=r"2 known volumes.*Left-Putamen, site c: 1"):
+        groups(multi, site={"column": "site", "method": "combat"})
+
+
+def test_sites_with_unlike_shares_of_patients_find_no_difference_of_their_own(
+    tmp_path: Path,
+) -> None:
+    write_cohort(tmp_path, Cohort(patients=25, controls=25, effects={}))
+    people = pd.read_csv(tmp_path / "participants.tsv", sep="\t", keep_default_na=False)
+    people["site"] = ["a"] * 20 + ["b"] * 5 + ["a"] * 5 + ["b"] * 20
+    write(tmp_path / "participants.tsv", people)
+    study = built(tmp_path, site={"column": "site", "method": "combat"}, covariates=["age"])[0]
+    rng = np.random.default_rng(0)
+    small = 0
+    for _ in range(150):
+        noise = 5 + 0.3 * rng.standard_normal(study.volumes.shape)
+        drawn = replace(study, volumes=study.volumes * 0 + noise)
+        model = harmonised(drawn, build_model(drawn))
+        small += sum(float(str(row["p"])) <= 0.05 for row in quick_effects(model, 0.95))
+    # 0.115 without the sites' indicators, 300 cohorts of 20 regions.
+    assert 0.03 < small / (150 * study.volumes.shape[1]) < 0.07

@@ -132,3 +132,28 @@ def test_hard_volumes_on_request(folder: Path) -> None:
 def test_unknown_session_of_baseline(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"sessions.*ses-09"):
         build(folder, sessions={"baseline": "ses-09"})
+
+
+def test_a_region_known_in_too_few_for_the_model(folder: Path) -> None:
+    table = pd.read_csv(folder / "volumes.tsv", sep="\t", dtype=str, keep_default_na=False)
+    table.loc[~table.index.isin([*range(5), *range(30, 36)]), PUTAMEN] = "n/a"
+    write(folder / "volumes.tsv", table)
+    with pytest.raises(TableError, match=r"needs 12 people for its 7.*Left-Putamen: 11"):
+        build(folder, covariates=["age", "sex", "bdi", "pain"])
+
+
+def test_scores_of_sessions_that_no_scan_has(folder: Path) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=str, keep_default_na=False)
+    write(folder / "participants.tsv", table.assign(session_id="ses-pre"))
+    build(folder)
+    with pytest.raises(TableError, match=r"pain belong to a session.*found: ses-pre"):
+        build(folder, scores={"pain_intensity": "pain"})
+
+
+def test_a_session_is_left_for_the_baseline(folder: Path) -> None:
+    table = pd.read_csv(folder / "volumes.tsv", sep="\t", dtype=str, keep_default_na=False)
+    for name in ("volumes.tsv", "volumes_sd.tsv", "volumes_hard.tsv"):
+        table = pd.read_csv(folder / name, sep="\t", dtype=str, keep_default_na=False)
+        write(folder / name, table.assign(session_id="ses-1"))
+    with pytest.raises(ConfigError, match=r"left for the baseline.*found: ses-1"):
+        build(folder, sessions={"follow_up": ["ses-1"]})

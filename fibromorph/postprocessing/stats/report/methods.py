@@ -23,6 +23,13 @@ SITE_TEXT = {
     "meta": "Sites were also analysed one by one and pooled by random effects (REML, Knapp and"
     " Hartung's interval [9]).",
 }
+CHOICE_TEXT = {
+    "etiv": "eTIV adjustment",
+    "covariates": "covariate set",
+    "exclusions": "exclusions",
+    "volumes": "kind of volume",
+    "model": "weighting",
+}
 CITATIONS = (
     "MacKinnon & White 1985, J Econometrics 29:305-325 (HC3).",
     "Freedman & Lane 1983, J Bus Econ Stat 1:292-298; Winkler et al. 2014, NeuroImage 92:381-397.",
@@ -67,8 +74,7 @@ def _groups(results: Results) -> str:
         _missing(design),
         _error(results),
         _shares(results),
-        "The contrast was repeated under every combination of eTIV adjustment, covariate set,"
-        " exclusions, kind of volume and weighting [11].",
+        _specifications(results),
     ]
     return " ".join(part for part in parts if part)
 
@@ -79,8 +85,14 @@ def _missing(design: Design) -> str:
     return (
         f"Missing covariates and volumes were imputed {design.missing.imputations} times by chained"
         " equations with predictive mean matching, and the group comparison pooled by Rubin's"
-        " rules; scores, assumptions and the specification curve rest on one more imputation."
+        " rules; scores, assumptions, meta-analysis and the specification curve rest on the first."
     )
+
+
+def _specifications(results: Results) -> str:
+    table = results.sensitivity
+    varied = [text for column, text in CHOICE_TEXT.items() if table[column].nunique() > 1]
+    return f"The contrast was repeated under every combination of {', '.join(varied)} [11]."
 
 
 def _error(results: Results) -> str:
@@ -125,13 +137,18 @@ def _change(results: Results) -> str:
     )
     modelled = study.site is not None and results.design.site.method != "none"
     site = " Sites entered it as indicators." if modelled else ""
+    known = results.change.get("weighted_change_ml")
+    weighted = (
+        " The model was also fitted with each volume's error variance known, where it is."
+        if known is not None and known.notna().any()
+        else ""
+    )
     contrast, sessions = results.change["contrast"].iloc[0], results.design.sessions
     return (
         f"Change ({contrast}) was estimated by a linear mixed model with a random intercept a"
         f" person (REML); p values and intervals come from a wild bootstrap over people with"
         f" {sessions.bootstraps} draws [10], family-wise over regions and sessions by its maximum."
-        f"{arms} The model was also fitted with each volume's error variance known, where it is."
-        f"{site} What was missing was not imputed. Change of single"
+        f"{arms}{weighted}{site} What was missing was not imputed. Change of single"
         " people was held against 1.96 times the root of both scans' error variances."
     )
 

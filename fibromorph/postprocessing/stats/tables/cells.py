@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,24 +26,22 @@ def read_text_table(path: Path) -> pd.DataFrame:
     """
     lines = _lines(path)
     separator = next((s for s in SEPARATORS if s in lines[0]), "\t")
-    header = [name.strip().strip('"') for name in lines[0].split(separator)]
+    reader = csv.reader(lines, delimiter=separator)
+    header = [name.strip() for name in next(reader)]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise TableError("every column needs a name of its own", value=twice[0], subject=path)
-    try:
-        frame = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig"
-        )
-    except pd.errors.ParserError as reason:
-        raise TableError(
-            "every row needs as many cells as the header", value=reason, subject=path
-        ) from None
-    if len(frame.columns) != len(header):
-        raise TableError(
-            "every row needs as many cells as the header", value=len(header), subject=path
-        )
-    frame.columns = pd.Index(header)
-    return _cleaned(frame)
+    rows = []
+    for row in reader:
+        if len(row) == len(header):
+            rows.append(row)
+        elif any(cell.strip() for cell in row):
+            raise TableError(
+                f"every row needs as many cells as the header, {len(header)}",
+                value=len(row),
+                subject=f"{path}, line {reader.line_num}",
+            )
+    return _cleaned(pd.DataFrame(rows, columns=header, dtype=object))
 
 
 def header_of(path: Path) -> list[str]:

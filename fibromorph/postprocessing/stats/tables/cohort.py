@@ -11,6 +11,7 @@ import pandas as pd
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.responsive import Shares
+from fibromorph.postprocessing.stats.tables.region_names import ETIV, is_total
 
 KEY = ["participant_id", "session_id"]
 
@@ -76,28 +77,43 @@ def keyed(keys: Sequence[tuple[str, str]], path: Path) -> pd.MultiIndex:
 
 
 def positive(cohort: CohortVolumes) -> CohortVolumes:
-    """The cohort with volumes of 0 counted and set missing.
+    """The cohort with volumes of 0 counted and set missing, of all kinds and eTIV.
 
     Raises:
         TableError: a volume below 0.
     """
-    for region in cohort.regions:
-        negative = cohort.soft_ml.index[cohort.soft_ml[region] < 0]
+    hard, etiv = cohort.hard_ml, cohort.etiv_ml
+    for table in (cohort.soft_ml, hard, None if etiv is None else etiv.to_frame(ETIV)):
+        if table is not None:
+            _require_not_negative(table, cohort.sources[0])
+    nothing = cohort.soft_ml == 0
+    if hard is not None:
+        nothing |= hard == 0
+    return replace(
+        cohort,
+        soft_ml=cohort.soft_ml.replace(0.0, np.nan),
+        hard_ml=None if hard is None else hard.replace(0.0, np.nan),
+        etiv_ml=None if etiv is None else etiv.replace(0.0, np.nan),
+        zeros=int(nothing.to_numpy().sum()),
+    )
+
+
+def _require_not_negative(table: pd.DataFrame, source: Path) -> None:
+    for column, values in table.items():
+        negative = values[values < 0]
         if len(negative):
             raise TableError(
                 "a volume must not be negative",
-                value=cohort.soft_ml.loc[negative[0], region],
-                subject=f"{cohort.sources[0]}, {' '.join(negative[0]).strip()}, column {region}",
+                value=negative.iloc[0],
+                subject=f"{source}, {' '.join(negative.index[0]).strip()}, column {column}",
             )
-    zeros = int((cohort.soft_ml == 0).to_numpy().sum())
-    return replace(cohort, soft_ml=cohort.soft_ml.replace(0.0, np.nan), zeros=zeros)
 
 
 def joined(parts: Sequence[CohortVolumes]) -> CohortVolumes:
     """Several tables of the same scans side by side (aseg with both aparc tables).
 
     Raises:
-        TableError: a region in two of them, or other scans in one than in another.
+        TableError: a region (but for sums) in two of them, or other scans in one than in another.
     """
     first, *others = parts
     for other in others:
@@ -113,6 +129,9 @@ def _beside(first: CohortVolumes, other: CohortVolumes) -> CohortVolumes:
             value=" ".join(min(different)).strip(),
             subject=other.sources[0],
         )
+    # FreeSurfer repeats the whole brain's sums in the table of each hemisphere.
+    repeated = [r for r in other.regions if r in first.soft_ml and is_total(r)]
+    other = _without(other, repeated)
     twice = set(first.regions) & set(other.regions)
     if twice:
         raise TableError(
@@ -127,6 +146,18 @@ def _beside(first: CohortVolumes, other: CohortVolumes) -> CohortVolumes:
         etiv_ml=None if etiv is None else etiv.loc[first.soft_ml.index],
         sources=(*first.sources, *other.sources),
         zeros=first.zeros + other.zeros,
+    )
+
+
+def _without(cohort: CohortVolumes, regions: list[str]) -> CohortVolumes:
+    def cut(table: pd.DataFrame | None) -> pd.DataFrame | None:
+        return None if table is None else table.drop(columns=regions)
+
+    return replace(
+        cohort,
+        soft_ml=cohort.soft_ml.drop(columns=regions),
+        hard_ml=cut(cohort.hard_ml),
+        sd_ml=cut(cohort.sd_ml),
     )
 
 
