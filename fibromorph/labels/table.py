@@ -75,10 +75,13 @@ class LabelTable:
     Attributes:
         protocol: name of the protocol that drew the borders.
         structures: in the order of the network's classes; background is class 0 and not listed.
+        redrawn: structures whose borders run elsewhere than FreeSurfer's, and by how many
+            millimetres on either side of those.
     """
 
     protocol: str
     structures: tuple[Structure, ...]
+    redrawn: tuple[tuple[str, int], ...] = ()
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -132,6 +135,12 @@ class LabelTable:
         stands = (self.class_of_name(s.parent) if s.parent else 0 for s in self.structures)
         own = range(1, len(self.structures) + 1)
         return (0, *(rep or itself for rep, itself in zip(stands, own, strict=True)))
+
+    def border_widths(self) -> tuple[int, ...]:
+        """For every class, background first, how many millimetres around FreeSurfer's border the
+        border of this protocol may run; 0 where both are one."""
+        widths = dict(self.redrawn)
+        return (0, *(widths.get(name, 0) for name in self.names))
 
     def ids_of(self, name: str) -> list[int]:
         """Ids of the structure called `name`, or of its parts where the table only has those."""

@@ -46,6 +46,7 @@ class StructureSideLoss(nn.Module):
         sides: Tensor,
         rarity: float = 0.0,
         groups: Sequence[tuple[int, ...]] | None = None,
+        unsure: Tensor | None = None,
     ) -> LossParts:
         """Compare logits with the reference.
 
@@ -56,11 +57,14 @@ class StructureSideLoss(nn.Module):
             rarity: how much more a voxel of a rare class counts in the cross-entropy, 0 to 1; see
                 `rarity_weights`.
             groups: what each sample's reference does not tell apart; see `merge_groups`.
+            unsure: (batch, ...) bool, where a reference does not count; None = nowhere.
         """
         logits = logits.float()
         structures, left = logits[:, :-1], logits[:, -1]
         if groups is not None:
             structures, classes = merge_groups(structures, classes, groups)
+        if unsure is not None:
+            structures, classes = leave_out(structures, classes, unsure)
         weights = rarity_weights(classes, structures.shape[1], rarity) if rarity > 0 else None
         structure = self.dice(structures, classes[:, None]) + F.cross_entropy(
             structures, classes, weight=weights
@@ -91,6 +95,19 @@ def merge_groups(
         lookup(group, classes.device)[row] for row, group in zip(classes, groups, strict=True)
     ]
     return merged, torch.stack(standing)
+
+
+def leave_out(logits: Tensor, classes: Tensor, unsure: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the reference may be wrong, let both say background: no answer is punished there.
+
+    Args:
+        logits: (batch, classes, ...) float32, background first.
+        classes: (batch, ...) int64.
+        unsure: (batch, ...) bool.
+    """
+    hidden = logits.masked_fill(unsure[:, None], IMPOSSIBLE)
+    hidden[:, 0].masked_fill_(unsure, 0.0)
+    return hidden, classes.masked_fill(unsure, 0)
 
 
 def _merged(logits: Tensor, group: tuple[int, ...]) -> Tensor:

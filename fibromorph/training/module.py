@@ -218,6 +218,7 @@ class SegmentationModule(pl.LightningModule):
             pick(split_subvoxels(batch.sides), subvoxels),
             rarity=max(0.0, 1 - 2 * self.progress) * self.recipe.rarity_start,
             groups=batch.groups,
+            unsure=None if batch.unsure is None else pick(split_subvoxels(batch.unsure), subvoxels),
         )
         return parts
 

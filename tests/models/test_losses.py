@@ -106,3 +106,22 @@ def test_dice_counts_overlap_and_skips_absent_classes() -> None:
     dice = class_dice(predicted, reference, COUNT)
     assert dice[:3].tolist() == pytest.approx([2 / 3, 2 / 3, 1.0])
     assert torch.isnan(dice[3])
+
+
+def test_where_the_reference_is_unsure_no_answer_counts() -> None:
+    classes, sides = _truth()
+    unsure = torch.zeros_like(classes, dtype=torch.bool)
+    unsure[:, 2:6, 2:6, 2] = True  # a face of structure 1
+    loss = StructureSideLoss()
+    with torch.no_grad():
+        right = loss(_confident(classes, sides), classes, sides, unsure=unsure).structure
+    for answer in (0, 2):
+        other = classes.masked_fill(unsure, answer)
+        logits = _confident(other, sides).requires_grad_()
+        found = loss(logits, classes, sides, unsure=unsure).structure
+        found.backward()
+        assert float(found.detach()) == pytest.approx(float(right), abs=1e-6)
+        assert logits.grad is not None
+        assert float(logits.grad.movedim(1, -1)[unsure][:, :-1].abs().max()) == 0.0
+    logits = _confident(classes.masked_fill(unsure, 2), sides)
+    assert float(loss(logits, classes, sides).structure) > float(right) + 0.2

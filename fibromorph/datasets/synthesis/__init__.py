@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fibromorph.datasets import tissues
+from fibromorph.datasets.borders import unsure_borders
 from fibromorph.datasets.labelmaps import LabelMap
 from fibromorph.datasets.samples import Sample, mirrored_sides
 from fibromorph.datasets.synthesis.acquisition import (
@@ -65,7 +66,8 @@ def synthesise(
         settings: see `SynthesisSettings`.
         seed: of this sample's own numbers, 0 or more.
         spacing_mm: of the sample's voxels.
-        table: whose classes the sample has; what it distinguishes beyond FreeSurfer is grouped.
+        table: whose classes the sample has; what it distinguishes beyond FreeSurfer is grouped,
+            borders that it draws elsewhere are left out (`unsure_borders`).
     """
     rng = Draws(seed, index.device)
     # Products in half precision would bend coordinates and kernels.
@@ -83,4 +85,5 @@ def synthesise(
         sides = mirrored_sides(sides)
     groups = table.coarse_classes()
     told_apart = groups == tuple(range(len(groups)))
-    return Sample(normalise(image), classes, sides, () if told_apart else groups)
+    unsure = unsure_borders(classes, table)
+    return Sample(normalise(image), classes, sides, () if told_apart else groups, unsure)
