@@ -197,7 +197,7 @@ def bench_planning(folder: Path, options: argparse.Namespace) -> None:
     many_records(out, count, Store(folder / "one"), task_like(sample.good[0]), bids)
     seconds, (plan, _) = timed(lambda: plan_cohort(cohort))
     say(f"plan with {plan.count('present')} finished", rate(seconds, count))
-    seconds, _ = timed(lambda: gather(Store(out)))
+    seconds, _ = timed(lambda: gather(Store(out), bids))
     say("gather of the group stage", rate(seconds, count))
 
 

@@ -195,7 +195,7 @@ class Client:
         """Send a scan, wait, and write its files to `out`, named by the label."""
         job = self.wait(self.submit(scan, label=label).id)
         out.mkdir(parents=True, exist_ok=True)
-        stem = label or scan.name.split(".")[0]
+        stem = label or Path(scan.name.removesuffix(".gz")).stem
         return {
             result: self.download(job.id, result, out / f"{stem}{suffix}")
             for result, suffix in SUFFIX.items()

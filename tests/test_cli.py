@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,39 @@ def test_models(capsys: pytest.CaptureFixture[str]) -> None:
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fibromorph.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_scanners_sidecar_is_not_replaced(
+    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan, sidecar = tmp_path / "sub1.nii.gz", tmp_path / "sub1.json"
+    shutil.copy(template, scan)
+    sidecar.write_text('{"EchoTime": 0.003}')
+    assert main(["segment", str(scan), "--out", str(tmp_path)]) == 2
+    assert "sub1.json: a JSON that fibromorph did not write must stay" in capsys.readouterr().err
+    assert sidecar.read_text() == '{"EchoTime": 0.003}'
+
+
+def test_results_need_a_folder(
+    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["segment", str(template), "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "file: results need a folder to go into" in capsys.readouterr().err
+    assert main(["power", "--d", "1", "--out", str(tmp_path / "none" / "x.tsv")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_the_services_settings_come_before_or_after_what_is_done_with_keys(
+    after: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "serve.yaml"
+    config.write_text(f"data_dir: {tmp_path / 'data'}\n")
+    where = ["--config", str(config)]
+    action = ["add", "--name", "scanner", "--days", "1"]
+    assert main(["keys", *(action + where if after else where + action)]) == 0
+    assert (tmp_path / "data").is_dir()
+    capsys.readouterr()
+    assert main(["keys", "list", *where]) == 0
+    assert "live" in capsys.readouterr().out

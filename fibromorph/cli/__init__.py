@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if package not in EXTRA_OF:
             raise
         return _complain(MissingExtraError(EXTRA_OF[package], package))
+    except OSError as error:
+        named = next((str(n) for n in (error.filename, error.filename2) if n is not None), "")
+        return _complain(FibromorphError(error.strerror or str(error), subject=named))
     except KeyboardInterrupt:
         print("fibromorph: stopped", file=sys.stderr)
         return 130

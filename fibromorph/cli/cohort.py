@@ -70,10 +70,23 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--stale-after", type=float, default=180.0, metavar="S", help=STALE_HELP)
 
 
+OF_PARTICIPANTS = (
+    *("participant_label", "session_label", "filter", "shard", "longitudinal", "retry_failed"),
+    "dry_run",
+)
+"""Options that would have to change what the group stage does, and do not."""
 STALE_HELP = "seconds without a sign of life after which another run's scan is taken over (180)"
 
 
 def _bids(options: argparse.Namespace) -> int:
+    others = OF_PARTICIPANTS if options.level == "group" else ("design",)
+    for name in others:
+        if getattr(options, name) not in (None, [], False, "1/1"):
+            raise ConfigError(
+                "this stage does not take the option; leave it out",
+                value=options.level,
+                subject=f"--{name.replace('_', '-')}",
+            )
     return _group(options) if options.level == "group" else _participant(options)
 
 

@@ -22,7 +22,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="YAML", help="the service's")
+    _add_config(parser, default=None)
     actions = parser.add_subparsers(metavar="ACTION")
     add = actions.add_parser("add", help="make a key and print it, this once")
     add.add_argument("--name", required=True, help="whose it is")
@@ -34,6 +34,15 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     revoke = actions.add_parser("revoke", help="end a key at once")
     revoke.add_argument("key_id", metavar="ID")
     revoke.set_defaults(handler=_revoke)
+    for action in (add, listing, revoke):
+        # Before or after the action; not given after it, what was given before stays.
+        _add_config(action, default=argparse.SUPPRESS)
+
+
+def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="YAML", default=default, help="the service's"
+    )
 
 
 def _serve(options: argparse.Namespace) -> int:

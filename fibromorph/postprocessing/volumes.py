@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.errors import TableError
+from fibromorph.errors import ConfigError, TableError
 from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
 
@@ -165,6 +165,19 @@ def read_volumes(path: Path) -> tuple[VolumeRow, ...]:
     if header.split("\t") != columns:
         raise TableError(f"columns must be {' '.join(columns)}", value=header, subject=path)
     return tuple(_parse(line, path, number) for number, line in enumerate(lines, start=2))
+
+
+def require_folder(folder: Path) -> None:
+    """See that results can be written into a folder, before anything is computed for it.
+
+    Raises:
+        ConfigError: it, or what it would be made in, is a file or may not be written.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    reason = None if os.access(there, os.W_OK | os.X_OK) else "no permission to write"
+    reason = reason if there.is_dir() else "this is a file"
+    if reason is not None:
+        raise ConfigError("results need a folder to go into", value=reason, subject=there)
 
 
 def write_whole(path: Path, text: str) -> None:

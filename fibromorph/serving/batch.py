@@ -10,12 +10,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fibromorph.errors import ConfigError, FibromorphError, ScanError
-from fibromorph.postprocessing.volumes import VolumeRow
+from fibromorph.postprocessing.volumes import VolumeRow, require_folder
 from fibromorph.scans import read_scan
 from fibromorph.scans.read import scan_stem
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.outputs import write_outputs
+from fibromorph.serving.outputs import require_own, write_outputs
 from fibromorph.serving.pipeline import Segmented, segment_scan
 
 SHOWN_TOTALS = ("Total-Grey-Matter", "Total-White-Matter", "Total-Brain", "eTIV")
@@ -52,7 +52,8 @@ def segment_files(
         The scans that failed; each is also named on stderr.
 
     Raises:
-        ConfigError: two scans would overwrite each other's files, or an option is out of range.
+        ConfigError: two scans would overwrite each other's files, or one a JSON that is not ours; a
+            folder that cannot be written; an option out of range.
         BundleError: see `find_bundle`.
     """
     _require_distinct(paths)
@@ -61,6 +62,9 @@ def segment_files(
     for path in paths:
         if not path.exists():
             raise ScanError("a scan must exist", subject=path)
+    for path in paths:
+        require_own(out, scan_stem(path))
+    require_folder(out)
     engine = Engine(find_bundle(model), device, threads)
     failures = []
     with tqdm(paths, unit="scan", disable=not sys.stderr.isatty()) as bar:

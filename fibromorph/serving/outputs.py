@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import fibromorph
+from fibromorph.errors import ConfigError
 from fibromorph.manifest import Manifest
 from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.report import ReportContent, write_report
@@ -18,6 +19,7 @@ STRIPPED_NOTE = (
     "The scan is skull-stripped: eTIV and the CSF outside the ventricles cannot be known."
 )
 DIGEST_SHOWN = 12
+PACKAGE = "fibromorph"
 
 
 def output_paths(folder: Path, stem: str) -> dict[str, Path]:
@@ -28,6 +30,24 @@ def output_paths(folder: Path, stem: str) -> dict[str, Path]:
         "report": folder / f"{stem}_report.html",
         "provenance": folder / f"{stem}.json",
     }
+
+
+def require_own(folder: Path, stem: str) -> None:
+    """Refuse to write a scan's provenance over a JSON of the same name, a scanner's sidecar.
+
+    Raises:
+        ConfigError: fibromorph did not write it.
+    """
+    path = output_paths(folder, stem)["provenance"]
+    if not path.exists():
+        return
+    try:
+        own = json.loads(path.read_bytes())["generated_by"]["name"] == PACKAGE
+    except (ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        rule = "a JSON that fibromorph did not write must stay; write into another folder"
+        raise ConfigError(rule, value=path.name, subject=path)
 
 
 def write_outputs(
@@ -43,15 +63,16 @@ def write_outputs(
     Args:
         result: of `segment_scan`.
         folder: made when it does not exist.
-        stem: NAME of the files; the scan's own if None.
+        stem: NAME of the files; the scan's own if None; see `require_own`.
         conformed: also write `NAME_space-conformed_dseg.nii.gz` on the working grid.
         picture: of `picture_of`, where it was made before.
 
     Returns:
         What each file is -> where it lies.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     stem = stem or result.scan.stem
+    require_own(folder, stem)
+    folder.mkdir(parents=True, exist_ok=True)
     paths = output_paths(folder, stem)
     write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
     if conformed:
@@ -67,7 +88,7 @@ def provenance(result: Segmented) -> dict[str, object]:
     """What was done to what, with what, as plain JSON; no names or dates of the person scanned."""
     scan, manifest, quality = result.scan, result.bundle.manifest, result.quality
     return {
-        "generated_by": {"name": "fibromorph", "version": fibromorph.__version__},
+        "generated_by": {"name": PACKAGE, "version": fibromorph.__version__},
         "created": _now(),
         "input": {
             "name": scan.source.name,

@@ -61,7 +61,7 @@ def test_out_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_out_must_be_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(folder, "--out", str(folder / "design.yaml")) == 2
-    assert "results go into a folder" in capsys.readouterr().err
+    assert "results need a folder to go into" in capsys.readouterr().err
 
 
 def test_init_writes_a_design_that_runs(folder: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fibromorph.datasets.bids.names import bare_label
 from fibromorph.errors import TableError
+from fibromorph.text import decode
 
 ID_COLUMN = "participant_id"
 OTHER_ID_COLUMNS = (
@@ -73,7 +74,7 @@ def read_participants(path: Path) -> Participants:
         TableError: unreadable, no column that names the participants, or a row of another length.
     """
     try:
-        text = _decode(path.read_bytes())
+        text = decode(path.read_bytes())
     except OSError as error:
         raise TableError("must be readable", value=error.strerror, subject=path) from error
     first = text.partition("\n")[0]
@@ -85,13 +86,6 @@ def read_participants(path: Path) -> Participants:
     rows = tuple(tuple(cell.strip() for cell in line) for line in lines[1:])
     _require_lengths(rows, len(columns), path)
     return Participants(path, _id_column(columns, path), columns, rows)
-
-
-def _decode(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("cp1252", errors="replace")
 
 
 def _require_lengths(rows: Iterable[tuple[str, ...]], expected: int, path: Path) -> None:

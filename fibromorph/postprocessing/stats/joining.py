@@ -45,6 +45,7 @@ def build_study(
         len(people),
     )
     base = _excluded(rows[rows["session"] == baseline], design, cohort, columns, flow)
+    _require_somebody(base, flow, participants)
     later, left_out = _later(rows[rows["session"] != baseline], base, design, cohort)
     both = pd.concat([base, later]) if len(later) else base
     whole = _assemble(design, cohort, columns, pd.MultiIndex.from_tuples(both.index), flow)
@@ -221,6 +222,7 @@ def _notes(design: Design, cohort: CohortVolumes, volumes: pd.DataFrame) -> tupl
     notes = []
     if cohort.zeros:
         notes.append(f"{cohort.zeros} volumes of 0 ml were taken as missing: nothing was found.")
+    notes += _quality_notes(design, cohort, volumes.index)
     if design.volumes == "hard" and cohort.hard_ml is None:
         notes.append("The tables have one kind of volume only; it stands in for the hard one.")
     if design.weights and cohort.sd_ml is None:
@@ -241,6 +243,25 @@ def _notes(design: Design, cohort: CohortVolumes, volumes: pd.DataFrame) -> tupl
     if unused:
         notes.append(f"Sessions that the design does not use: {', '.join(unused)}.")
     return tuple(notes)
+
+
+def _quality_notes(design: Design, cohort: CohortVolumes, index: pd.Index) -> list[str]:
+    if design.exclusions.quality_below <= 0:
+        return []
+    if cohort.quality is None:
+        return ["The tables carry no quality of scans: none is left out by it."]
+    unknown = int(cohort.quality.loc[index].isna().sum())
+    return [f"The quality of {unknown} scans is not known: they stay."] if unknown else []
+
+
+def _require_somebody(base: pd.DataFrame, flow: Flow, participants: Participants) -> None:
+    if base.empty:
+        last = next(step for step in reversed(flow.steps) if step.left_out)
+        raise TableError(
+            f"somebody must be left after exclusions; the last were left out by '{last.rule}'",
+            value=last.names,
+            subject=participants.path,
+        )
 
 
 def _require_enough(study: Study, participants: Participants) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fibromorph.errors import ConfigError, TableError
+from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.assumptions import check_assumptions
 from fibromorph.postprocessing.stats.change import Change, analyse_change
 from fibromorph.postprocessing.stats.collinear import Collinear, going_with_group
@@ -36,6 +36,7 @@ from fibromorph.postprocessing.stats.tables import (
     read_cohort,
     read_participants,
 )
+from fibromorph.postprocessing.volumes import require_folder
 
 OnBlock = Callable[[int], object]
 
@@ -55,7 +56,7 @@ def run_study(
         design: from `load_design`.
         volumes: see `read_cohort`.
         participants: `participants.tsv`.
-        out: made when it does not exist; nothing is written before everything is computed.
+        out: made when it does not exist; no file is written before everything is computed.
         atlas: segmentation of a template whose label ids are FreeSurfer's, to paint regions on;
             None = the one that fibromorph carries.
         progress: show bars; None = if stderr is a terminal.
@@ -65,11 +66,10 @@ def run_study(
     """
     from fibromorph.postprocessing.stats.report import write_study
 
-    if out.exists() and not out.is_dir():
-        raise ConfigError("results go into a folder, and this is a file", subject=out)
     paths = [volumes] if isinstance(volumes, Path) else list(volumes)
     cohort = read_cohort(paths, design.ids)
     table = read_people(design, participants)
+    require_folder(out)
     results = analyse(design, cohort, table, progress=progress)
     write_study(results, out, atlas=atlas)
     return results

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.cohort.store import Store
-from fibromorph.serving.cohort.tasks import ScanTask, task_from
+from fibromorph.serving.cohort.tasks import ScanTask, is_there, task_from
 
 COLUMNS = ("participant_id", "session_id", "scan", "step", "reason", "log")
 SHOWN = 20
@@ -23,9 +24,10 @@ class FailedScan:
     reason: str
 
 
-def failed_scans(store: Store) -> tuple[FailedScan, ...]:
-    """All failures that OUT_DIR knows of, whichever run or shard met them."""
-    return tuple(_failed(note) for note in store.failures())
+def failed_scans(store: Store, bids: Path) -> tuple[FailedScan, ...]:
+    """All failures of scans of BIDS_DIR that OUT_DIR knows of, whichever run or shard met them."""
+    failures = (_failed(note) for note in store.failures())
+    return tuple(failure for failure in failures if is_there(bids, failure.task))
 
 
 def write_failures(store: Store, failures: Sequence[FailedScan]) -> None:

@@ -121,7 +121,7 @@ def run_participants(
         if plan.todo:
             _execute(plan.todo, settings, executor)
     finally:
-        everywhere = failed_scans(store)
+        everywhere = failed_scans(store, settings.bids)
         write_failures(store, everywhere)
     here = {scan.task for scan in plan.scans}
     failures = [failure for failure in everywhere if failure.task in here]

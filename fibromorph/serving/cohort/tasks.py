@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -98,6 +99,11 @@ def parse_shard(text: str) -> Shard:
 def task_of(path: Path, name: BidsName) -> ScanTask:
     """The task for a scan of a BIDS tree."""
     return ScanTask(path.as_posix(), name.subject, name.session, name.run, name.stem)
+
+
+def is_there(bids: Path, task: ScanTask) -> bool:
+    """Whether a scan is still in BIDS_DIR, be it a link to what is not on this disk."""
+    return os.path.lexists(bids / task.path)
 
 
 def task_from(content: Mapping[str, Any]) -> ScanTask:

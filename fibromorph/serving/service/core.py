@@ -130,7 +130,9 @@ class Service:
 
     async def _start(self) -> None:
         try:
-            await asyncio.to_thread(recover, self.jobs, self.store)
+            await asyncio.to_thread(
+                recover, self.jobs, self.store, keep_inputs=self.settings.keep_inputs
+            )
             await self.cluster.start()
             await self.intake.start()
             await self.reload()

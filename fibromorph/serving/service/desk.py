@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fibromorph.errors import ConfigError
-from fibromorph.serving.service.ledger import Database, Keys
+from fibromorph.serving.service.ledger import Database, Keys, state_of
 from fibromorph.serving.service.schemas import when
 from fibromorph.serving.service.settings import load_settings
 
@@ -27,8 +27,9 @@ def list_keys(config: Path | None) -> str:
         for key in keys.all():
             expiry = when(key.expires_at)
             expires = "never" if expiry is None else f"{expiry:%Y-%m-%d %H:%M}"
-            state = "live" if key.revoked_at is None else "revoked"
-            lines.append(LINE.format(key.id, key.name, " ".join(key.scopes), expires, state))
+            lines.append(
+                LINE.format(key.id, key.name, " ".join(key.scopes), expires, state_of(key))
+            )
     return "\n".join(lines)
 
 

@@ -8,14 +8,19 @@
 from __future__ import annotations
 
 from fibromorph.serving.service.endings import cancelled, failed
-from fibromorph.serving.service.ledger import Ending, Jobs
+from fibromorph.serving.service.ledger import ENDED, Ending, Jobs
 from fibromorph.serving.service.store import Store
 
 MAX_ATTEMPTS = 10
 
 
-def recover(jobs: Jobs, store: Store) -> None:
-    """Wipe what is unfinished, end or queue again what ran, drop files that belong to no job."""
+def recover(jobs: Jobs, store: Store, *, keep_inputs: bool = False) -> None:
+    """Wipe what is unfinished, end or queue again what ran, drop files that belong to no job.
+
+    Args:
+        jobs, store: of the service.
+        keep_inputs: scans of jobs that have ended stay, too, while the ledger knows the job.
+    """
     store.wipe_unfinished()
     for job in jobs.in_state("running"):
         if store.result(job.id).exists():
@@ -26,7 +31,8 @@ def recover(jobs: Jobs, store: Store) -> None:
             jobs.finish(job, failed("interrupted", "a job must not be cut off so often"))
         else:
             jobs.requeue(job)
-    waiting = {job.id for job in jobs.in_state("queued")}
+    kept = ("queued", *(ENDED if keep_inputs else ()))
+    waiting = {job.id for state in kept for job in jobs.in_state(state)}
     for job_id in store.job_ids("inputs") - waiting:
         store.drop_input(job_id)
     done = {job.id for job in jobs.in_state("done")}

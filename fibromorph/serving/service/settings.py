@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from pydantic_settings import (
     EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from fibromorph.errors import ConfigError
@@ -148,6 +151,11 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
     content.update({key: value for key, value in overrides.items() if value is not None})
     try:
         return Settings(**content)
+    except SettingsError as error:
+        named = re.search(r'field "(\w+)"', str(error))
+        variable = f"{Settings.model_config['env_prefix']}{named[1] if named else ''}".upper()
+        rule = 'a variable that holds a list or a mapping must be JSON, such as ["a.example.org"]'
+        raise ConfigError(rule, value=os.environ.get(variable), subject=variable) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

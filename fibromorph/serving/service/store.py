@@ -40,6 +40,8 @@ class Store:
         self.root = root.resolve()
         self._keep_free = keep_free_mb * MIB
         try:
+            # Parents get the default mode: the ledger beside these folders is nobody else's.
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for name in FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = _lock(self.root / "lock")

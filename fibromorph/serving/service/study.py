@@ -34,9 +34,11 @@ def lay_out(store: Store, study_id: str, scans: Sequence[Job], texts: Mapping[st
     folder = store.parsed(study_id)
     (folder / VOLUMES).mkdir(parents=True)
     for scan in scans:
-        source = store.result(scan.id) / FILES["volumes"]
+        source, target = store.result(scan.id), folder / VOLUMES
         try:
-            os.link(source, folder / VOLUMES / f"{scan.label}_volumes.tsv")
+            os.link(source / FILES["volumes"], target / f"{scan.label}_volumes.tsv")
+            # Quality, and what volumes show of a change.
+            os.link(source / FILES["provenance"], target / f"{scan.label}.json")
         except FileNotFoundError as error:
             raise Refusal(409, "a scan's results must not be deleted", subject=scan.id) from error
     for name, text in texts.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,19 @@ def test_joined_tables_must_hold_the_same_scans(tmp_path: Path) -> None:
     two = write(tmp_path / "2.tsv", "participant_id\ty", "b\t1")
     with pytest.raises(TableError, match="must hold the same scans"):
         read_cohort([one, two])
+
+
+def test_quality_comes_from_what_lies_beside_the_tables_of_single_scans(tmp_path: Path) -> None:
+    for stem, overall in (("sub-01", 0.9), ("sub-02", 0.1), ("sub-03", None)):
+        write_volumes(
+            tmp_path / f"{stem}_volumes.tsv",
+            [VolumeRow(12, "Left-Putamen", "left", "grey", 5.1, 5.0, 0.1, 0.9)],
+        )
+        content = {} if overall is None else {"quality": {"overall": overall}}
+        (tmp_path / f"{stem}.json").write_text(json.dumps(content))
+    quality = read_cohort([tmp_path]).quality
+    assert quality is not None
+    assert quality.fillna(-1).tolist() == [0.9, 0.1, -1]
+    (tmp_path / "sub-02.json").write_text('{"quality": "poor"}')
+    with pytest.raises(TableError, match=r"sub-02.json: .*quality.overall"):
+        read_cohort([tmp_path])

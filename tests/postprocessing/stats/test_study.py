@@ -157,3 +157,8 @@ def test_a_session_is_left_for_the_baseline(folder: Path) -> None:
         write(folder / name, table.assign(session_id="ses-1"))
     with pytest.raises(ConfigError, match=r"left for the baseline.*found: ses-1"):
         build(folder, sessions={"follow_up": ["ses-1"]})
+
+
+def test_nobody_is_left(folder: Path) -> None:
+    with pytest.raises(TableError, match=r"left out by 'quality at least 0.95'.*sub-001"):
+        build(folder, exclusions={"quality_below": 0.95})

@@ -12,7 +12,8 @@ COLUMNS = ("who", "exclude", "reason")
 
 @pytest.fixture
 def table(tmp_path: Path) -> EditableTable:
-    return EditableTable(tmp_path / "table.tsv", tmp_path / "state" / "table.tsv", COLUMNS, 1)
+    path, proposals = tmp_path / "table.tsv", tmp_path / "state" / "table.tsv"
+    return EditableTable(path, proposals, COLUMNS, keys=1, edits=("exclude", "reason"))
 
 
 def rows(table: EditableTable) -> list[str]:
@@ -51,6 +52,7 @@ def test_a_table_that_was_removed_begins_anew(table: EditableTable) -> None:
     ("text", "rule"),
     [
         ("who\twhy\n", "columns must be who exclude reason"),
+        ("", "must have a header"),
         ("who\texclude\treason\na\tyes\tx\na\tno\ty\n", "row 3: a scan may be listed once"),
     ],
 )
@@ -65,3 +67,27 @@ def test_only_yes_and_no_decide(table: EditableTable) -> None:
     table.path.write_text("who\texclude\treason\na\tperhaps\n")
     with pytest.raises(TableError, match=r"exclude must be yes or no \(found: perhaps\)"):
         require_yes_or_no(table.propose([]), 1, table)
+
+
+def test_a_number_that_a_spreadsheet_wrote_anew_is_no_edit(tmp_path: Path) -> None:
+    path, proposals = tmp_path / "runs.tsv", tmp_path / "state" / "runs.tsv"
+    runs = EditableTable(path, proposals, ("run", "use", "quality"), keys=1, edits=("use",))
+    runs.propose([("1", "yes", "0.950"), ("2", "no", "0.900")])
+    path.write_text(path.read_text().replace("0.950", "0.95").replace("0.900", "0.9"))
+    assert runs.propose([("1", "no", "0.100"), ("2", "yes", "0.900")])[("1",)] == (
+        "1",
+        "no",
+        "0.100",
+    )
+    path.write_text(path.read_text().replace("1\tno", "1\tyes"))
+    assert runs.propose([("1", "no", "0.200"), ("2", "yes", "0.900")])[("1",)] == (
+        "1",
+        "yes",
+        "0.200",
+    )
+
+
+def test_a_table_saved_by_windows_is_read(table: EditableTable) -> None:
+    table.propose([("a", "yes", "bad")])
+    table.path.write_bytes("who\texclude\treason\na\tno\tgeprüft\n".encode("cp1252"))
+    assert table.propose([("a", "yes", "bad")])[("a",)] == ("a", "no", "geprüft")

@@ -160,8 +160,33 @@ def test_the_group_stage_comes_second(
     assert "run the participant stage first" in capsys.readouterr().err
 
 
-def test_memory_of_a_scan_in_the_cohort_is_its_numbers(finished: Finished) -> None:
-    cohort = gather(Store(finished.out))
+def test_a_scan_that_was_withdrawn_leaves_the_tables(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, bids = tmp_path / "out", tmp_path / "bids"
+    shutil.copytree(gathered, out)
+    shutil.copytree(study.root, bids, symlinks=True)
+    subject = table(out / "volumes.tsv").participant_id[0]
+    for path in sorted((bids / subject).rglob("*.nii.gz")):
+        path.unlink()
+    main(["bids", str(bids), str(out), "group"])
+    assert subject not in set(table(out / "volumes.tsv").participant_id)
+    assert f"no longer in {bids} and left out: {subject}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("level", "option"), [("group", ["--dry-run"]), ("participant", ["--design", "x.yaml"])]
+)
+def test_options_of_the_other_stage_are_refused(
+    level: str, option: list[str], study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bids", str(study.root), str(tmp_path), level, *option]) == 2
+    assert f"{option[0]}: this stage does not take the option" in capsys.readouterr().err
+
+
+def test_memory_of_a_scan_in_the_cohort_is_its_numbers(finished: Finished, study: Study) -> None:
+    cohort, gone = gather(Store(finished.out), study.root)
+    assert not gone
     assert cohort.soft_ml.shape == (len(cohort), len(cohort.regions))
     assert cohort.regions[-1] == "eTIV"
 

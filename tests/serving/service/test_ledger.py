@@ -24,9 +24,13 @@ from fibromorph.serving.service.ledger import (
     Keys,
     Request,
     new_id,
+    state_of,
 )
 from fibromorph.serving.service.ledger.tables import Base
 from fibromorph.serving.service.problems import Refusal
+from fibromorph.serving.service.recovery import recover
+from fibromorph.serving.service.settings import load_settings
+from fibromorph.serving.service.store import Store
 
 QUEUE = 50
 
@@ -194,6 +198,7 @@ def test_keys_are_hashed_scoped_and_end(database: Database) -> None:
     assert not keys.any_live()
     short = keys.add("brief", ["read"], 1e-9)
     assert keys.find(short) is None
+    assert [state_of(key) for key in keys.all()] == ["revoked", "expired"]
     with pytest.raises(ConfigError, match="scopes must be of read, submit, admin"):
         keys.add("lab", ["write"], None)
 
@@ -217,3 +222,26 @@ def _postgres_programs() -> Path | None:
         return Path(found).parent
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     return versions[-1].parent if versions else None
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_scans_of_ended_jobs_outlive_a_restart_where_they_are_kept(
+    keep: bool, jobs: Jobs, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "made" / "data")
+    assert (tmp_path / "made" / "data").stat().st_mode & 0o077 == 0
+    send(jobs, "a", "x")
+    job = jobs.start_next()
+    assert job is not None
+    assert jobs.finish(job, Ending("done"))
+    for job_id in (job.id, "forgotten"):
+        store.input(job_id).mkdir()
+    recover(jobs, store, keep_inputs=keep)
+    assert store.job_ids("inputs") == ({job.id} if keep else set())
+    store.close()
+
+
+def test_a_variable_that_is_no_list_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIBROMORPH_SERVE_ALLOWED_HOSTS", "brains.example.org")
+    with pytest.raises(ConfigError, match=r"SERVE_ALLOWED_HOSTS: .*must be JSON.*brains.example"):
+        load_settings(None)

@@ -18,6 +18,7 @@ groups: {column: group, patients: FM, controls: HC}
 covariates: [age]
 families: {structures: [Left-Cerebral-Cortex, Left-Cerebral-White-Matter]}
 inference: {permutations: 200}
+exclusions: {quality_below: 0}
 """
 
 

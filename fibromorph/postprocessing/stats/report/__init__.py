@@ -15,7 +15,7 @@ REPORT = "report.html"
 def write_study(results: Results, out: Path, *, atlas: Path | None = None) -> None:
     """Write every table and `report.html`, each moved into place when complete.
 
-    Tables of an earlier analysis that this one does not have are removed.
+    Tables of an earlier analysis, whose page lies there, that this one does not have are removed.
 
     Args:
         results: of `analyse`.
@@ -25,8 +25,15 @@ def write_study(results: Results, out: Path, *, atlas: Path | None = None) -> No
     texts = {name: to_tsv(table) for name, table in results.tables().items()}
     texts[REPORT] = render(results, paint(results.groups, results.design.inference.alpha, atlas))
     out.mkdir(parents=True, exist_ok=True)
+    again = _is_page(out / REPORT)
     for name, text in texts.items():
         write_whole(out / name, text)
-    # A table of an earlier analysis would pass for this one's.
+    # A table of an earlier analysis would pass for this one's; somebody's own sites.tsv would not.
     for name in {*TABLES} - {*texts}:
-        (out / name).unlink(missing_ok=True)
+        path = out / name
+        if again and path.is_file() and b"region" in path.read_bytes().partition(b"\n")[0]:
+            path.unlink()
+
+
+def _is_page(path: Path) -> bool:
+    return path.is_file() and b"fibromorph" in path.read_bytes()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
+from fibromorph.text import decode
 
 MISSING = frozenset({"", "n/a", "na", "nan", "null", "none"})
 """Cells that mean "not known", in lower case; BIDS itself writes `n/a`."""
@@ -101,8 +102,8 @@ def _number(cell: str | None, subject: str) -> float:
 
 def _lines(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as reason:
+        lines = decode(path.read_bytes()).splitlines()
+    except OSError as reason:
         raise TableError("a table must be readable text", value=reason, subject=path) from None
     if len(lines) < 2:
         raise TableError("a table needs a header and rows", value=len(lines), subject=path)

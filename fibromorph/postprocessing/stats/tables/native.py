@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from fibromorph.postprocessing.stats.tables.cohort import KEY, CohortVolumes, ke
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
 from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
+from fibromorph.text import decode
 
 QUALITY = "quality"
 TEXT = ("run", "verdict")
@@ -76,17 +78,38 @@ def read_folder(folder: Path, ids: ScanIds) -> CohortVolumes:
         hard_ml=_values(scans, regions, index, "volume_ml"),
         sd_ml=_values(scans, regions, index, "sd_ml"),
         etiv_ml=pd.Series(etiv, index=index, dtype=float, name=ETIV),
-        quality=None,
+        quality=_quality(paths, index),
         tool=TOOL,
         sources=(folder,),
         shares=_common_shares(paths),
     )
 
 
+def _provenance(path: Path) -> Path:
+    stem = path.name.removesuffix(SUFFIX)
+    return path.with_name(f"{stem}.json")
+
+
+def _quality(paths: Sequence[Path], index: pd.MultiIndex) -> pd.Series | None:
+    """What the JSON beside each table says of the scan; None if none of them does."""
+    found = pd.Series([_overall(_provenance(path)) for path in paths], index, float, QUALITY)
+    return found if found.notna().any() else None
+
+
+def _overall(path: Path) -> float:
+    if not path.is_file():
+        return float("nan")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return float(content["quality"]["overall"]) if "quality" in content else float("nan")
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        rule = "a scan's provenance must hold quality.overall, a number"
+        raise TableError(rule, value=reason, subject=path) from None
+
+
 def _common_shares(paths: Sequence[Path]) -> dict[str, Share]:
     """Those of the first scan, if one bundle has measured all of them."""
-    stems = (path.with_name(path.name.removesuffix(SUFFIX)) for path in paths)
-    first, *others = (read_shares(stem.with_name(f"{stem.name}.json")) for stem in stems)
+    first, *others = (read_shares(_provenance(path)) for path in paths)
     return first if all(other == first for other in others) else {}
 
 
@@ -119,7 +142,7 @@ def _column(frame: pd.DataFrame, name: str, index: pd.MultiIndex, path: Path) ->
 
 
 def _exclusions(path: Path, ids: ScanIds) -> frozenset[tuple[str, str]]:
-    if not path.exists() or len(path.read_text().splitlines()) < 2:
+    if not path.exists() or len(decode(path.read_bytes()).splitlines()) < 2:
         return frozenset()
     frame, index = _read_keyed(path, ids)
     require_columns(frame, ["exclude"], path)

@@ -1,7 +1,9 @@
 """Tables that a program proposes and a person edits, without either undoing the other's work.
 
-What was proposed last is kept apart. A row that differs from it was edited and is never touched
-again; a row that is gone was deleted and does not come back; all others follow the proposal.
+What was proposed last is kept apart. Where a row says something else than it, in the columns that
+are a person's, it was edited: those cells stay for good, its others follow the proposal. A row that
+is gone was deleted and does not come back. Cells that a program fills are never read back:
+spreadsheets write 0.95 for 0.950.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.text import decode
 
 Key = tuple[str, ...]
 Rows = dict[Key, tuple[str, ...]]
@@ -26,13 +29,17 @@ class EditableTable:
         proposals: where the last proposal is kept.
         columns: all of them.
         keys: how many of the first name the row.
+        edits: the columns that a person edits.
     """
 
-    def __init__(self, path: Path, proposals: Path, columns: Sequence[str], keys: int) -> None:
+    def __init__(
+        self, path: Path, proposals: Path, columns: Sequence[str], keys: int, edits: Sequence[str]
+    ) -> None:
         self.path = path
         self.columns = tuple(columns)
         self._proposals = proposals
         self._keys = keys
+        self._edits = [self.columns.index(name) for name in edits]
 
     def propose(self, rows: Iterable[Sequence[str]]) -> Rows:
         """Merge new proposals with what a person did, and write the table.
@@ -41,16 +48,17 @@ class EditableTable:
             key -> the row's cells, keys included, sorted.
 
         Raises:
-            TableError: other columns, a row of another length, or two rows of one key.
+            TableError: no header, other columns, a row of another length, or two rows of one key.
         """
         proposed = {tuple(row[: self._keys]): tuple(row) for row in rows}
         merged = proposed
         if self.path.exists():
             now, before = self._read(self.path), self._read(self._proposals)
-            edited = {key: row for key, row in now.items() if before.get(key) != row}
             deleted = before.keys() - now.keys()
-            kept = {key: row for key, row in proposed.items() if key not in deleted}
-            merged = {**kept, **edited}
+            merged = {key: row for key, row in proposed.items() if key not in deleted}
+            for key, row in now.items():
+                if key not in before or self._said(row) != self._said(before[key]):
+                    merged[key] = self._edited(merged.get(key, row), row)
         merged = dict(sorted(merged.items()))
         self._write(self.path, merged)
         self._write(self._proposals, proposed)
@@ -59,8 +67,12 @@ class EditableTable:
     def _read(self, path: Path) -> Rows:
         if not path.exists():
             return {}
-        text = path.read_text(encoding="utf-8-sig")
-        header, *lines = [line for line in csv.reader(StringIO(text), delimiter="\t") if line]
+        text = decode(path.read_bytes())
+        table = [line for line in csv.reader(StringIO(text), delimiter="\t") if line]
+        if not table:
+            rule = "must have a header; delete the file to have it proposed again"
+            raise TableError(rule, value="nothing", subject=path)
+        header, *lines = table
         if tuple(header[: len(self.columns)]) != self.columns:
             rule = f"columns must be {' '.join(self.columns)}"
             raise TableError(rule, value=" ".join(header), subject=path)
@@ -68,6 +80,12 @@ class EditableTable:
         for number, line in enumerate(lines, start=2):
             self._add(rows, tuple(cell.strip() for cell in line), f"{path}, row {number}")
         return rows
+
+    def _said(self, row: Sequence[str]) -> list[str]:
+        return [row[column] for column in self._edits]
+
+    def _edited(self, proposed: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:
+        return tuple(row[n] if n in self._edits else cell for n, cell in enumerate(proposed))
 
     def _add(self, rows: Rows, row: tuple[str, ...], subject: str) -> None:
         expected = len(self.columns)

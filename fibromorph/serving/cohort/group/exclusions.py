@@ -22,7 +22,11 @@ def update_exclusions(cohort: Cohort, store: Store) -> set[tuple[str, str]]:
         TableError: the table was damaged by an edit.
     """
     table = EditableTable(
-        store.out / "exclusions.tsv", store.out / STATE / "proposed" / "exclusions.tsv", COLUMNS, 2
+        store.out / "exclusions.tsv",
+        store.out / STATE / "proposed" / "exclusions.tsv",
+        COLUMNS,
+        keys=2,
+        edits=("exclude", "reason"),
     )
     rows = table.propose(_proposals(cohort))
     require_yes_or_no(rows, EXCLUDE, table)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
 from fibromorph.serving.cohort.store import Store
-from fibromorph.serving.cohort.tasks import ScanTask, task_from
+from fibromorph.serving.cohort.tasks import ScanTask, is_there, task_from
 
 Values = NDArray[np.float64]
 
@@ -77,15 +77,27 @@ class Cohort:
         )
 
 
-def gather(store: Store) -> Cohort:
-    """Read every finished scan.
+def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...]]:
+    """Read every finished scan that is in the study.
+
+    Args:
+        store: of OUT_DIR.
+        bids: BIDS_DIR.
+
+    Returns:
+        (the cohort, finished scans that are no longer in BIDS_DIR: withdrawn, or renamed).
 
     Raises:
         TableError: no scan is finished, or a file that a record names is gone or damaged.
     """
-    records = list(store.records())
+    every = list(store.records())
+    records = [record for record in every if is_there(bids, task_from(record["task"]))]
     if not records:
-        raise TableError("run the participant stage first: no scan is finished", subject=store.out)
+        rule = "run the participant stage first: no scan of this BIDS_DIR is finished"
+        raise TableError(
+            rule, value=f"{len(every)} of others" if every else None, subject=store.out
+        )
+    gone = tuple(task for r in every if not is_there(bids, task := task_from(r["task"])))
     tasks, tables, quality, shares = [], [], [], []
     for record in records:
         task = task_from(record["task"])
@@ -102,7 +114,8 @@ def gather(store: Store) -> Cohort:
     models = sorted({_model(record["recipe"]) for record in records})
     soft, hard, sd = values
     agreed = shares[0] if all(share == shares[0] for share in shares) else {}
-    return Cohort(tuple(tasks), regions, soft, hard, sd, tuple(quality), tuple(models), agreed)
+    cohort = Cohort(tuple(tasks), regions, soft, hard, sd, tuple(quality), tuple(models), agreed)
+    return cohort, gone
 
 
 def _numbers(rows: Sequence[VolumeRow]) -> dict[str, tuple[float, float, float]]:

@@ -18,13 +18,14 @@ from fibromorph.serving.cohort.group.tables import write_quality, write_tables
 from fibromorph.serving.cohort.store import Store
 
 Say = Callable[[str], None]
+SHOWN = 5
 
 
 def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = print) -> int:
     """Gather the tables, look for what stands out, write the quality page, run the statistics.
 
     Args:
-        bids: BIDS_DIR, for `participants.tsv`.
+        bids: BIDS_DIR: its scans and `participants.tsv`.
         out: OUT_DIR.
         design: of the statistics; None runs none.
         say: told what was written.
@@ -38,9 +39,9 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
     """
     asked = read_design(design)
     store = Store(out)
-    everything = gather(store)
+    everything, gone = gather(store, bids)
     cohort = everything.at(choose_runs(everything, store))
-    outliers, failures = find_outliers(cohort), failed_scans(store)
+    outliers, failures = find_outliers(cohort), failed_scans(store, bids)
     excluded = update_exclusions(cohort, store)
     write_tables(out, cohort)
     write_quality(out, cohort, outliers)
@@ -52,6 +53,10 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         f"excluded, {len(outliers)} volumes stand out, {len(failures)} scans failed: "
         f"{out / 'quality.html'}"
     )
+    if gone:
+        names = ", ".join(task.stem for task in gone[:SHOWN])
+        more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
+        say(f"{len(gone)} finished scans are no longer in {bids} and left out: {names}{more}")
     if asked is not None:
         run_statistics(out, asked, say)
     return len(failures)

@@ -29,7 +29,11 @@ def choose_runs(cohort: Cohort, store: Store) -> list[int]:
     sessions = list(_sessions(cohort))
     several = [rows for rows in sessions if len(rows) > 1]
     table = EditableTable(
-        store.out / "runs.tsv", store.out / STATE / "proposed" / "runs.tsv", COLUMNS, 3
+        store.out / "runs.tsv",
+        store.out / STATE / "proposed" / "runs.tsv",
+        COLUMNS,
+        keys=3,
+        edits=("use",),
     )
     if not several and not table.path.exists():
         return sorted(index for rows in sessions for index in rows)

@@ -4,10 +4,11 @@ from fibromorph.serving.service.ledger.accept import Request, new_id
 from fibromorph.serving.service.ledger.audit import Audit
 from fibromorph.serving.service.ledger.database import Database
 from fibromorph.serving.service.ledger.jobs import Ending, Jobs
-from fibromorph.serving.service.ledger.keys import SCOPES, Keys, Scope
-from fibromorph.serving.service.ledger.tables import Job, State
+from fibromorph.serving.service.ledger.keys import SCOPES, Keys, Scope, state_of
+from fibromorph.serving.service.ledger.tables import ENDED, Job, State
 
 __all__ = [
+    "ENDED",
     "SCOPES",
     "Audit",
     "Database",
@@ -19,4 +20,5 @@ __all__ = [
     "Scope",
     "State",
     "new_id",
+    "state_of",
 ]

@@ -112,6 +112,13 @@ def _check(name: str, scopes: Sequence[str], days: float | None) -> None:
         raise ConfigError("must be more than 0", value=days, subject="--days")
 
 
+def state_of(key: ApiKey) -> Literal["live", "expired", "revoked"]:
+    """Whether a key would be let in now, and why not."""
+    if key.revoked_at is not None:
+        return "revoked"
+    return "live" if _is_live(key, time.time()) else "expired"
+
+
 def _is_live(key: ApiKey, now: float) -> bool:
     return key.revoked_at is None and (key.expires_at is None or key.expires_at > now)
 
