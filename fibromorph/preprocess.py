@@ -129,7 +129,7 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     field = working_grid(scan.grid, network.spacing_mm)
     coarse = working_grid(scan.grid, locator.spacing_mm)
     padded = _padded(coarse, locator.shape_multiple, locator.smallest_length)
-    air = _air(scan.data)
+    air = air_of(scan.data)
     located = locate(normalise(resample(scan.data, scan.grid, padded, fill=air)))
     found = _largest_part(located.brain > 0.5)
     grid = _box_around(_enclosing(found, padded, scan), field, network.shape_multiple)
@@ -140,7 +140,7 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     return Conformed(intensities, brain, grid, field, _intracranial_ml(located, padded))
 
 
-def _air(data: Image) -> float:
+def air_of(data: Image) -> float:
     """Intensity of what lies outside the field of view: that of its darkest voxels.
 
     Zero would be tissue in a scan with an offset or of zero mean. One dark voxel is no rule.

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 import pandas as pd
 
-from fibromorph.datasets.cohort.norms import NORMS, OTHERS
+from fibromorph.datasets.cohort.norms import NORMS, OTHERS, Norm
 from fibromorph.errors import ConfigError
 from fibromorph.manifest import LabelEntry
 from fibromorph.postprocessing.names import plain_name
@@ -70,9 +70,8 @@ def _chosen(entries: Sequence[LabelEntry], patterns: Sequence[str] | None) -> li
 
 
 def _spread(entry: LabelEntry, alone: bool) -> RegionSpread:
-    name = entry.name.removeprefix("Left-").removeprefix("Right-")
-    share = _share(entry) if alone else 1.0
-    return RegionSpread(entry.name, NORMS.get(name, OTHERS).cv, entry.relative_sd, share)
+    share, norm = _share(entry) if alone else 1.0, _norm_of(entry.name) or OTHERS
+    return RegionSpread(entry.name, norm.cv, entry.relative_sd, share)
 
 
 def _share(entry: LabelEntry) -> float:
@@ -99,14 +98,33 @@ def _text(table: pd.DataFrame) -> str:
     return shown.to_string(index=False, float_format=lambda value: f"{value:.2f}")
 
 
+def _spread_text(plan: Plan, spreads: Sequence[RegionSpread]) -> str:
+    if plan.question == "change":
+        return (
+            f"Spread of people's true change: assumed, {100 * plan.change_sd:g} % of the mean"
+            " (--change-sd)."
+        )
+    guessed = sum(_norm_of(spread.region) is None for spread in spreads)
+    known = "Spread between people: typical of healthy adults once head size, age and sex are known"
+    if not guessed:
+        return f"{known}."
+    return (
+        f"{known}; of {guessed} of these regions it is not known, and assumed to be"
+        f" {100 * OTHERS.cv:g} %: what sets them apart here is the tool's error alone."
+    )
+
+
+def _norm_of(region: str) -> Norm | None:
+    return NORMS.get(region.removeprefix("Left-").removeprefix("Right-"))
+
+
 def _basis(plan: Plan, spreads: Sequence[RegionSpread], model: str) -> str:
     unknown = sum(spread.error is None for spread in spreads)
     what = "change between two scans of two arms" if plan.question == "change" else "two groups"
     lines = [
         f"{what}; alpha {plan.alpha:g} two-sided, power {plan.power:g}, {plan.covariates}"
         f" covariates; _family: alpha / {plan.tests} (Bonferroni).",
-        f"Error of one scan: bundle {model}. Spread between people: typical of healthy adults once"
-        " head size, age and sex are known.",
+        f"Error of one scan: bundle {model}. {_spread_text(plan, spreads)}",
     ]
     if unknown:
         lines.append(f"Note: {UNKNOWN_NOISE.format(unknown)}.")

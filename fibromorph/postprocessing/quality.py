@@ -32,7 +32,7 @@ __all__ = [
     "Severity",
     "Verdict",
     "asymmetric_structures",
-    "cut_voxels",
+    "cut_area_mm2",
     "image_measures",
     "is_t1_weighted",
     "missing_structures",
@@ -48,7 +48,7 @@ NOT_A_BRAIN_ML = (300.0, 3000.0)
 CONFIDENCE_RAMP = (0.55, 0.92)
 LOW_CONFIDENCE = 0.75
 MISSING_ML = 0.02
-CUT_VOXELS = (25, 2500)
+CUT_MM2 = (25, 2500)
 # Largest plausible |left - right| / mean of left and right. Large structures differ little;
 # ventricles, and structures of under a millilitre, differ a lot in healthy people.
 ASYMMETRY_LIMIT: Mapping[str, float] = {
@@ -109,7 +109,7 @@ def score(
     table: LabelTable,
     *,
     calibration: Calibration,
-    labels_on_scan_grid: NDArray[np.integer] | None = None,
+    on_scan_grid: tuple[NDArray[np.integer], Sequence[float]] | None = None,
 ) -> Quality:
     """Score a segmentation.
 
@@ -120,13 +120,13 @@ def score(
         rows: what `volumes.measure` returned.
         table: the structures.
         calibration: the bundle's; confidence is judged against its reference.
-        labels_on_scan_grid: ids on the scan's own voxels, whose border is the true field of view;
-            `labels` serves where it is left out.
+        on_scan_grid: ids on the scan's own voxels, whose border is the true field of view, and the
+            spacing of those; where it is left out, `labels` on voxels of 1 mm serve.
     """
     relative = _relative_confidence(labels, confidence, calibration)
     measures = image_measures(image, labels, table)
-    outermost = labels if labels_on_scan_grid is None else labels_on_scan_grid
-    cut = cut_voxels(outermost, table)
+    outermost, spacing_mm = on_scan_grid or (labels, (1.0, 1.0, 1.0))
+    cut = cut_area_mm2(outermost, spacing_mm, table)
     missing, crooked = missing_structures(rows, calibration), asymmetric_structures(rows, table)
     brain_ml = next((r.volume_ml or 0.0 for r in rows if r.name == "Total-Brain"), 0.0)
     factors = {
@@ -135,7 +135,7 @@ def score(
         "contrast": contrast_factor(measures),
         "completeness": max(0.0, 1.0 - 0.1 * len(missing)),
         "symmetry": max(0.0, 1.0 - 0.1 * len(crooked)),
-        "field_of_view": ramp(cut, CUT_VOXELS[1], CUT_VOXELS[0]),
+        "field_of_view": ramp(cut, CUT_MM2[1], CUT_MM2[0]),
     }
     flags = (
         *_scan_flags(relative, brain_ml, cut, measures),
@@ -148,13 +148,24 @@ def score(
     return Quality(overall, _verdict(overall, ordered), factors, structures, measures, ordered)
 
 
-def cut_voxels(labels: NDArray[np.integer], table: LabelTable) -> int:
-    """Labelled voxels on the border of the image, brain stem and outer CSF not counted."""
+def cut_area_mm2(
+    labels: NDArray[np.integer], spacing_mm: Sequence[float], table: LabelTable
+) -> float:
+    """Area in which labels meet the border of the image, brain stem and outer CSF not counted.
+
+    An area, so that the same cut weighs as much in a finer scan.
+
+    Args:
+        labels: (i, j, k) ids.
+        spacing_mm: of the voxels along their axes.
+        table: the structures.
+    """
     exempt = [i for name in MAY_BE_CUT for i in table.ids_of(name)]
-    total = 0
+    total = 0.0
     for axis in range(3):
         ends = np.take(labels, [0, -1], axis=axis)
-        total += int(np.count_nonzero(ends)) - int(np.isin(ends, exempt).sum())
+        voxels = int(np.count_nonzero(ends)) - int(np.isin(ends, exempt).sum())
+        total += voxels * prod(spacing_mm) / spacing_mm[axis]
     return total
 
 
@@ -191,7 +202,7 @@ def asymmetric_structures(
 
 
 def _scan_flags(
-    relative: float, brain_ml: float, cut: int, measures: Mapping[str, float]
+    relative: float, brain_ml: float, cut: float, measures: Mapping[str, float]
 ) -> Iterable[Flag]:
     if not NOT_A_BRAIN_ML[0] <= brain_ml <= NOT_A_BRAIN_ML[1]:
         yield Flag("not_a_brain", "bad", f"{brain_ml:.0f} ml is not a human brain", brain_ml)
@@ -203,9 +214,9 @@ def _scan_flags(
         severity: Severity = "bad" if relative < LOW_CONFIDENCE else "check"
         text = f"the model is less sure than it should be ({relative:.0%} of its usual confidence)"
         yield Flag("low_confidence", severity, text, relative)
-    if cut > CUT_VOXELS[0]:
-        text = f"the field of view cuts the brain ({cut} labelled voxels on its border)"
-        yield Flag("field_of_view", "check", text, float(cut))
+    if cut > CUT_MM2[0]:
+        text = f"the field of view cuts the brain ({cut / 100:.1f} cm2 of it lie on the border)"
+        yield Flag("field_of_view", "check", text, cut)
     yield from _contrast_flags(measures)
 
 

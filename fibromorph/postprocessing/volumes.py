@@ -112,8 +112,9 @@ def measure(
     """One row a label in the table's order, then the totals.
 
     The sd of a total assumes a correlation r = 0.5 between the errors of its parts:
-    var = (1 - r) sum(sd^2) + r (sum(sd))^2. Borders between two parts cancel in their sum, so
-    this is an upper bound. The soft eTIV is the sum of all posteriors.
+    var = (1 - r) sum(sd^2) + r (sum(sd))^2. Borders between two parts cancel in their sum, so with
+    many parts (the regions of the cortex) it is too large, by what factor is not measured. The soft
+    eTIV is the sum of all posteriors.
 
     Args:
         labels_on_scan_grid: (i, j, k) ids on the scan's own voxels.

@@ -124,7 +124,7 @@ def segment_scan(
             rows,
             manifest.table,
             calibration=calibration,
-            labels_on_scan_grid=on_scan_grid,
+            on_scan_grid=(on_scan_grid, scan.grid.spacing_mm),
         )
     return Segmented(
         scan,

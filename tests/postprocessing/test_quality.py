@@ -12,7 +12,7 @@ from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
 from fibromorph.postprocessing.quality import (
     Quality,
     asymmetric_structures,
-    cut_voxels,
+    cut_area_mm2,
     image_measures,
     is_t1_weighted,
     missing_structures,
@@ -21,6 +21,8 @@ from fibromorph.postprocessing.quality import (
 from fibromorph.postprocessing.volumes import Calibration, VolumeRow
 from tests.postprocessing.conftest import rows_of
 from tests.postprocessing.phantoms import LEVEL, NOISE, Head
+
+MM = (1.0, 1.0, 1.0)
 
 
 def scored(head: Head) -> Quality:
@@ -168,15 +170,16 @@ def test_a_field_of_view_that_cuts_the_brain(head: Head) -> None:
         confidence=head.confidence[:, :, :70],
     )
     assert "field_of_view" in codes(scored(cut))
-    assert cut_voxels(head.labels, FREESURFER) == 0
+    assert cut_area_mm2(head.labels, MM, FREESURFER) == 0
 
 
 def test_a_cut_brain_stem_is_usual() -> None:
     labels = np.zeros((20, 20, 20), dtype=np.uint8)
     labels[5:15, 5:15, :10] = 16
-    assert cut_voxels(labels, FREESURFER) == 0
+    assert cut_area_mm2(labels, MM, FREESURFER) == 0
     labels[5:15, 5:15, 10:] = 2
-    assert cut_voxels(labels, FREESURFER) == 100
+    assert cut_area_mm2(labels, MM, FREESURFER) == 100
+    assert cut_area_mm2(labels, (0.5, 0.5, 2.0), FREESURFER) == 25
 
 
 def test_an_inverted_contrast_is_not_t1_weighted(head: Head) -> None:

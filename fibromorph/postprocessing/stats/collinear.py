@@ -17,13 +17,15 @@ class Collinear:
     """A covariate or score of which group explains much.
 
     Attributes:
-        name: its column, or the score's name.
+        name: of the covariate or score.
+        column: of which the numbers are: the covariate's, or that of one level, `name[level]`.
         d: difference between patients and controls, in pooled sd.
         shared: share of its variance that group explains.
         adjusted: whether it is a covariate; a score is not in the model of the groups.
     """
 
     name: str
+    column: str
     d: float
     shared: float
     adjusted: bool
@@ -39,10 +41,10 @@ class Collinear:
             " both groups, with group adjusted for, rest on its spread within each."
         )
         return (
-            f"{self.name} differs between patients and controls by d = {self.d:.1f}; group explains"
-            f" {100 * self.shared:.0f} % of its variance. With it in the model, part of what is"
-            f" group's is given to {self.name}, and the interval of the group difference is about"
-            f" {wider:.0f} % wider; without it, the group difference contains whatever goes with"
+            f"{self.column} differs between patients and controls by d = {self.d:.1f}; group"
+            f" explains {100 * self.shared:.0f} % of its variance. With it in the model, part of"
+            f" what is group's is given to {self.name}, and the interval of the group difference is"
+            f" about {wider:.0f} % wider; without it, the group difference contains whatever goes with"
             f" {self.name}. These data cannot tell the two apart, so both are shown.{more}"
         )
 
@@ -50,7 +52,8 @@ class Collinear:
 def going_with_group(study: Study, scopes: Sequence[ScoreScope]) -> list[Collinear]:
     """Covariates, and scores that both groups have, of which group explains more than the limit.
 
-    The limit is `inference.collinear_above`. A score that controls cannot have (pain of healthy
+    One entry a covariate, of the level of which group explains most. The limit is
+    `inference.collinear_above`. A score that controls cannot have (pain of healthy
     people) restates the group and is left out.
     """
     both = [
@@ -58,17 +61,18 @@ def going_with_group(study: Study, scopes: Sequence[ScoreScope]) -> list[Colline
         for scope in scopes
         if "both" in scope.groups and study.design.scores[scope.name].column not in study.covariates
     ]
-    candidates = {
-        **{str(name): (study.covariates[name], True) for name in study.covariates},
-        **{name: (study.scores[name], False) for name in both},
-    }
-    found = []
-    for name, (values, adjusted) in candidates.items():
+    candidates = [
+        *((study.covariate_of(str(c)), study.covariates[c], True) for c in study.covariates),
+        *((name, study.scores[name], False) for name in both),
+    ]
+    found: dict[str, Collinear] = {}
+    for name, values, adjusted in candidates:
         shared = _shared(values, study.patients)
-        if shared > study.design.inference.collinear_above:
+        largest = found[name].shared if name in found else study.design.inference.collinear_above
+        if shared > largest:
             d = standardised_difference(values, study.patients)
-            found.append(Collinear(name, d, shared, adjusted))
-    return found
+            found[name] = Collinear(name, str(values.name), d, shared, adjusted)
+    return list(found.values())
 
 
 def _shared(values: pd.Series, patients: pd.Series) -> float:

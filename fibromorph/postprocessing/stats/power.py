@@ -35,11 +35,6 @@ class RegionSpread:
     error: float | None
     share: float = 1.0
 
-    @property
-    def reliability(self) -> float:
-        """Share of the variance that is between people."""
-        return self.between**2 / (self.between**2 + (self.error or 0.0) ** 2)
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -85,6 +80,10 @@ class Plan:
         if self.question == "change":
             return math.sqrt(self.change_sd**2 + 2 * error**2)
         return math.hypot(spread.between, error)
+
+    def reliability(self, spread: RegionSpread) -> float:
+        """Share of the variance of what is compared that is not the tool's error."""
+        return (self.true_sd(spread) / self.measured_sd(spread)) ** 2
 
     def true_sd(self, spread: RegionSpread) -> float:
         """The same without the tool's error."""
@@ -164,7 +163,7 @@ def _needed(spread: RegionSpread, plan: Plan, d: float | None, percent: float) -
     family = people_for(measured, plan, plan.alpha / plan.tests)
     return {
         "region": spread.region,
-        "reliability": spread.reliability,
+        "reliability": plan.reliability(spread),
         "effect_percent": 100 * share,
         "d_true": share / true_sd,
         "d_measured": measured,
@@ -180,7 +179,7 @@ def _found(spread: RegionSpread, plan: Plan, single: float, family: float) -> di
     unit, true_sd = plan.measured_sd(spread) / spread.share, plan.true_sd(spread)
     return {
         "region": spread.region,
-        "reliability": spread.reliability,
+        "reliability": plan.reliability(spread),
         "d_measured": single,
         "d_true": single * unit / true_sd,
         "percent": 100 * single * unit,

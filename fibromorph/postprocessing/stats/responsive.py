@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,9 +53,18 @@ def read_shares(path: Path) -> dict[str, Share]:
     if not path.is_file():
         return {}
     try:
-        found = json.loads(path.read_text(encoding="utf-8")).get(KEY, {})
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as reason:
+        raise TableError("must be JSON", value=reason, subject=path) from None
+    return shares_of(content, path)
+
+
+def shares_of(content: Any, path: Path) -> dict[str, Share]:
+    """Region -> share, from what the JSON at `path` says; errors as `read_shares`'."""
+    try:
+        found = content.get(KEY, {})
         return {str(k): Share(float(v["mean"]), float(v["sd"])) for k, v in found.items()}
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as reason:
+    except (ValueError, AttributeError, KeyError, TypeError) as reason:
         rule = f"{KEY} must hold a mean and an sd a region"
         raise TableError(rule, value=reason, subject=path) from None
 

@@ -102,17 +102,17 @@ def analyse(
     with _bar("group permutations", shown, _group_draws(study)) as bar:
         complete, model, groups = compare(study, bar.update)
     scopes = tuple(narrowed(complete, model, scope_of(complete, name)) for name in design.scores)
-    collinear = tuple(going_with_group(complete, scopes))
+    collinear, otherwise, not_shown = _both_ways(complete, scopes)
     change = _change(whole, shown)
     variants, left_out = _variants(design, cohort, participants)
-    without = {_without(complete, c): _others(complete, c) for c in collinear if c.adjusted}
+    without = {f"without {c.name}": _others(complete, c) for c in collinear if c.adjusted}
     sensitivity, impossible = explore(complete, variants, without)
     return Results(
         study=complete,
         whole=whole,
         model=model,
         groups=groups,
-        otherwise={c.name: _otherwise(complete, c) for c in collinear},
+        otherwise=otherwise,
         collinear=collinear,
         assumptions=check_assumptions(model, complete.etiv),
         scopes=scopes,
@@ -126,6 +126,7 @@ def analyse(
             *study.notes,
             *left_out,
             *impossible,
+            *not_shown,
             *((RATIO_WARNING,) if design.etiv == "ratio" else ()),
         ),
     )
@@ -180,13 +181,21 @@ def compare(
     return complete, model, table
 
 
+def _both_ways(
+    study: Study, scopes: tuple[ScoreScope, ...]
+) -> tuple[tuple[Collinear, ...], dict[str, pd.DataFrame], list[str]]:
+    """What goes with group, the comparison without (or with) each, and what cannot be shown."""
+    collinear, otherwise, left_out = going_with_group(study, scopes), {}, []
+    for one in collinear:
+        try:
+            otherwise[one.name] = _otherwise(study, one)
+        except TableError as error:
+            left_out.append(f"{one.sentence} They could not be: {error}")
+    return tuple(c for c in collinear if c.name in otherwise), otherwise, left_out
+
+
 def _others(study: Study, collinear: Collinear) -> tuple[str, ...]:
-    own = study.covariate_of(collinear.name)
-    return tuple(name for name in study.design.covariates if name != own)
-
-
-def _without(study: Study, collinear: Collinear) -> str:
-    return f"without {study.covariate_of(collinear.name)}"
+    return tuple(name for name in study.design.covariates if name != collinear.name)
 
 
 def _otherwise(study: Study, collinear: Collinear) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.assumptions import cooks_distance
 from fibromorph.postprocessing.stats.design_sections import EtivMethod
 from fibromorph.postprocessing.stats.effects import small_sample_factor
-from fibromorph.postprocessing.stats.linear import fit, independent, patterns
+from fibromorph.postprocessing.stats.linear import Bools, fit, independent, patterns
 from fibromorph.postprocessing.stats.measured import fit_weighted
 from fibromorph.postprocessing.stats.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.sites import harmonised
@@ -28,6 +28,8 @@ AS_DESIGNED = "as designed"
 UNINFLUENTIAL = "without influential"
 OLS, WEIGHTED = "least squares", "weighted by sd_ml"
 ETIV_METHODS: tuple[EtivMethod, ...] = ("covariate", "residual", "power")
+FEWEST = 2
+"""Known volumes of a group (at a site) below which the other kind of a region is left out."""
 MOST = 0.8
 """Share of people whose eTIV must be known before methods that need it are a reasonable choice."""
 BASIC = re.compile(r"(age|sex|gender)(_?(y|yr|yrs|years)|_at_.*)?$", re.IGNORECASE)
@@ -124,27 +126,43 @@ def _model(
     """The volumes and covariates that a specification leads to."""
     chosen = variants.get(choice.exclusions, study)
     own_kind = choice.volumes == study.design.volumes
+    other = None if own_kind else _known_everywhere(chosen)
     model = build_model(
         chosen,
         etiv=choice.etiv,
         covariates=sets[choice.covariates],
-        volumes=None if own_kind else chosen.other_volumes,
-        sd=chosen.sd,
+        volumes=other,
+        sd=None if chosen.sd is None or other is None else chosen.sd[other.columns],
     )
     model = harmonised(chosen, model)
     return without_influential(model) if choice.exclusions == UNINFLUENTIAL else model
+
+
+def _known_everywhere(study: Study) -> pd.DataFrame:
+    """The volumes of the other kind, without regions that hardly anybody of a group or site has:
+    a structure of a few voxels may have a posterior in everybody and win a voxel in nobody."""
+    assert study.other_volumes is not None
+    parts = study.patients.astype(str)
+    if study.site is not None:
+        parts = parts + study.site.astype(str)
+    known = study.other_volumes.notna().groupby(parts.to_numpy()).sum().min()
+    return study.other_volumes.loc[:, (known >= FEWEST).to_numpy()]
 
 
 def without_influential(model: GroupModel) -> GroupModel:
     """The model with each region's influential volumes (Cook's distance above 4/n) left out."""
     volumes = model.volumes.copy()
     for known, columns in patterns(model.volumes.to_numpy(float)):
-        for column in columns:
+        for column in () if _too_few(model.patients[known]) else columns:
             outcome = model.volumes.iloc[:, column].to_numpy(float)[known]
             distance = cooks_distance(fit(independent(model.matrix[known]), outcome[:, None]))
             out = np.flatnonzero(known)[distance > 4 / known.sum()]
             volumes.iloc[out, column] = np.nan
     return GroupModel(volumes, model.raw, model.sd, model.patients, model.nuisance)
+
+
+def _too_few(group: Bools) -> bool:
+    return min(int(group.sum()), int((~group).sum())) < FEWEST
 
 
 def quick_effects(
@@ -158,8 +176,11 @@ def quick_effects(
     if weighted and model.sd is not None:
         values = np.where(model.sd.isna(), np.nan, values)
     for known, columns in patterns(values):
-        design, group = independent(model.matrix[known]), model.patients[known]
-        if len(design) - design.shape[1] < SMALLEST_DF or min(group.sum(), (~group).sum()) < 2:
+        group = model.patients[known]
+        if _too_few(group):
+            continue
+        design = independent(model.matrix[known])
+        if len(design) - design.shape[1] < SMALLEST_DF:
             continue
         fitted = fit(design, values[np.ix_(known, columns)])
         reach = stats.t.ppf(0.5 + confidence / 2, fitted.df)

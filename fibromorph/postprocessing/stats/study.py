@@ -70,7 +70,8 @@ class Study:
     def covariate_of(self, column: str) -> str:
         """The covariate of the design that a column of `covariates` is, or is a level of."""
         names = self.design.covariates
-        return next((n for n in names if column == n or column.startswith(f"{n}[")), column)
+        owners = [n for n in names if column.startswith(f"{n}[")]
+        return column if column in names else max(owners, key=len, default=column)
 
     def columns_of(self, names: Collection[str]) -> pd.DataFrame:
         """The columns of `covariates` that belong to some of the design's covariates."""

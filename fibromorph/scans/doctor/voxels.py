@@ -12,6 +12,8 @@ from fibromorph.grid import Grid
 from fibromorph.scans.geometry import canonical_grid
 from fibromorph.scans.scan import Finding, ReadLimits
 
+DARKEST_PERCENT = 0.5
+
 FEW_GREY_VALUES = 24
 SHORTEST_EXTENT_MM = 100.0
 # Tissue is brighter than this share of the scan's 98th percentile; air and noise are not.
@@ -26,7 +28,7 @@ FACES = {"left": (0, 0), "right": (0, -1), "back": (1, 0), "front": (1, -1), "up
 def check_voxels(
     data: NDArray[np.float32], limits: ReadLimits, subject: Path
 ) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
-    """The voxels with NaN and infinity set to 0, and findings on what they hold.
+    """The voxels with NaN and infinity made dark, and findings on what they hold.
 
     Up to `max_nonfinite_fraction` may be NaN or infinite; more only where NaN marks the outside
     of a mask (every NaN region reaches the border of the image).
@@ -62,8 +64,11 @@ def _mend_nonfinite(
         rule = f"at most {limits.max_nonfinite_fraction:.0%} of the voxels may be NaN or infinite"
         raise ScanError(rule, value=f"{share:.1%}", subject=subject)
     where = " outside the head" if outside else ""
-    message = f"{count} NaN or infinite voxels{where} were set to 0."
-    mended = np.where(broken, np.float32(0), data)
+    # Dark, also where zero is the mean of the brain.
+    known = data[~broken]
+    dark = min(0.0, float(np.percentile(known, DARKEST_PERCENT))) if known.size else 0.0
+    message = f"{count} NaN or infinite voxels{where} were set to {dark:g}."
+    mended = np.where(broken, np.float32(dark), data)
     return mended, (Finding("nonfinite_voxels", "mended", message, count),)
 
 

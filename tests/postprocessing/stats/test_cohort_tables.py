@@ -148,3 +148,25 @@ def test_quality_comes_from_what_lies_beside_the_tables_of_single_scans(tmp_path
     (tmp_path / "sub-02.json").write_text('{"quality": "poor"}')
     with pytest.raises(TableError, match=r"sub-02.json: .*quality.overall"):
         read_cohort([tmp_path])
+
+
+def test_tables_of_a_bids_run_bring_their_quality(tmp_path: Path) -> None:
+    stem = "sub-01_desc-fibromorph"
+    write_volumes(
+        tmp_path / f"{stem}_volumes.tsv",
+        [VolumeRow(12, "Left-Putamen", "left", "grey", 5.1, 5.0, 0.1, 0.9)],
+    )
+    facts = {"quality": {"overall": 0.3}, "responsiveness": {"Left-Putamen": {"mean": 1, "sd": 0}}}
+    (tmp_path / f"{stem}_dseg.json").write_text(json.dumps({"Fibromorph": facts}))
+    cohort = read_cohort([tmp_path])
+    assert cohort.quality is not None
+    assert cohort.quality.tolist() == [0.3]
+    assert list(cohort.shares) == ["Left-Putamen"]
+    (tmp_path / "volumes.tsv").touch()
+    with pytest.raises(TableError, match=r"pass volumes.tsv itself"):
+        read_cohort([tmp_path])
+
+
+def test_tabs_at_the_end_of_lines_are_no_region(tmp_path: Path) -> None:
+    lines = ("Measure:volume\tLeft-Putamen\t", "sub-01\t5000\t", "", "sub-02\t6000")
+    assert read_cohort([write(tmp_path / "aseg.tsv", *lines)]).regions == ["Left-Putamen"]

@@ -91,7 +91,22 @@ def test_real_tables(data_root: Path) -> None:
 
 
 def test_a_row_of_another_length_names_its_line(tmp_path: Path) -> None:
-    for row in ("3,FM,7", "3,FM,,7,"):
+    for row in ("3,FM,7", "3,FM,,7,1"):
         path = table(tmp_path, f"participant_id,group,bdi,pain\n1,HC,2,0\n{row}\n")
         with pytest.raises(TableError, match=r"line 3: every row needs as many cells.*, 4 "):
             read_participants(path)
+
+
+def test_a_quote_that_is_not_closed_swallows_nobody(tmp_path: Path) -> None:
+    path = table(tmp_path, 'participant_id,note\n1,"tall\n2,short\n')
+    with pytest.raises(TableError, match=r"every quote must be closed"):
+        read_participants(path)
+
+
+def test_a_table_that_excel_saved_as_unicode(tmp_path: Path) -> None:
+    path = tmp_path / "people.txt"
+    path.write_bytes("participant_id\tgroup\n1\tgrün\n".encode("utf-16"))
+    assert read_participants(path).levels("group") == ["grün"]
+    path.write_bytes(b"PK\x03\x04\x00\x00")
+    with pytest.raises(TableError, match=r"must be text"):
+        read_participants(path)

@@ -24,10 +24,18 @@ def test_textbook_numbers() -> None:
 def test_noise_costs_people() -> None:
     table = plan_for_effect([CLEAN, NOISY], Plan(tests=12), percent=5.0).set_index("region")
     assert table.loc["clean"]["d_true"] == table.loc["noisy"]["d_true"]
-    expected = 1 / NOISY.reliability
+    expected = 1 / Plan().reliability(NOISY)
+    assert table.loc["noisy"]["reliability"] == pytest.approx(0.07**2 / (0.07**2 + 0.05**2))
     ratio = table.loc["noisy"]["patients"] / table.loc["clean"]["patients"]
     assert ratio == pytest.approx(expected, rel=0.08)
     assert (table["patients_family"] > table["patients"]).all()
+
+
+def test_reliability_of_change_is_that_of_what_is_compared() -> None:
+    plan = Plan(question="change", change_sd=0.01)
+    table = plan_for_effect([NOISY], plan, percent=5.0).set_index("region").loc["noisy"]
+    assert table["reliability"] == pytest.approx(0.01**2 / (0.01**2 + 2 * 0.05**2))
+    assert (table["d_measured"] / table["d_true"]) ** 2 == pytest.approx(table["reliability"])
 
 
 def test_what_a_volume_hardly_shows_costs_people() -> None:

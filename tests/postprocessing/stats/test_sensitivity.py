@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from fibromorph.postprocessing.stats import Results
 from fibromorph.postprocessing.stats.sensitivity import BASIC
@@ -92,7 +93,9 @@ def test_without_a_factor_all_its_levels_are_gone(tmp_path: Path) -> None:
     people.loc[people["group"] == "HC", "school"] = ["a", "b"] * 10 + ["c"]
     write(tmp_path / "participants.tsv", people)
     found = run(tmp_path, covariates=["age", "school"])
-    assert "school[c]" in {c.name for c in found.collinear}
+    (school,) = (c for c in found.collinear if c.name == "school")
+    assert school.column == "school[c]"
+    assert set(found.otherwise) >= {"school"}
     assert {"without school"} <= set(found.sensitivity["covariates"])
     own = found.sensitivity[found.sensitivity["designed"]].iloc[0]
     without = found.sensitivity[found.sensitivity["covariates"] == "without school"].iloc[0]
@@ -104,3 +107,13 @@ def test_a_model_without_covariates_is_called_so(folder: Path) -> None:
     write(folder / "participants.tsv", table.rename(columns={"age": "Alter"}))
     found = run(folder, covariates=["Alter"])
     assert set(found.sensitivity["covariates"]) == {"as designed", "no covariates"}
+
+
+@pytest.mark.parametrize("found", [0, 1, 3])
+def test_a_structure_that_wins_a_voxel_in_hardly_anybody(found: int, folder: Path) -> None:
+    hard = pd.read_csv(folder / "volumes_hard.tsv", sep="\t", keep_default_na=False)
+    hard.loc[found:, PUTAMEN] = 0
+    write(folder / "volumes_hard.tsv", hard)
+    table = run(folder, inference={"permutations": 200}).sensitivity
+    assert set(table[table["region"] == PUTAMEN]["volumes"]) == {"soft"}
+    assert set(table["volumes"]) == {"soft", "hard"}

@@ -162,3 +162,12 @@ def test_a_session_is_left_for_the_baseline(folder: Path) -> None:
 def test_nobody_is_left(folder: Path) -> None:
     with pytest.raises(TableError, match=r"left out by 'quality at least 0.95'.*sub-001"):
         build(folder, exclusions={"quality_below": 0.95})
+
+
+def test_a_covariate_named_like_a_level_of_another(folder: Path) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=str, keep_default_na=False)
+    table["dose"] = ["low", "high"] * 22
+    write(folder / "participants.tsv", table.assign(**{"dose[mg]": table["bdi"]}))
+    study = build(folder, covariates=["dose", "dose[mg]"])
+    assert list(study.columns_of(["dose[mg]"])) == ["dose[mg]"]
+    assert list(study.columns_of(["dose"])) == ["dose[low]"]

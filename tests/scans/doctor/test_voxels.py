@@ -71,3 +71,11 @@ def test_a_cut_vertex_is_named_however_the_scan_is_stored(tmp_path: Path, codes:
     scan = read_scan(phantoms.save(phantoms.nifti(grid), tmp_path / "a.nii"))
     assert "cut_upper" in phantoms.codes(scan)
     assert "short_field_of_view" in phantoms.codes(scan)
+
+
+def test_what_lies_outside_a_standardised_brain_is_dark(tmp_path: Path) -> None:
+    inside = HEAD > 50
+    standard = (HEAD - HEAD[inside].mean()) / HEAD[inside].std()
+    scan = _read(tmp_path, np.where(inside, standard, np.nan).astype(np.float32))
+    assert scan.data.min() < -0.5
+    assert scan.data.min() == pytest.approx(np.median(scan.data[~inside]), abs=0.2)

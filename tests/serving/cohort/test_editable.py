@@ -53,7 +53,7 @@ def test_a_table_that_was_removed_begins_anew(table: EditableTable) -> None:
     [
         ("who\twhy\n", "columns must be who exclude reason"),
         ("", "must have a header"),
-        ("who\texclude\treason\na\tyes\tx\na\tno\ty\n", "row 3: a scan may be listed once"),
+        ("who\texclude\treason\na\tyes\tx\na\tno\ty\n", "line 3: a scan may be listed once"),
     ],
 )
 def test_a_damaged_table_is_refused(text: str, rule: str, table: EditableTable) -> None:
@@ -85,6 +85,20 @@ def test_a_number_that_a_spreadsheet_wrote_anew_is_no_edit(tmp_path: Path) -> No
         "yes",
         "0.200",
     )
+
+
+def test_an_edit_outlives_a_proposal_that_agrees_with_it(table: EditableTable) -> None:
+    table.propose([("a", "yes", "bad")])
+    table.path.write_text(table.path.read_text().replace("yes\tbad", "no\tfine"))
+    for proposed in (("a", "no", "fine"), ("a", "yes", "bad")):
+        assert table.propose([proposed])[("a",)] == ("a", "no", "fine")
+
+
+def test_a_quote_that_is_not_closed_hides_nothing(table: EditableTable) -> None:
+    table.propose([("a", "yes", "bad"), ("b", "yes", "bad")])
+    table.path.write_text('who\texclude\treason\na\tyes\t"moved\nb\tyes\tbad\n')
+    with pytest.raises(TableError, match=r"every quote must be closed"):
+        table.propose([("a", "yes", "bad"), ("b", "yes", "bad")])
 
 
 def test_a_table_saved_by_windows_is_read(table: EditableTable) -> None:

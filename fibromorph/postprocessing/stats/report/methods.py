@@ -19,7 +19,8 @@ ETIV_TEXT = {
 SITE_TEXT = {
     "none": "",
     "covariate": "Site was a covariate.",
-    "combat": "Sites were harmonised by ComBat, with group, covariates and eTIV protected [8].",
+    "combat": "Sites were harmonised by ComBat, with group, covariates and eTIV protected [8]; site"
+    " indicators stayed in the model.",
     "meta": "Sites were also analysed one by one and pooled by random effects (REML, Knapp and"
     " Hartung's interval [9]).",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.text import decode
+from fibromorph.text import decode, read_rows
 
 MISSING = frozenset({"", "n/a", "na", "nan", "null", "none"})
 """Cells that mean "not known", in lower case; BIDS itself writes `n/a`."""
@@ -25,24 +24,35 @@ def read_text_table(path: Path) -> pd.DataFrame:
     Raises:
         TableError: not readable, empty, a column named twice, or rows of different lengths.
     """
-    lines = _lines(path)
-    separator = next((s for s in SEPARATORS if s in lines[0]), "\t")
-    reader = csv.reader(lines, delimiter=separator)
-    header = [name.strip() for name in next(reader)]
+    text = _text(path)
+    first = text.lstrip("\r\n").partition("\n")[0]
+    separator = next((s for s in SEPARATORS if s in first.rstrip()), "\t")
+    (_, names), *lines = read_rows(text, separator, path) or [(1, [])]
+    header = _trimmed([name.strip() for name in names], 0)
+    if not lines:
+        raise TableError("a table needs a header and rows", value=len(lines), subject=path)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise TableError("every column needs a name of its own", value=twice[0], subject=path)
     rows = []
-    for row in reader:
-        if len(row) == len(header):
-            rows.append(row)
-        elif any(cell.strip() for cell in row):
+    for number, cells in lines:
+        row = _trimmed(cells, len(header))
+        if len(row) != len(header):
             raise TableError(
                 f"every row needs as many cells as the header, {len(header)}",
                 value=len(row),
-                subject=f"{path}, line {reader.line_num}",
+                subject=f"{path}, line {number}",
             )
+        rows.append(row)
     return _cleaned(pd.DataFrame(rows, columns=header, dtype=object))
+
+
+def _trimmed(cells: list[str], least: int) -> list[str]:
+    """Without the empty cells at the end that some programs write, down to `least`."""
+    length = len(cells)
+    while length > least and not cells[length - 1].strip():
+        length -= 1
+    return cells[:length]
 
 
 def header_of(path: Path) -> list[str]:
@@ -100,14 +110,11 @@ def _number(cell: str | None, subject: str) -> float:
     return float(cell)
 
 
-def _lines(path: Path) -> list[str]:
+def _text(path: Path) -> str:
     try:
-        lines = decode(path.read_bytes()).splitlines()
+        return decode(path.read_bytes())
     except OSError as reason:
         raise TableError("a table must be readable text", value=reason, subject=path) from None
-    if len(lines) < 2:
-        raise TableError("a table needs a header and rows", value=len(lines), subject=path)
-    return lines
 
 
 def _cleaned(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.responsive import KEY as KEY_OF_SHARES
-from fibromorph.postprocessing.stats.responsive import Share, read_shares
+from fibromorph.postprocessing.stats.responsive import Share, read_shares, shares_of
 from fibromorph.postprocessing.stats.tables.cells import (
     read_text_table,
     require_columns,
@@ -28,7 +29,9 @@ TEXT = ("run", "verdict")
 
 EXCLUSIONS = "exclusions.tsv"
 SUFFIX = "_volumes.tsv"
+COHORT = "volumes.tsv"
 TOOL = "fibromorph"
+Facts = Sequence[tuple[dict[str, Any], Path]]
 
 
 def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
@@ -66,7 +69,11 @@ def read_folder(folder: Path, ids: ScanIds) -> CohortVolumes:
     paths = sorted(folder.rglob(f"*{SUFFIX}"))
     if not paths:
         raise TableError(f"the folder must hold tables named NAME{SUFFIX}", subject=folder)
+    if (folder / COHORT).is_file():
+        rule = f"of a cohort that was gathered, pass {COHORT} itself: quality and exclusions count"
+        raise TableError(rule, value=COHORT, subject=folder)
     index = keyed([ids.split(p.name.removesuffix(SUFFIX), None, str(p)) for p in paths], folder)
+    facts = [_facts(path) for path in paths]
     scans = [{row.name: row for row in read_volumes(path)} for path in paths]
     regions = [name for name in scans[0] if name != ETIV]
     for path, scan in zip(paths, scans, strict=True):
@@ -78,38 +85,46 @@ def read_folder(folder: Path, ids: ScanIds) -> CohortVolumes:
         hard_ml=_values(scans, regions, index, "volume_ml"),
         sd_ml=_values(scans, regions, index, "sd_ml"),
         etiv_ml=pd.Series(etiv, index=index, dtype=float, name=ETIV),
-        quality=_quality(paths, index),
+        quality=_quality(facts, index),
         tool=TOOL,
         sources=(folder,),
-        shares=_common_shares(paths),
+        shares=_common_shares(facts),
     )
 
 
-def _provenance(path: Path) -> Path:
+def _facts(path: Path) -> tuple[dict[str, Any], Path]:
+    """What was written beside a table of one scan, by `segment` or by a BIDS run, and where."""
     stem = path.name.removesuffix(SUFFIX)
-    return path.with_name(f"{stem}.json")
+    single, derivative = path.with_name(f"{stem}.json"), path.with_name(f"{stem}_dseg.json")
+    beside = single if single.is_file() else derivative
+    if not beside.is_file():
+        return {}, beside
+    try:
+        content = json.loads(beside.read_text(encoding="utf-8"))
+        content = content if beside is single else content["Fibromorph"]
+        return dict(content), beside
+    except (OSError, ValueError, KeyError, TypeError) as reason:
+        rule = "a scan's provenance must be what fibromorph wrote"
+        raise TableError(rule, value=reason, subject=beside) from None
 
 
-def _quality(paths: Sequence[Path], index: pd.MultiIndex) -> pd.Series | None:
-    """What the JSON beside each table says of the scan; None if none of them does."""
-    found = pd.Series([_overall(_provenance(path)) for path in paths], index, float, QUALITY)
+def _quality(facts: Facts, index: pd.MultiIndex) -> pd.Series | None:
+    """Of every scan; None if nothing is known of any."""
+    found = pd.Series([_overall(*one) for one in facts], index, float, QUALITY)
     return found if found.notna().any() else None
 
 
-def _overall(path: Path) -> float:
-    if not path.is_file():
-        return float("nan")
+def _overall(content: dict[str, Any], path: Path) -> float:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return float(content["quality"]["overall"]) if "quality" in content else float("nan")
-    except (OSError, ValueError, KeyError, TypeError) as reason:
+    except (ValueError, KeyError, TypeError) as reason:
         rule = "a scan's provenance must hold quality.overall, a number"
         raise TableError(rule, value=reason, subject=path) from None
 
 
-def _common_shares(paths: Sequence[Path]) -> dict[str, Share]:
+def _common_shares(facts: Facts) -> dict[str, Share]:
     """Those of the first scan, if one bundle has measured all of them."""
-    first, *others = (read_shares(_provenance(path)) for path in paths)
+    first, *others = (shares_of(*one) for one in facts)
     return first if all(other == first for other in others) else {}
 
 

@@ -8,14 +8,12 @@ spreadsheets write 0.95 for 0.950.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
-from io import StringIO
 from pathlib import Path
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.volumes import write_whole
-from fibromorph.text import decode
+from fibromorph.text import decode, read_rows
 
 Key = tuple[str, ...]
 Rows = dict[Key, tuple[str, ...]]
@@ -51,7 +49,7 @@ class EditableTable:
             TableError: no header, other columns, a row of another length, or two rows of one key.
         """
         proposed = {tuple(row[: self._keys]): tuple(row) for row in rows}
-        merged = proposed
+        merged, remembered = proposed, dict(proposed)
         if self.path.exists():
             now, before = self._read(self.path), self._read(self._proposals)
             deleted = before.keys() - now.keys()
@@ -59,26 +57,28 @@ class EditableTable:
             for key, row in now.items():
                 if key not in before or self._said(row) != self._said(before[key]):
                     merged[key] = self._edited(merged.get(key, row), row)
+                    # What was edited stays so, even if a proposal says the same for once.
+                    remembered.pop(key, None)
+                    remembered |= {key: before[key]} if key in before else {}
         merged = dict(sorted(merged.items()))
         self._write(self.path, merged)
-        self._write(self._proposals, proposed)
+        self._write(self._proposals, remembered)
         return merged
 
     def _read(self, path: Path) -> Rows:
         if not path.exists():
             return {}
-        text = decode(path.read_bytes())
-        table = [line for line in csv.reader(StringIO(text), delimiter="\t") if line]
+        table = read_rows(decode(path.read_bytes()), "\t", path)
         if not table:
             rule = "must have a header; delete the file to have it proposed again"
             raise TableError(rule, value="nothing", subject=path)
-        header, *lines = table
+        (_, header), *lines = table
         if tuple(header[: len(self.columns)]) != self.columns:
             rule = f"columns must be {' '.join(self.columns)}"
             raise TableError(rule, value=" ".join(header), subject=path)
         rows: Rows = {}
-        for number, line in enumerate(lines, start=2):
-            self._add(rows, tuple(cell.strip() for cell in line), f"{path}, row {number}")
+        for number, line in lines:
+            self._add(rows, tuple(cell.strip() for cell in line), f"{path}, line {number}")
         return rows
 
     def _said(self, row: Sequence[str]) -> list[str]:

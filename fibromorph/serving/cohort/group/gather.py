@@ -17,6 +17,7 @@ from fibromorph.serving.cohort.store import Store
 from fibromorph.serving.cohort.tasks import ScanTask, is_there, task_from
 
 Values = NDArray[np.float64]
+ETIV = "eTIV"
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,14 @@ def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...]]:
 
 
 def _numbers(rows: Sequence[VolumeRow]) -> dict[str, tuple[float, float, float]]:
-    return {
+    numbers = {
         row.name: (_nan(row.soft_volume_ml), _nan(row.volume_ml), _nan(row.sd_ml)) for row in rows
     }
+    if ETIV in numbers:
+        # One head size in all tables: what lies inside the skull, not the sum of posteriors.
+        _, inside, sd = numbers[ETIV]
+        numbers[ETIV] = (inside, inside, sd)
+    return numbers
 
 
 def _nan(value: float | None) -> float:

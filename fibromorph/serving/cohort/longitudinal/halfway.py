@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from fibromorph.grid import Affine, Grid, Shape3
-from fibromorph.preprocess import BRAIN_BLOCK, Conformed, conform
+from fibromorph.preprocess import BRAIN_BLOCK, Conformed, air_of, conform
 from fibromorph.scans import Scan, resample
 from fibromorph.serving.cohort.longitudinal.rigid import register
 from fibromorph.serving.engine import Engine
@@ -74,7 +74,7 @@ def _seen_on(lattice: Grid, moved: Scan, own: Conformed, motion: Affine) -> Conf
     """A moved scan on the common lattice, with the brain that was found in its own box."""
     shares = _moved(own.grid.blocks(BRAIN_BLOCK), motion)
     brain = resample(own.brain, shares, lattice.blocks(BRAIN_BLOCK))
-    intensities = resample(moved.data, moved.grid, lattice)
+    intensities = resample(moved.data, moved.grid, lattice, fill=air_of(moved.data))
     return Conformed(intensities, brain, lattice, lattice, own.intracranial_ml)
 
 

@@ -28,16 +28,20 @@ TOLERANCE_MM = 0.02
 
 @dataclass(frozen=True, eq=False)
 class _Smooth:
-    """A conformed scan, blurred to a spacing, with the centre of its box as origin."""
+    """A conformed scan, blurred to a spacing, with the centre of its box as origin.
+
+    Attributes:
+        image: (i, j, k).
+        to_voxels: (3, 3) RAS mm to voxels: the box's axes may be tilted by a degree.
+    """
 
     image: NDArray[np.float32]
-    spacing_mm: float
-    centre_ras: NDArray[np.float64]
+    to_voxels: NDArray[np.float64]
 
     def at(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Intensities at (3, n) mm from the centre."""
+        """Intensities at (3, n) RAS mm from the centre."""
         middle = (np.array(self.image.shape) - 1) / 2
-        voxels = points / self.spacing_mm + middle[:, None]
+        voxels = self.to_voxels @ points + middle[:, None]
         return np.asarray(ndimage.map_coordinates(self.image, voxels, order=1, mode="nearest"))
 
 
@@ -98,7 +102,8 @@ def _motion(turn: NDArray[np.float64], shift: NDArray[np.float64]) -> Affine:
 def _blurred(scan: Conformed, spacing_mm: float) -> _Smooth:
     own_mm = scan.grid.spacing_mm[0]
     smooth = ndimage.gaussian_filter(scan.intensities, 0.5 * spacing_mm / own_mm)
-    return _Smooth(smooth, own_mm, scan.grid.centre_ras)
+    to_voxels = np.linalg.inv(scan.grid.affine_ijk_to_ras[:3, :3])
+    return _Smooth(smooth, np.asarray(to_voxels, dtype=np.float64))
 
 
 def _lattice(scan: Conformed, spacing_mm: float) -> NDArray[np.float64]:

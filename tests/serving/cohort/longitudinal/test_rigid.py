@@ -69,3 +69,12 @@ def test_the_middle_of_two_is_half_of_the_way() -> None:
     middle = middle_of([np.eye(4), move])
     half = motion((5.0, 0.0, 0.0), (2.0, 0.0, 0.0))
     assert middle == pytest.approx(half, abs=1e-9)
+
+
+def test_boxes_whose_axes_are_tilted_do_not_move_the_head() -> None:
+    tilts = [motion((0.0, 0.0, turn), (0.0, 0.0, 0.0)) for turn in (-0.9, 0.9)]
+    grid, image = lattice(), blobs()
+    brain = np.zeros(grid.blocks(4).shape, np.float32)
+    boxes = [Grid(grid.shape, tilt @ grid.affine_ijk_to_ras) for tilt in tilts]
+    seen = [Conformed(resample(image, grid, box), brain, box, box) for box in boxes]
+    assert error_mm(register(*seen), np.eye(4)) < 0.3
