@@ -44,8 +44,8 @@ class Collinear:
             f"{self.column} differs between patients and controls by d = {self.d:.1f}; group"
             f" explains {100 * self.shared:.0f} % of its variance. With it in the model, part of"
             f" what is group's is given to {self.name}, and the interval of the group difference is"
-            f" about {wider:.0f} % wider; without it, the group difference contains whatever goes with"
-            f" {self.name}. These data cannot tell the two apart, so both are shown.{more}"
+            f" about {wider:.0f} % wider; without it, the group difference contains whatever goes"
+            f" with {self.name}. These data cannot tell the two apart, so both are shown.{more}"
         )
 
 
