@@ -62,6 +62,12 @@ class Segmented:
         return self.bundle.manifest.table
 
 
+CONFORMED_ALONE = "brain located on 4 mm voxels, box around it sampled at 1 mm, RAS+"
+CONFORMED_JOINTLY = (
+    "sampled at 1 mm on one lattice with this person's other sessions, half-way between them"
+)
+
+
 class _Stopwatch:
     """Collects steps; tells who listens when one begins."""
 
@@ -96,7 +102,7 @@ def segment_scan(
     """
     watch = _Stopwatch(on_step)
     manifest, calibration = engine.bundle.manifest, calibration_of(engine.bundle)
-    with watch.step("conform", "brain located on 4 mm voxels, box around it sampled at 1 mm, RAS+"):
+    with watch.step("conform", CONFORMED_ALONE if conformed is None else CONFORMED_JOINTLY):
         if conformed is None:
             conformed = conform(scan, manifest.network, manifest.locator, engine.locate)
     with watch.step("network", engine.description):

@@ -52,7 +52,7 @@ def sidecar(result: Segmented, task: ScanTask) -> dict[str, object]:
     facts = provenance(result)
     return {
         "Description": "Regional segmentation of a T1-weighted scan on its own voxels",
-        "Sources": [f"bids:{DATASET_LINK}:{task.path}"],
+        "Sources": [f"bids:{DATASET_LINK}:{path}" for path in (task.path, *task.siblings)],
         "SpatialReference": f"bids:{DATASET_LINK}:{task.path}",
         "Manual": False,
         "Fibromorph": {key: value for key, value in facts.items() if key not in RUN_DEPENDENT},
