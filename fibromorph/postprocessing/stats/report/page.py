@@ -33,7 +33,13 @@ def render(results: Results, brain: PaintedBrain) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        plain=plain_name, num=_number, signed=_signed, score=score_title, p=_p, bf=_bayes
+        plain=plain_name,
+        num=_number,
+        signed=_signed,
+        score=score_title,
+        p=_p,
+        is_p=_is_p,
+        bf=_bayes,
     )
     environment.tests.update(
         match_no_change=lambda text: str(text).startswith("no change"),
@@ -104,6 +110,12 @@ def _p(value: object) -> str:
     if not isinstance(value, int | float) or math.isnan(value):
         return "n/a"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _is_p(value: object) -> str:
+    """In a sentence: p = 0.012, p < 0.001."""
+    text = _p(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _bayes(value: object) -> str:
