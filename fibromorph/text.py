@@ -11,22 +11,27 @@ from fibromorph.errors import TableError
 
 
 def read_rows(text: str, separator: str, path: Path) -> list[tuple[int, list[str]]]:
-    """The rows of a delimited table that are not blank, each with the line on which it ends.
+    """The rows of a delimited table that are not blank, each with its line.
 
     Raises:
-        TableError: no text, or a quote that is not closed: what follows it would vanish in a cell.
+        TableError: no text, or a quote that is not closed in its line: what follows it would vanish
+            in a cell.
     """
     if "\0" in text:
         raise TableError("a table must be text, not a spreadsheet's own format", subject=path)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
+    rows, line = [], 0
     try:
-        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        for row in reader:
+            if reader.line_num > line + 1:
+                raise csv.Error("a cell that goes on in the next line")
+            line = reader.line_num
+            if any(cell.strip() for cell in row):
+                rows.append((line, row))
     except csv.Error as error:
-        raise TableError(
-            "every quote must be closed at the end of its cell",
-            value=error,
-            subject=f"{path}, line {reader.line_num}",
-        ) from None
+        rule = "every quote must be closed in its line"
+        raise TableError(rule, value=error, subject=f"{path}, line {line + 1}") from None
+    return rows
 
 
 def decode(content: bytes) -> str:

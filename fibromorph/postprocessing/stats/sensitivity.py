@@ -98,7 +98,7 @@ def explore(
     sets, confidence = covariate_sets(study, further), study.design.inference.confidence
     rows: list[dict[str, object]] = []
     models: dict[tuple[str, ...], GroupModel | None] = {}
-    left_out = []
+    left_out = _other_kind_note(study)
     for number, choice in enumerate(specify(study, variants, further)):
         # Weighting comes after all that shapes a model, so each model is made once.
         key = (choice.etiv, choice.covariates, choice.exclusions, choice.volumes)
@@ -143,10 +143,25 @@ def _known_everywhere(study: Study) -> pd.DataFrame:
     a structure of a few voxels may have a posterior in everybody and win a voxel in nobody."""
     assert study.other_volumes is not None
     parts = study.patients.astype(str)
-    if study.site is not None:
+    if study.site is not None and study.design.site.method != "none":
         parts = parts + study.site.astype(str)
-    known = study.other_volumes.notna().groupby(parts.to_numpy()).sum().min()
-    return study.other_volumes.loc[:, (known >= FEWEST).to_numpy()]
+    known = study.other_volumes.notna().groupby(parts.to_numpy())
+    wanted = known.size().clip(upper=FEWEST).to_numpy()[:, None]
+    enough = np.all(known.sum().to_numpy() >= wanted, axis=0)
+    columns = [c for c, kept in zip(study.other_volumes, enough, strict=True) if kept]
+    return study.other_volumes[columns]
+
+
+def _other_kind_note(study: Study) -> list[str]:
+    if study.other_volumes is None:
+        return []
+    gone = [r for r in study.regions if r not in _known_everywhere(study)]
+    if not gone:
+        return []
+    kind = "hard" if study.design.volumes == "soft" else "soft"
+    return [
+        f"Not among the specifications with {kind} volumes, too few are known: {', '.join(gone)}."
+    ]
 
 
 def without_influential(model: GroupModel) -> GroupModel:

@@ -99,7 +99,7 @@ def test_a_row_of_another_length_names_its_line(tmp_path: Path) -> None:
 
 def test_a_quote_that_is_not_closed_swallows_nobody(tmp_path: Path) -> None:
     path = table(tmp_path, 'participant_id,note\n1,"tall\n2,short\n')
-    with pytest.raises(TableError, match=r"every quote must be closed"):
+    with pytest.raises(TableError, match=r"line 2: every quote must be closed"):
         read_participants(path)
 
 
@@ -110,3 +110,19 @@ def test_a_table_that_excel_saved_as_unicode(tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04\x00\x00")
     with pytest.raises(TableError, match=r"must be text"):
         read_participants(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'participant_id\tnote\n1\t"old" scan\n',
+        'participant_id,note\n1,"old" scan\n',
+        "participant_id,note\r1,old scan\r",
+        "  \nparticipant_id,note\n1,old scan\n\n",
+        "participant_id\tnote\t\n1\told scan\tlook\n",
+    ],
+)
+def test_tables_as_programs_write_them(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "people.csv"
+    path.write_bytes(text.encode())
+    assert read_participants(path).levels("note") == ["old scan"]

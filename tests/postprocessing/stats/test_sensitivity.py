@@ -114,6 +114,17 @@ def test_a_structure_that_wins_a_voxel_in_hardly_anybody(found: int, folder: Pat
     hard = pd.read_csv(folder / "volumes_hard.tsv", sep="\t", keep_default_na=False)
     hard.loc[found:, PUTAMEN] = 0
     write(folder / "volumes_hard.tsv", hard)
-    table = run(folder, inference={"permutations": 200}).sensitivity
+    results = run(folder, inference={"permutations": 200})
+    table = results.sensitivity
+    assert any(f"too few are known: {PUTAMEN}." in note for note in results.notes)
     assert set(table[table["region"] == PUTAMEN]["volumes"]) == {"soft"}
     assert set(table["volumes"]) == {"soft", "hard"}
+
+
+@pytest.mark.parametrize("method", ["none", "covariate"])
+def test_one_person_alone_at_a_site_costs_no_volumes(method: str, tmp_path: Path) -> None:
+    people = write_cohort(tmp_path, Cohort(sites=("a", "b")))
+    people.loc[0, "site"] = "c"
+    write(tmp_path / "participants.tsv", people)
+    table = run(tmp_path, site={"column": "site", "method": method}).sensitivity
+    assert set(table[table["region"] == PUTAMEN]["volumes"]) == {"soft", "hard"}

@@ -105,3 +105,10 @@ def test_a_table_saved_by_windows_is_read(table: EditableTable) -> None:
     table.propose([("a", "yes", "bad")])
     table.path.write_bytes("who\texclude\treason\na\tno\tgeprüft\n".encode("cp1252"))
     assert table.propose([("a", "yes", "bad")])[("a",)] == ("a", "no", "geprüft")
+
+
+def test_a_reason_in_quotes_can_be_read_again(table: EditableTable) -> None:
+    table.propose([("a", "yes", "bad")])
+    table.path.write_text('who\texclude\treason\na\tno\t"""bad"" scan"\n')
+    for _ in range(2):
+        assert table.propose([("a", "yes", "bad")])[("a",)] == ("a", "no", '"bad" scan')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,10 +26,12 @@ def read_text_table(path: Path) -> pd.DataFrame:
         TableError: not readable, empty, a column named twice, or rows of different lengths.
     """
     text = _text(path)
-    first = text.lstrip("\r\n").partition("\n")[0]
+    first = next((line for line in re.split(r"[\r\n]+", text) if line.strip()), "")
     separator = next((s for s in SEPARATORS if s in first.rstrip()), "\t")
     (_, names), *lines = read_rows(text, separator, path) or [(1, [])]
-    header = _trimmed([name.strip() for name in names], 0)
+    # A last column that has no name may hold something.
+    used = max((len(_trimmed(cells, 0)) for _, cells in lines), default=0)
+    header = _trimmed([name.strip() for name in names], min(used, len(names)))
     if not lines:
         raise TableError("a table needs a header and rows", value=len(lines), subject=path)
     twice = sorted({name for name in header if header.count(name) > 1})

@@ -8,7 +8,9 @@ spreadsheets write 0.95 for 0.950.
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 from fibromorph.errors import TableError
@@ -98,8 +100,10 @@ class EditableTable:
 
     def _write(self, path: Path, rows: Mapping[Key, Sequence[str]]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = ["\t".join(self.columns), *("\t".join(row) for row in rows.values())]
-        write_whole(path, "\n".join(lines) + "\n")
+        text = StringIO()
+        writer = csv.writer(text, delimiter="\t", lineterminator="\n")
+        writer.writerows([self.columns, *rows.values()])
+        write_whole(path, text.getvalue())
 
 
 def require_yes_or_no(rows: Rows, column: int, table: EditableTable) -> None:
