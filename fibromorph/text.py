@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
 from fibromorph.errors import TableError
 
 
-def read_rows(text: str, separator: str, path: Path) -> list[tuple[int, list[str]]]:
-    """The rows of a delimited table that are not blank, each with its line.
+def read_rows(path: Path, separators: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """The rows of a delimited table that are not blank, header first, each with its line.
+
+    Args:
+        path: the table.
+        separators: the first of them that the header contains is the table's, else a tab.
 
     Raises:
-        TableError: no text, or a quote that is not closed in its line: what follows it would vanish
-            in a cell.
+        TableError: not readable, no text, or a quote that is not closed in its line: what follows
+            it would vanish in a cell.
     """
+    try:
+        text = decode(path.read_bytes())
+    except OSError as error:
+        raise TableError("a table must be readable", value=error.strerror, subject=path) from error
     if "\0" in text:
         raise TableError("a table must be text, not a spreadsheet's own format", subject=path)
+    header = next((line for line in re.split(r"[\r\n]+", text) if line.strip()), "")
+    separator = next((s for s in separators if s in header.rstrip()), "\t")
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
     rows, line = [], 0
     try:

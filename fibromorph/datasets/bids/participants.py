@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 
 from fibromorph.datasets.bids.names import bare_label
 from fibromorph.errors import TableError
-from fibromorph.text import decode
+from fibromorph.text import read_rows
 
 ID_COLUMN = "participant_id"
+SEPARATORS = "\t;,"
 OTHER_ID_COLUMNS = (
     *("participant", "participantid", "subject", "subjectid", "subjid", "sub", "subj"),
     *("id", "subid", "code", "patientid"),
@@ -73,29 +72,20 @@ def read_participants(path: Path) -> Participants:
     Raises:
         TableError: unreadable, no column that names the participants, or a row of another length.
     """
-    try:
-        text = decode(path.read_bytes())
-    except OSError as error:
-        raise TableError("must be readable", value=error.strerror, subject=path) from error
-    first = text.partition("\n")[0]
-    delimiter = next((mark for mark in "\t;," if mark in first), "\t")
-    lines = [line for line in csv.reader(StringIO(text), delimiter=delimiter) if any(line)]
+    lines = read_rows(path, SEPARATORS)
     if not lines:
         raise TableError("must have a header", subject=path)
-    columns = tuple(name.strip() for name in lines[0])
-    rows = tuple(tuple(cell.strip() for cell in line) for line in lines[1:])
-    _require_lengths(rows, len(columns), path)
-    return Participants(path, _id_column(columns, path), columns, rows)
-
-
-def _require_lengths(rows: Iterable[tuple[str, ...]], expected: int, path: Path) -> None:
-    for number, row in enumerate(rows, start=2):
-        if len(row) != expected:
+    (_, names), *others = lines
+    columns = tuple(name.strip() for name in names)
+    for number, row in others:
+        if len(row) != len(columns):
             raise TableError(
-                f"every row must have the header's {expected} cells",
+                f"every row must have the header's {len(columns)} cells",
                 value=len(row),
-                subject=f"{path}, row {number}",
+                subject=f"{path}, line {number}",
             )
+    rows = tuple(tuple(cell.strip() for cell in row) for _, row in others)
+    return Participants(path, _id_column(columns, path), columns, rows)
 
 
 def _id_column(columns: tuple[str, ...], path: Path) -> str:

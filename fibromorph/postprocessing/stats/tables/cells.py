@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.text import decode, read_rows
+from fibromorph.text import read_rows
 
 MISSING = frozenset({"", "n/a", "na", "nan", "null", "none"})
 """Cells that mean "not known", in lower case; BIDS itself writes `n/a`."""
@@ -25,10 +24,7 @@ def read_text_table(path: Path) -> pd.DataFrame:
     Raises:
         TableError: not readable, empty, a column named twice, or rows of different lengths.
     """
-    text = _text(path)
-    first = next((line for line in re.split(r"[\r\n]+", text) if line.strip()), "")
-    separator = next((s for s in SEPARATORS if s in first.rstrip()), "\t")
-    (_, names), *lines = read_rows(text, separator, path) or [(1, [])]
+    (_, names), *lines = read_rows(path, SEPARATORS) or [(1, [])]
     # A last column that has no name may hold something.
     used = max((len(_trimmed(cells, 0)) for _, cells in lines), default=0)
     header = _trimmed([name.strip() for name in names], min(used, len(names)))
@@ -111,13 +107,6 @@ def _number(cell: str | None, subject: str) -> float:
         hint = "a decimal point, not a comma" if is_number(cell.replace(",", ".")) else "or n/a"
         raise TableError(f"the cell must be a number ({hint})", value=cell, subject=subject)
     return float(cell)
-
-
-def _text(path: Path) -> str:
-    try:
-        return decode(path.read_bytes())
-    except OSError as reason:
-        raise TableError("a table must be readable text", value=reason, subject=path) from None
 
 
 def _cleaned(frame: pd.DataFrame) -> pd.DataFrame:

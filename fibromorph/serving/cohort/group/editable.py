@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.volumes import write_whole
-from fibromorph.text import decode, read_rows
+from fibromorph.text import read_rows
 
 Key = tuple[str, ...]
 Rows = dict[Key, tuple[str, ...]]
@@ -70,7 +70,7 @@ class EditableTable:
     def _read(self, path: Path) -> Rows:
         if not path.exists():
             return {}
-        table = read_rows(decode(path.read_bytes()), "\t", path)
+        table = read_rows(path, "\t")
         if not table:
             rule = "must have a header; delete the file to have it proposed again"
             raise TableError(rule, value="nothing", subject=path)
