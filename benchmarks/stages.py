@@ -65,7 +65,7 @@ def bench_device(device: str, path: Path, folder: Path, options: argparse.Namesp
     started = time.perf_counter()
     prediction = timed("network", lambda: engine.segment(conformed.network_input, conformed.brain))
     network = time.perf_counter() - started
-    labels, _ = timed("components", lambda: keep_main_components(prediction.labels, manifest.table))
+    labels = timed("components", lambda: keep_main_components(prediction.labels, manifest.table))
     timed("restore to the scan's grid", lambda: restore_labels(labels, conformed.grid, scan.grid))
     result = timed("all of these again, and volumes", lambda: segment_scan(scan, engine))
     timed("write four files", lambda: write_outputs(result, folder / device))

@@ -105,7 +105,8 @@ class Manifest(_Frozen):
     `statistics` tells what the network's layers normalise by: those of the whole 'box' that it
     sees, or of the 'brain' in it, of which it then takes the locator's shares as its second input.
     `engines` holds, for each engine that was compared with ONNX Runtime on the CPU, the share of
-    voxels that it labels otherwise.
+    voxels that it labels otherwise. `totals` is the `relative_sd` of each total, and of each
+    structure that the labels only have in parts, by its name in volumes tables.
     """
 
     format_version: Literal[1] = FORMAT_VERSION
@@ -120,6 +121,7 @@ class Manifest(_Frozen):
     network: GraphFile
     locator: GraphFile
     labels: tuple[LabelEntry, ...]
+    totals: dict[str, float] = {}
     training: Training
     parity: Parity | None = None
     engines: dict[str, float] = {}

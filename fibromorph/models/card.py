@@ -54,6 +54,7 @@ def _scores(manifest: Manifest) -> str:
     if all(entry.dice is None and entry.responsiveness is None for entry in manifest.labels):
         return summary or "Not scored yet."
     rows = [_score_row(entry) for entry in manifest.labels]
+    rows += [[name, "", "", f"{sd:.2%}", *[""] * 4] for name, sd in manifest.totals.items()]
     header = [
         *("structure", "Dice", "volume error", "error sd", "repeat sd", "MDC"),
         *("responsiveness", "confidence"),

@@ -36,7 +36,7 @@ _NEIGHBOURS = np.array([o for o in product((-1, 0, 1), repeat=3) if any(o)], dty
 
 def keep_main_components(
     labels: LabelBox, table: LabelTable, *, max_gap_voxels: int = 2
-) -> tuple[LabelBox, dict[int, int]]:
+) -> LabelBox:
     """Clear islands away from the brain, then keep the main part or parts of every structure.
 
     Voxels of an island become background. Voxels of a structure's minor parts take the most
@@ -48,7 +48,7 @@ def keep_main_components(
         max_gap_voxels: a piece this far or less from the brain's main mass still belongs to it.
 
     Returns:
-        The cleaned ids, and the voxels taken from each id that lost any.
+        The cleaned ids.
 
     Raises:
         LabelError: an id that the table does not have.
@@ -56,14 +56,32 @@ def keep_main_components(
     _require_known(labels, table)
     inside = _bounding_box(labels > 0)
     if inside is None:
-        return labels.copy(), {}
+        return labels.copy()
     out = labels.copy()
     work = np.pad(out[inside], 1)
     work[_islands(work > 0, max_gap_voxels)] = 0
     _mark_minor_parts(work, table)
     _decide(work)
     out[inside] = work[1:-1, 1:-1, 1:-1]
-    return out, _losses(labels, out)
+    return out
+
+
+def posteriors_moved(
+    before: LabelBox, after: LabelBox, confidence: NDArray[np.float32]
+) -> dict[int, float]:
+    """What each id gains by cleaning, in voxels: with a voxel goes the posterior that won it.
+
+    Args:
+        before, after: (i, j, k) ids, before and after cleaning.
+        confidence: (i, j, k) winning posterior, 0 to 1.
+
+    Returns:
+        id -> sum of posteriors, below 0 for what it lost; only of ids that gained or lost some.
+    """
+    changed = before != after
+    won, given, taken = confidence[changed], after[changed], before[changed]
+    gained = np.bincount(given, won, minlength=256) - np.bincount(taken, won, minlength=256)
+    return {i: float(gained[i]) for i in np.union1d(given, taken).tolist() if i > 0}
 
 
 def grow(mask: Mask, steps: int) -> Mask:
@@ -163,9 +181,3 @@ def _row_mode(rows: LabelBox) -> LabelBox:
         best[count > votes] = label_id
         votes = np.maximum(votes, count)
     return best
-
-
-def _losses(before: LabelBox, after: LabelBox) -> dict[int, int]:
-    changed = (before != after) & (before > 0)
-    counts = np.bincount(before[changed], minlength=1)
-    return {int(label_id): int(counts[label_id]) for label_id in np.flatnonzero(counts)}

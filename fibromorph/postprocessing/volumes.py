@@ -15,8 +15,8 @@ from fibromorph.errors import ConfigError, TableError
 from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
 
-# Errors of structures in one scan are taken to be correlated by this much: contrast, motion and
-# field inhomogeneity push them the same way.
+# Where the error of a sum was not measured, those of its parts are taken to be correlated by this
+# much: contrast, motion and field inhomogeneity push them the same way.
 ERROR_CORRELATION = 0.5
 MAX_INFLATION = 5.0
 TYPICAL_CONFIDENCE = 0.88
@@ -68,10 +68,12 @@ class Calibration:
         relative_sd: standard deviation of the relative error of the soft volume; an id that is
             missing gets no `sd_ml`.
         reference_confidence: mean confidence on the scans that `relative_sd` was measured on.
+        totals_sd: `relative_sd` of sums of regions, by name.
     """
 
     relative_sd: Mapping[int, float] = field(default_factory=dict)
     reference_confidence: Mapping[int, float] = field(default_factory=dict)
+    totals_sd: Mapping[str, float] = field(default_factory=dict)
 
     def expected_confidence(self, label_id: int) -> float:
         """The reference confidence, or what networks of this kind typically reach."""
@@ -111,10 +113,10 @@ def measure(
 ) -> tuple[VolumeRow, ...]:
     """One row a label in the table's order, then the totals.
 
-    The sd of a total assumes a correlation r = 0.5 between the errors of its parts:
-    var = (1 - r) sum(sd^2) + r (sum(sd))^2. Borders between two parts cancel in their sum, so with
-    many parts (the regions of the cortex) it is too large, by what factor is not measured. The soft
-    eTIV is the sum of all posteriors.
+    The sd of a total is the bundle's, as measured. A bundle without gets one that assumes a
+    correlation r = 0.5 between the errors of the parts: var = (1 - r) sum(sd^2) + r (sum(sd))^2.
+    Borders between two parts cancel in their sum, so with many parts (the regions of the cortex)
+    that is too large. The soft eTIV is the sum of all posteriors.
 
     Args:
         labels_on_scan_grid: (i, j, k) ids on the scan's own voxels.
@@ -142,7 +144,8 @@ def measure(
         )
         known = etiv_ml is not None or label.id != SULCAL_CSF
         rows.append(row if known else _not_estimable(row))
-    return (*rows, *_wholes(rows, table), *_totals(rows, etiv_ml))
+    wholes = _wholes(rows, table, calibration)
+    return (*rows, *wholes, *_totals(rows, etiv_ml, calibration))
 
 
 def write_volumes(path: Path, rows: Sequence[VolumeRow]) -> None:
@@ -202,34 +205,45 @@ def _not_estimable(row: VolumeRow) -> VolumeRow:
     return replace(row, volume_ml=None, soft_volume_ml=None, sd_ml=None)
 
 
-def _wholes(rows: Sequence[VolumeRow], table: LabelTable) -> Iterable[VolumeRow]:
+def _wholes(
+    rows: Sequence[VolumeRow], table: LabelTable, calibration: Calibration
+) -> Iterable[VolumeRow]:
     """Structures that the table only has in parts, a row a side."""
     parents = {s.parent: s.tissue for s in table.structures if s.parent not in ("", *table.names)}
     for parent, tissue in parents.items():
         ids = table.ids_of(parent)
         for side in ("left", "right"):
             parts = [r for r in rows if r.region_id in ids and r.hemisphere == side]
-            yield _sum_of(f"{side.capitalize()}-{parent}", side, tissue, parts)
+            whole = _sum_of(parts, f"{side.capitalize()}-{parent}", calibration)
+            yield replace(whole, hemisphere=side, tissue=tissue)
 
 
-def _sum_of(name: str, hemisphere: str, tissue: str, parts: Sequence[VolumeRow]) -> VolumeRow:
-    hard = sum(row.volume_ml or 0.0 for row in parts)
-    soft = sum(row.soft_volume_ml or 0.0 for row in parts)
-    # A part that was not found, and never is, adds nothing to the error either.
-    found = [row for row in parts if row.volume_ml or row.soft_volume_ml]
-    sd, sure = _combined_sd([row.sd_ml for row in found]), _mean_confidence(parts)
-    return VolumeRow(None, name, hemisphere, tissue, hard, soft, sd, sure)
-
-
-def _totals(rows: Sequence[VolumeRow], etiv_ml: float | None) -> Iterable[VolumeRow]:
+def _totals(
+    rows: Sequence[VolumeRow], etiv_ml: float | None, calibration: Calibration
+) -> Iterable[VolumeRow]:
     for name, tissues in TOTALS:
         parts = [row for row in rows if row.tissue in tissues]
         tissue = tissues[0] if len(tissues) == 1 else "n/a"
         if "csf" in tissues and etiv_ml is None:
             yield VolumeRow(None, name, "both", tissue, None, None, None, None)
             continue
-        total = _sum_of(name, "both", tissue, parts)
+        total = replace(_sum_of(parts, name, calibration), tissue=tissue)
         yield replace(total, volume_ml=etiv_ml) if name == "eTIV" else total
+
+
+def _sum_of(parts: Sequence[VolumeRow], name: str, calibration: Calibration) -> VolumeRow:
+    """Of both hemispheres and several tissues."""
+    hard = sum(row.volume_ml or 0.0 for row in parts)
+    soft = sum(row.soft_volume_ml or 0.0 for row in parts)
+    sure = _mean_confidence(parts)
+    # A part that was not found, and never is, adds nothing to the error either.
+    found = [row for row in parts if row.volume_ml or row.soft_volume_ml]
+    measured = calibration.totals_sd.get(name)
+    if measured is None:
+        sd = _combined_sd([row.sd_ml for row in found])
+    else:
+        sd = measured * soft * _inflation(sure, _expected_confidence(found, calibration))
+    return VolumeRow(None, name, "both", "n/a", hard, soft, sd, sure)
 
 
 def _combined_sd(sds: Sequence[float | None]) -> float | None:
@@ -245,6 +259,13 @@ def _mean_confidence(rows: Sequence[VolumeRow]) -> float | None:
     known = [(r.confidence, r.volume_ml or 0.0) for r in rows if r.confidence is not None]
     total = sum(weight for _, weight in known)
     return sum(value * weight for value, weight in known) / total if total > 0 else None
+
+
+def _expected_confidence(rows: Sequence[VolumeRow], calibration: Calibration) -> float | None:
+    """The mean by volume that the reference scans would have."""
+    expected = calibration.expected_confidence
+    usual = [replace(r, confidence=expected(r.region_id)) for r in rows if r.region_id is not None]
+    return _mean_confidence(usual)
 
 
 def _cell(value: str | float | None) -> str:

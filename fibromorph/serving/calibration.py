@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,19 +26,20 @@ class Reliability:
 
     Attributes:
         relative_sd: region id -> root mean square of the relative drift over acquisitions.
+        totals_sd: the same of totals and of structures in parts, by name.
         by_perturbation: mean absolute drift over regions and scans, by acquisition.
         scores: the numbers that stand for all.
     """
 
     relative_sd: dict[int, float]
+    totals_sd: dict[str, float]
     by_perturbation: pd.Series[float]
     scores: dict[str, float]
 
 
 def acquisitions(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows after which every volume should be what it was; the undisturbed scan left out."""
-    changed = table[(table.kind == "acquisition") & (table.perturbation != "undisturbed")]
-    return changed.dropna(subset=["drift"])
+    """Rows of regions whose volumes should be what they were; the undisturbed scan left out."""
+    return _changed(table).dropna(subset=["region_id"])
 
 
 def pooled_drift(table: pd.DataFrame) -> pd.DataFrame:
@@ -52,8 +54,25 @@ def pooled_drift(table: pd.DataFrame) -> pd.DataFrame:
 
 def root_mean_square(table: pd.DataFrame) -> dict[int, float]:
     """Region id -> root mean square of the relative drift over scans and acquisitions."""
-    squares = (acquisitions(table).assign(square=lambda t: t.drift**2)).groupby("region_id").square
-    return {int(i): float(np.sqrt(v)) for i, v in squares.mean().items()}  # type: ignore[call-overload]
+    found = _root_mean_square(acquisitions(table), "region_id")
+    return {int(i): value for i, value in found.items()}  # type: ignore[call-overload]
+
+
+def root_mean_square_of_totals(table: pd.DataFrame) -> dict[str, float]:
+    """The same of what is a sum of regions, by name."""
+    changed = _changed(table)
+    found = _root_mean_square(changed[changed.region_id.isna()], "name")
+    return {str(name): value for name, value in found.items()}
+
+
+def _changed(table: pd.DataFrame) -> pd.DataFrame:
+    changed = table[(table.kind == "acquisition") & (table.perturbation != "undisturbed")]
+    return changed.dropna(subset=["drift"])
+
+
+def _root_mean_square(rows: pd.DataFrame, key: str) -> dict[Hashable, float]:
+    squares = rows.assign(square=rows.drift**2).groupby(key).square.mean()
+    return {i: float(np.sqrt(value)) for i, value in squares.items()}
 
 
 def coverage(table: pd.DataFrame, manifest: Manifest) -> float:
@@ -111,7 +130,7 @@ def summarise_reliability(table: pd.DataFrame, manifest: Manifest) -> Reliabilit
         "wrecked scans": float(len(wrecked)),
         "wrecked scans that passed": float((wrecked.verdict == "good").sum()),
     }
-    return Reliability(root_mean_square(table), drift, scores)
+    return Reliability(root_mean_square(table), root_mean_square_of_totals(table), drift, scores)
 
 
 def _rank_correlation(scans: pd.DataFrame) -> float:
@@ -136,7 +155,13 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
         for name, value in (found.scores | drift).items()
         if np.isfinite(value)
     }
-    manifest = bundle.manifest.model_copy(update={"labels": entries, "scores": {**kept, **new}})
+    manifest = bundle.manifest.model_copy(
+        update={
+            "labels": entries,
+            "totals": {name: round(sd, 5) for name, sd in found.totals_sd.items()},
+            "scores": {**kept, **new},
+        }
+    )
     shutil.copy(picture, bundle.folder / picture.name)
     write_manifest(bundle.folder, manifest)
     write_card(bundle.folder, manifest)

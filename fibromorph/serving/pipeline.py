@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fibromorph.labels import LabelTable
 from fibromorph.manifest import Bundle
-from fibromorph.postprocessing.components import keep_main_components
+from fibromorph.postprocessing.components import keep_main_components, posteriors_moved
 from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
 from fibromorph.postprocessing.quality import Quality, score
 from fibromorph.postprocessing.report import Step
@@ -108,7 +108,7 @@ def segment_scan(
     with watch.step("network", engine.description):
         prediction = engine.segment(conformed.network_input, conformed.brain)
     with watch.step("components", "islands and minor parts given to what surrounds them"):
-        labels, losses = keep_main_components(prediction.labels, manifest.table)
+        labels = keep_main_components(prediction.labels, manifest.table)
     with watch.step("own grid", "labels back on the scan's voxels"):
         on_scan_grid = restore_labels(labels, conformed.grid, scan.grid)
     with watch.step("volumes", "voxels counted, posteriors summed, quality scored"):
@@ -117,7 +117,7 @@ def segment_scan(
         rows = measure(
             on_scan_grid,
             scan.grid,
-            _soft_ml(prediction, losses, conformed),
+            _soft_ml(prediction, labels, conformed.grid.voxel_ml),
             confidence_by_id(labels, prediction.confidence, manifest.table),
             calibration,
             manifest.table,
@@ -154,15 +154,16 @@ def calibration_of(bundle: Bundle) -> Calibration:
     return Calibration(
         {i: sd for i, sd in sds.items() if sd is not None},
         {e.id: e.reference_confidence for e in entries if e.reference_confidence is not None},
+        bundle.manifest.totals,
     )
 
 
 def _soft_ml(
-    prediction: Prediction, losses: dict[int, int], conformed: Conformed
+    prediction: Prediction, cleaned: NDArray[np.uint8], voxel_ml: float
 ) -> dict[int, float]:
-    """Posterior sums in ml, less the voxels that cleaning took away."""
-    voxel_ml = conformed.grid.voxel_ml
+    """Posterior sums in ml, those of voxels that cleaning gave to another structure moved."""
+    moved = posteriors_moved(prediction.labels, cleaned, prediction.confidence)
     return {
-        label_id: max(voxels - losses.get(label_id, 0), 0.0) * voxel_ml
+        label_id: max(voxels + moved.get(label_id, 0.0), 0.0) * voxel_ml
         for label_id, voxels in prediction.soft_voxels.items()
     }

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fibromorph.errors import ScanError
-from fibromorph.labels import FREESURFER, STRUCTURES_27, LabelTable, coarsened
+from fibromorph.grid import Grid
+from fibromorph.labels import FREESURFER, STRUCTURES_27, coarsened
 from fibromorph.postprocessing.agreement import compare
 from fibromorph.postprocessing.drift_picture import write_drift_picture
 from fibromorph.postprocessing.volumes import write_whole
-from fibromorph.scans import Scan, read_reference, read_scan, resample
+from fibromorph.scans import Scan, read_reference, read_scan, restore_labels
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.calibration import (
     Reliability,
@@ -82,7 +83,7 @@ def measure_reliability(
         for order, one in enumerate(scans):
             base = segment_scan(read_scan(one.scan), engine)
             truth = _truth(one, base)
-            rows += _rows(UNDISTURBED, "acquisition", base, base, truth)
+            rows += _rows(UNDISTURBED, "acquisition", base, base, truth, base.scan.grid)
             bar.update()
             for number, perturbation in enumerate(perturbations()):
                 rng = np.random.default_rng([seed, order, number])
@@ -128,21 +129,29 @@ def _disturbed(
     except ScanError as error:
         refused = {"scan": base.scan.stem, "perturbation": perturbation.name}
         return [{**refused, "kind": perturbation.kind, "verdict": "refused", "reason": error.rule}]
-    seen = resample(truth.astype(np.float32), base.scan.grid, disturbed.lattice, order=0)
-    return _rows(perturbation.name, perturbation.kind, base, result, np.rint(seen).astype(np.int32))
+    return _rows(perturbation.name, perturbation.kind, base, result, truth, disturbed.lattice)
 
 
 def _rows(
-    name: str, kind: str, base: Segmented, result: Segmented, truth: Labels
+    name: str, kind: str, base: Segmented, result: Segmented, truth: Labels, lattice: Grid
 ) -> list[dict[str, object]]:
-    """One row a region; Dice of the 27 shared structures is the scan's, on every row."""
-    before = {row.region_id: row.soft_volume_ml for row in base.rows}
+    """One row a region; Dice of the 27 shared structures is the scan's, on every row.
+
+    Args:
+        name, kind: of the perturbation.
+        base: the undisturbed scan, segmented.
+        result: the disturbed one.
+        truth: ids on the voxels of `base`.
+        lattice: where the voxels of the disturbed scan lie in the undisturbed head.
+    """
+    before = {row.name: row.soft_volume_ml for row in base.rows}
     common = {
         "scan": base.scan.stem,
         "perturbation": name,
         "kind": kind,
-        "dice_27": _mean_dice(result.labels_on_scan_grid, result.scan, truth, result.table),
+        "dice_27": _mean_dice(_in_head_of(base.scan, result, lattice), base, truth),
         "quality": result.quality.overall,
+        **{f"quality_{factor}": value for factor, value in result.quality.factors.items()},
         "verdict": result.quality.verdict,
         "reason": "",
     }
@@ -151,17 +160,30 @@ def _rows(
             **common,
             "region_id": row.region_id,
             "name": row.name,
-            "undisturbed_ml": before[row.region_id],
+            "undisturbed_ml": known,
             "soft_volume_ml": row.soft_volume_ml,
             "confidence": row.confidence,
             "drift": row.soft_volume_ml / known - 1,
         }
         for row in result.rows
-        if row.region_id is not None and row.soft_volume_ml is not None
-        if (known := before[row.region_id] or 0.0) > 0
+        if row.soft_volume_ml is not None
+        if (known := before[row.name] or 0.0) > 0
     ]
 
 
-def _mean_dice(labels: NDArray[np.uint8], scan: Scan, truth: Labels, table: LabelTable) -> float:
-    found = compare(coarsened(labels, table), truth, scan.grid.spacing_mm, STRUCTURES_27)
+def _in_head_of(scan: Scan, result: Segmented, lattice: Grid) -> NDArray[np.uint8]:
+    """Labels of a disturbed scan on the voxels of the undisturbed one.
+
+    The reference stays where it was drawn: on voxels half a step beside its own, it would itself
+    move by up to half a voxel.
+    """
+    moved = lattice.affine_ijk_to_ras @ result.scan.grid.affine_ras_to_ijk
+    conformed = result.conformed.grid
+    seen = Grid(conformed.shape, moved @ conformed.affine_ijk_to_ras)
+    return restore_labels(result.labels, seen, scan.grid)
+
+
+def _mean_dice(labels: NDArray[np.uint8], base: Segmented, truth: Labels) -> float:
+    coarse = coarsened(labels, base.table)
+    found = compare(coarse, truth, base.scan.grid.spacing_mm, STRUCTURES_27)
     return float(np.mean([agreement.dice for agreement in found])) if found else 0.0

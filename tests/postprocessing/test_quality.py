@@ -68,6 +68,13 @@ def test_white_matter_mottled_by_motion_is_seen_and_noise_is_not(head: Head) -> 
     assert "motion" not in codes(scored(noisy))
 
 
+def test_of_two_good_scans_the_less_noisy_has_the_higher_score(head: Head) -> None:
+    fine = np.random.default_rng(0).standard_normal(head.image.shape).astype(np.float32)
+    by_noise = [scored(replace(head, image=head.image + sd * fine)) for sd in (0.0, 6.0, 9.0)]
+    assert [quality.verdict for quality in by_noise] == ["good"] * 3
+    assert by_noise[0].overall > by_noise[1].overall > by_noise[2].overall
+
+
 def test_an_unsure_model_is_reported_once_for_all_structures(head: Head) -> None:
     quality = scored(replace(head, confidence=np.full_like(head.confidence, 0.5)))
     assert quality.verdict == "bad"

@@ -161,3 +161,22 @@ def test_the_cortex_is_the_sum_of_its_regions() -> None:
     assert left.hemisphere == "left"
     assert left.is_total
     assert found["Total-Grey-Matter"].volume_ml == pytest.approx(0.028)
+
+
+def test_a_total_has_the_error_that_was_measured_for_it() -> None:
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[0], labels[1] = 3, 42
+    soft, sure = {3: 0.016, 42: 0.016}, {3: 0.9, 42: 0.9}
+    parts = dict.fromkeys(soft, 0.02)
+    grid = Grid((4, 4, 4), np.eye(4))
+
+    def grey_sd(calibration: Calibration) -> float | None:
+        rows = measure(labels, grid, soft, sure, calibration, FREESURFER, etiv_ml=None)
+        return by_name(rows)["Total-Grey-Matter"].sd_ml
+
+    usual = {3: 0.9, 42: 0.9}
+    assert grey_sd(Calibration(parts, usual)) == pytest.approx(0.02 * 0.032 * np.sqrt(0.75))
+    measured = {"Total-Grey-Matter": 0.005}
+    assert grey_sd(Calibration(parts, usual, measured)) == pytest.approx(0.005 * 0.032)
+    surer = {3: 0.95, 42: 0.95}
+    assert grey_sd(Calibration(parts, surer, measured)) == pytest.approx(2 * 0.005 * 0.032)
