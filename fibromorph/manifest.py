@@ -106,7 +106,8 @@ class Manifest(_Frozen):
     sees, or of the 'brain' in it, of which it then takes the locator's shares as its second input.
     `engines` holds, for each engine that was compared with ONNX Runtime on the CPU, the share of
     voxels that it labels otherwise. `totals` is the `relative_sd` of each total, and of each
-    structure that the labels only have in parts, by its name in volumes tables.
+    structure that the labels only have in parts, by its name in volumes tables. `balance` is what
+    was added to the logits of structures on export, see `models.balance`.
     """
 
     format_version: Literal[1] = FORMAT_VERSION
@@ -122,6 +123,7 @@ class Manifest(_Frozen):
     locator: GraphFile
     labels: tuple[LabelEntry, ...]
     totals: dict[str, float] = {}
+    balance: dict[str, float] = {}
     training: Training
     parity: Parity | None = None
     engines: dict[str, float] = {}

@@ -23,6 +23,12 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--check", type=Path, required=True, metavar="SCAN")
     parser.add_argument("--facts", type=Path, required=True, metavar="YAML")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--balance",
+        type=Path,
+        metavar="TSV",
+        help="scores.tsv of `evaluate`: shift borders until its mean volume errors vanish",
+    )
     parser = command(commands, "register", "put a bundle into MLflow's model registry", _register)
     parser.add_argument("bundle", type=Path, metavar="DIR")
     parser.add_argument("--name", required=True, help="of the registered model")
@@ -41,7 +47,13 @@ def _export(options: argparse.Namespace) -> int:
 
     facts = read_facts(options.facts)
     manifest = export_bundle(
-        options.weights, options.locator, options.check, options.out, facts, note=print
+        options.weights,
+        options.locator,
+        options.check,
+        options.out,
+        facts,
+        balance=options.balance,
+        note=print,
     )
     print(f"{manifest.name} {manifest.version} written to {options.out}")
     return DONE

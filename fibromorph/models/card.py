@@ -34,6 +34,7 @@ def render_card(manifest: Manifest) -> str:
         USE,
         "## Training",
         _training(manifest),
+        *(["## Balance", _balance(manifest)] if manifest.balance else []),
         "## Scores",
         _scores(manifest),
         *(["## Notes", *manifest.notes] if manifest.notes else []),
@@ -47,6 +48,14 @@ def _training(manifest: Manifest) -> str:
     training = manifest.training
     data = "\n".join(f"- {item}" for item in training.data)
     return f"{data}\n- {training.steps} steps"
+
+
+def _balance(manifest: Manifest) -> str:
+    offsets = ", ".join(f"{name} {offset:+.2f}" for name, offset in manifest.balance.items())
+    return (
+        "On export, borders were shifted until the mean volume errors of an evaluation vanished "
+        f"(`fibromorph export --balance`). Added to the logits: {offsets}."
+    )
 
 
 def _scores(manifest: Manifest) -> str:

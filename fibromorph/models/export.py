@@ -32,6 +32,7 @@ from fibromorph.manifest import (
     open_bundle,
     write_manifest,
 )
+from fibromorph.models.balance import Errors, balancing_offsets, read_errors
 from fibromorph.models.card import write_card
 from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
 from fibromorph.models.weights import load_weights, network_of, read_weights, table_of_weights
@@ -94,6 +95,8 @@ def export_bundle(
     check_scan: Path,
     folder: Path,
     facts: BundleFacts,
+    *,
+    balance: Path | None = None,
     note: Note = lambda _: None,
 ) -> Manifest:
     """Write a bundle, and only if ONNX Runtime and torch agree on a real scan.
@@ -104,24 +107,33 @@ def export_bundle(
         check_scan: the scan that both are compared on.
         folder: of the bundle; replaced as a whole when it exists.
         facts: see `BundleFacts`.
+        balance: `scores.tsv` of an evaluation whose mean volume errors the borders are shifted by,
+            see `models.balance`.
         note: told what is being done.
 
     Raises:
         BundleError: no weights, or the two differ on more than 0.1 % of the voxels.
+        TableError: `balance` is no such table.
     """
     state = read_weights(weights)
     net, table = network_of(state), table_of_weights(state)
+    errors = read_errors(balance, table) if balance else {}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         part = Path(name)
-        note("writing the graphs")
-        graph = SegmentationGraph(net, table).eval()
-        export_segmentation(graph, part / NETWORK.file)
         write_locator(locator_weights, part / LOCATOR.file)
-        manifest = _manifest(part, facts, table)
+        conformed = _conform(part / LOCATOR.file, check_scan)
+        graph = SegmentationGraph(net, table).eval()
+        offsets: dict[str, float] = {}
+        if errors:
+            note("balancing volumes")
+            offsets = _balance(graph, conformed, errors, table)
+        note("writing the graphs")
+        export_segmentation(graph, part / NETWORK.file)
         note(f"comparing ONNX Runtime with torch on {check_scan.name}")
-        parity = measure_parity(graph, part, manifest, check_scan)
-        manifest = manifest.model_copy(update={"parity": parity})
+        parity = measure_parity(graph, part / NETWORK.file, conformed, check_scan)
+        manifest = _manifest(part, facts, table)
+        manifest = manifest.model_copy(update={"parity": parity, "balance": offsets})
         write_manifest(part, manifest)
         write_card(part, manifest)
         _replace_folder(part, folder)
@@ -161,19 +173,18 @@ def export_locator(graph: LocatorGraph, path: Path) -> None:
 
 
 def measure_parity(
-    graph: SegmentationGraph, folder: Path, manifest: Manifest, check_scan: Path
+    graph: SegmentationGraph, exported: Path, conformed: Conformed, check_scan: Path
 ) -> Parity:
     """Compare the exported graph with the torch one, on the box of a scan.
 
     Raises:
         BundleError: they differ on more than 0.1 % of the voxels.
     """
-    conformed = _conform(folder, manifest, check_scan)
     image, brain = conformed.network_input, conformed.brain
     with torch.inference_mode():
         answer = graph(torch.from_numpy(image), torch.from_numpy(brain))
     labels, soft, _ = (t.numpy() for t in answer)
-    found_labels, found_soft, _ = _run(folder / NETWORK.file, image=image, brain=brain)
+    found_labels, found_soft, _ = _run(exported, image=image, brain=brain)
     share = float(np.mean(labels != found_labels))
     largest = float(np.max(np.abs(soft - found_soft) / np.maximum(soft, 100.0)))
     if share > LARGEST_DIFFERING_SHARE:
@@ -286,11 +297,24 @@ def _manifest(folder: Path, facts: BundleFacts, table: LabelTable) -> Manifest:
     )
 
 
-def _conform(folder: Path, manifest: Manifest, check_scan: Path) -> Conformed:
-    def locate(image: NDArray[np.float32]) -> Located:
-        return Located.of(_run(folder / manifest.locator.file, image=image))
+def _balance(
+    graph: SegmentationGraph, conformed: Conformed, errors: Errors, table: LabelTable
+) -> dict[str, float]:
+    """Shift the logits of the graph's network, and tell by how much."""
+    image, brain = conformed.network_input, conformed.brain
+    with torch.inference_mode():
+        posteriors = graph.posteriors(torch.from_numpy(image), torch.from_numpy(brain))
+        offsets = balancing_offsets(posteriors, errors, table)
+    by_class = [0.0, *(offsets.get(name, 0.0) for name in table.names)]
+    graph.net.shift_logits(torch.tensor(by_class))
+    return offsets
 
-    return conform(read_scan(check_scan), manifest.network, manifest.locator, locate)
+
+def _conform(locator: Path, check_scan: Path) -> Conformed:
+    def locate(image: NDArray[np.float32]) -> Located:
+        return Located.of(_run(locator, image=image))
+
+    return conform(read_scan(check_scan), NETWORK, LOCATOR, locate)
 
 
 def _run(path: Path, **inputs: NDArray[np.float32]) -> list[NDArray[Any]]:

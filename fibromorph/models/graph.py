@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from monai.networks.nets import UNet
 from monai.networks.utils import pixelshuffle
@@ -75,14 +77,27 @@ class SegmentationGraph(nn.Module):
 
     def answer(self, image: Tensor, brain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """As `forward`, by the statistics inside `brain` as it is."""
-        mirrored = self._look(image.flip(0), brain.flip(0)).flip(2)
-        looks = torch.cat([self._look(image, brain), mirrored], dim=1)
+        looks = self._looks(image, brain)
         answers = torch.stack([self._subvoxel(looks, n) for n in range(SUBVOXELS)])
         i, j, k = (length // 2 for length in image.shape)
         voxels = i // SLABS * j * k
         ids, confidence, soft = torch.split(answers, [voxels, voxels, self.labels], dim=2)
         blocks = (SUBVOXELS, i, j, k)
         return _unfold(ids.reshape(blocks)), soft.sum((0, 1)), _unfold(confidence.reshape(blocks))
+
+    def posteriors(self, image: Tensor, brain: Tensor) -> Iterator[Tensor]:
+        """Of every class, as `forward` sums them: (classes, i/2, j/2, k/2) at each of the eight
+        voxels of the 2x2x2 blocks."""
+        looks = self._looks(image, self.draw_brain(image, brain))
+        for subvoxel in range(SUBVOXELS):
+            weight, bias = self._head_of_both(subvoxel)
+            logits = nn.functional.conv3d(looks, weight[:-1], bias[:-1])[0]
+            yield torch.softmax(logits, dim=0)
+
+    def _looks(self, image: Tensor, brain: Tensor) -> Tensor:
+        """Hidden features of the image, then of the mirror image, turned back along i."""
+        mirrored = self._look(image.flip(0), brain.flip(0)).flip(2)
+        return torch.cat([self._look(image, brain), mirrored], dim=1)
 
     def _look(self, image: Tensor, brain: Tensor) -> Tensor:
         """Hidden features, (1, width, i/2, j/2, k/2)."""

@@ -180,6 +180,14 @@ class SegmentationNet(nn.Module):
             pyramid.append(nn.functional.avg_pool3d(pyramid[-1], 2))
         return [(level / level.sum((2, 3, 4), keepdim=True)).flatten(2).mT for level in pyramid]
 
+    def shift_logits(self, offsets: Tensor) -> None:
+        """Add a constant to the logits of every class, (classes,), in place."""
+        conv = self.head[1]
+        assert isinstance(conv, nn.Conv3d)
+        assert conv.bias is not None
+        with torch.no_grad():
+            conv.bias.view(-1, SUBVOXELS)[:-1] += offsets[:, None]
+
     def compile_norms(self) -> None:
         """Let PyTorch write kernels for the normalisation in training.
 
