@@ -40,6 +40,8 @@ class LabelEntry(_Frozen):
             see `serving.responsiveness`; None until it was measured.
         responsiveness_sd: its standard deviation over heads, sides and draws.
         reference_confidence: median of the label's mean confidence over good scans.
+        people_sd: standard deviation of the log soft volume between the people of the evaluation,
+            their brain volume taken out; None if there were too few.
         dice: mean Dice on the evaluation scans; None if not evaluated.
         volume_error: mean signed relative error of the soft volume there.
     """
@@ -56,6 +58,7 @@ class LabelEntry(_Frozen):
     responsiveness: float | None = None
     responsiveness_sd: float | None = None
     reference_confidence: float | None = None
+    people_sd: float | None = None
     dice: float | None = None
     volume_error: float | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 
 import pandas as pd
@@ -57,7 +57,8 @@ def plan_study(options: argparse.Namespace) -> str:
         table = plan_for_effect(spreads, plan, d=options.d, percent=options.percent or 0.0)
     if options.out is not None:
         write_whole(options.out, to_tsv(table))
-    return f"{_text(table)}\n\n{_basis(plan, spreads, manifest.name)}{_left_out(blind)}"
+    known = {entry.name for entry in entries if entry.people_sd is not None}
+    return f"{_text(table)}\n\n{_basis(plan, spreads, manifest.name, known)}{_left_out(blind)}"
 
 
 def _chosen(entries: Sequence[LabelEntry], patterns: Sequence[str] | None) -> list[LabelEntry]:
@@ -70,8 +71,9 @@ def _chosen(entries: Sequence[LabelEntry], patterns: Sequence[str] | None) -> li
 
 
 def _spread(entry: LabelEntry, alone: bool) -> RegionSpread:
-    share, norm = _share(entry) if alone else 1.0, _norm_of(entry.name) or OTHERS
-    return RegionSpread(entry.name, norm.cv, entry.relative_sd, share)
+    share, norm = _share(entry) if alone else 1.0, _norm_of(entry.name)
+    between = norm.cv if norm else entry.people_sd or OTHERS.cv
+    return RegionSpread(entry.name, between, entry.relative_sd, share)
 
 
 def _share(entry: LabelEntry) -> float:
@@ -98,33 +100,40 @@ def _text(table: pd.DataFrame) -> str:
     return shown.to_string(index=False, float_format=lambda value: f"{value:.2f}")
 
 
-def _spread_text(plan: Plan, spreads: Sequence[RegionSpread]) -> str:
+def _spread_text(plan: Plan, spreads: Sequence[RegionSpread], evaluated: Collection[str]) -> str:
     if plan.question == "change":
         return (
             f"Spread of people's true change: assumed, {100 * plan.change_sd:g} % of the mean"
             " (--change-sd)."
         )
-    guessed = sum(_norm_of(spread.region) is None for spread in spreads)
-    known = "Spread between people: typical of healthy adults once head size, age and sex are known"
-    if not guessed:
-        return f"{known}."
-    return (
-        f"{known}; of {guessed} of these regions it is not known, and assumed to be"
-        f" {100 * OTHERS.cv:g} %: what sets them apart here is the tool's error alone."
-    )
+    others = [spread.region for spread in spreads if _norm_of(spread.region) is None]
+    found = sum(region in evaluated for region in others)
+    lines = [
+        "Spread between people: typical of healthy adults once head size, age and sex are known"
+    ]
+    if found:
+        lines.append(f"of {found} of these regions that of the volumes of the bundle's evaluation")
+    if found < len(others):
+        lines.append(
+            f"of {len(others) - found} of these regions it is not known, and assumed to be"
+            f" {100 * OTHERS.cv:g} %: what sets them apart here is the tool's error alone"
+        )
+    return f"{'; '.join(lines)}."
 
 
 def _norm_of(region: str) -> Norm | None:
     return NORMS.get(region.removeprefix("Left-").removeprefix("Right-"))
 
 
-def _basis(plan: Plan, spreads: Sequence[RegionSpread], model: str) -> str:
+def _basis(
+    plan: Plan, spreads: Sequence[RegionSpread], model: str, evaluated: Collection[str]
+) -> str:
     unknown = sum(spread.error is None for spread in spreads)
     what = "change between two scans of two arms" if plan.question == "change" else "two groups"
     lines = [
         f"{what}; alpha {plan.alpha:g} two-sided, power {plan.power:g}, {plan.covariates}"
         f" covariates; _family: alpha / {plan.tests} (Bonferroni).",
-        f"Error of one scan: bundle {model}. {_spread_text(plan, spreads)}",
+        f"Error of one scan: bundle {model}. {_spread_text(plan, spreads, evaluated)}",
     ]
     if unknown:
         lines.append(f"Note: {UNKNOWN_NOISE.format(unknown)}.")

@@ -17,6 +17,10 @@ from fibromorph.postprocessing.agreement import Agreement
 FIRST_CORTICAL_ID = min(CORTICAL_REGIONS)
 DETECTABLE_SDS = 1.96 * 2**0.5
 """Standard deviations of one measurement by which two of them differ in 5 % of pairs."""
+MEASURED = ("dice", "volume_error", "repeat_sd", "reference_confidence", "people_sd")
+"""Columns of `tables` that a bundle keeps."""
+FEWEST_PEOPLE = 10
+"""From fewer scans no spread between people is told."""
 
 
 def score_row(agreement: Agreement, soft_volume_ml: float | None) -> dict[str, object]:
@@ -55,7 +59,7 @@ def update_manifest(
         row = known.get(entry.id, {})
         measured: dict[str, float] = {
             key: round(float(row[key]), 5)
-            for key in ("dice", "volume_error", "repeat_sd", "reference_confidence")
+            for key in MEASURED
             if key in row and np.isfinite(row[key])
         }
         if "repeat_sd" in measured:
@@ -124,6 +128,7 @@ def tables(
     means = means.reindex(list(table.ids))
     means["reference_confidence"] = first
     means["repeat_sd"] = repeat_sd(volumes)
+    means["people_sd"] = people_sd(volumes[volumes.repeat == 0], table)
     means.insert(0, "name", [table[i].name for i in means.index])
     return scores, means.reset_index()
 
@@ -137,6 +142,30 @@ def repeat_sd(volumes: pd.DataFrame) -> pd.Series[float]:
     groups = known.groupby(["region_id", "scan"]).soft_volume_ml
     squared = groups.var(ddof=1) / groups.mean() ** 2
     return cast("pd.Series[float]", np.sqrt(squared.groupby("region_id").mean()))
+
+
+def people_sd(volumes: pd.DataFrame, table: LabelTable) -> pd.Series[float]:
+    """Standard deviation of log soft volumes between scans, the log brain volume regressed out.
+
+    Args:
+        volumes: scan, region_id, soft_volume_ml.
+        table: the bundle's.
+
+    Returns:
+        By region id; those that a scan lacks are left out, and all of them where there are fewer
+        than `FEWEST_PEOPLE` scans.
+    """
+    by_scan = volumes.pivot_table(index="scan", columns="region_id", values="soft_volume_ml")
+    if len(by_scan) < FEWEST_PEOPLE:
+        return pd.Series(dtype=float)
+    tissue = [label.id for label in table if label.tissue in ("grey", "white")]
+    brain = by_scan.loc[:, by_scan.columns.isin(tissue)].sum(axis=1)
+    everywhere = by_scan.loc[:, (by_scan > 0).all()]
+    logs = np.log(everywhere.to_numpy())
+    known = np.column_stack([np.ones(len(brain)), np.log(brain)])
+    left = logs - known @ np.linalg.lstsq(known, logs, rcond=None)[0]
+    variance = (left**2).sum(axis=0) / (len(left) - known.shape[1])
+    return pd.Series(np.sqrt(variance), index=everywhere.columns)
 
 
 def scores_text(per_structure: pd.DataFrame, summary: Mapping[str, float]) -> str:

@@ -25,7 +25,7 @@ from fibromorph.serving.evaluation import (
 )
 from fibromorph.serving.pipeline import segment_scan
 from fibromorph.serving.rescan import apply_rescan, draw_rescan
-from fibromorph.serving.scores import repeat_sd, summarise
+from fibromorph.serving.scores import people_sd, repeat_sd, summarise
 from tests.serving.stand_in import write_stand_in
 
 
@@ -135,6 +135,27 @@ def test_repeat_sd_is_within_scans() -> None:
         for factor in (0.98, 1.0, 1.02)
     ]
     assert repeat_sd(pd.DataFrame(rows)).loc[10] == pytest.approx(0.02)
+
+
+def test_the_spread_of_people_is_what_their_brains_do_not_explain() -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(400):
+        size = rng.normal(0, 0.1)
+        logs = {3: size, 42: size, 17: size + rng.normal(0, 0.05)}
+        rows += [
+            {
+                "scan": number,
+                "region_id": i,
+                "soft_volume_ml": (4 if i == 17 else 250) * np.exp(log),
+            }
+            for i, log in logs.items()
+        ]
+        rows.append({"scan": number, "region_id": 15, "soft_volume_ml": float(number > 0)})
+    found = people_sd(pd.DataFrame(rows), FREESURFER)
+    assert found.loc[17] == pytest.approx(0.05, rel=0.1)
+    assert 15 not in found.index, "one scan lacks it"
+    assert people_sd(pd.DataFrame(rows[:36]), FREESURFER).empty
 
 
 def test_a_rescan_moves_the_head_and_keeps_its_volumes(template: Path, engine: Engine) -> None:
