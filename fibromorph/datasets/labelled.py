@@ -19,7 +19,7 @@ from fibromorph.errors import ConfigError, LabelError
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, TABLES, LabelTable
 from fibromorph.lookups import lookup
-from fibromorph.preprocess import MARGIN_MM, normalise, padded_length
+from fibromorph.preprocess import MARGIN_MM, air_of, normalise, padded_length
 from fibromorph.scans import read_reference, read_scan, resample, working_grid
 
 Voxel = TypeVar("Voxel", bound=np.generic)
@@ -151,7 +151,8 @@ def load_labelled_scan(
     reference = read_reference(pair.labels, scan, where.protocol, table)
     # Nearest neighbour, so that float32 carries the ids exactly.
     ids = resample(reference.astype(np.float32), scan.grid, grid, order=0).astype(np.uint8)
-    image = resample(scan.data, scan.grid, grid)
+    # Of a scan of zero mean half of the brain lies below zero.
+    image = resample(scan.data - min(air_of(scan.data), 0.0), scan.grid, grid)
     brain = (ids > 0) & (ids != FLUID_ID)
     if not brain.any():
         raise LabelError("labels must show a brain", value="background only", subject=pair.labels)

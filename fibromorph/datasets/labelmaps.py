@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from fibromorph.datasets.structures import Structures, find_structures
@@ -61,14 +62,20 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
         ignore_unknown: treat unknown ids as background instead of refusing them.
 
     Raises:
-        LabelError: not 3-D, not 1 mm, no background, or ids that are not known.
+        LabelError: not an image, not 3-D, not 1 mm, no background, or ids that are not known.
     """
-    image = nib.as_closest_canonical(nib.load(path))
+    try:
+        image = nib.as_closest_canonical(nib.load(path))
+        values = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        raise LabelError(
+            "a label map must be a readable image", value=error, subject=path
+        ) from error
     spacing = np.asarray(image.header.get_zooms()[:3])
     if len(image.shape) != 3 or np.abs(spacing - 1.0).max() > 0.02:
         found = f"shape {image.shape}, spacing {spacing.round(3).tolist()} mm"
         raise LabelError("a label map must be 3-D with 1 mm voxels", value=found, subject=path)
-    ids = np.rint(np.asanyarray(image.dataobj)).astype(np.int32)
+    ids = np.rint(values).astype(np.int32)
     index = _to_index(ids, path, ignore_unknown)
     start, stop = _box(index > 0, MARGIN_VOXELS)
     index = index[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]

@@ -47,6 +47,17 @@ FREESURFER_MERGED: Mapping[int, int] = {
     **{136: 4, 137: 5, 163: 43, 164: 44},
 }
 
+FREESURFER_MIDLINE_WHITE = (77, 80, *range(251, 256))
+"""Hypointensities and the corpus callosum, which have no side."""
+
+FREESURFER_PARCELS: tuple[tuple[int, int, int], ...] = (
+    *((1000, 1999, 3), (2000, 2999, 42), (3000, 3999, 2), (4000, 4999, 41)),
+    *((5001, 5001, 2), (5002, 5002, 41)),
+    *((11100, 11199, 3), (12100, 12199, 42), (13100, 13199, 2), (14100, 14199, 41)),
+)
+"""First and last id of regions of cortex and white matter, and what they are parts of. Source:
+FreeSurferColorLUT.txt."""
+
 # The 27 structures of the MICCAI 2012 multi-atlas challenge that FreeSurfer's protocol shares.
 STRUCTURES_27: tuple[int, ...] = (
     *(2, 3, 4, 7, 8, 10, 11, 12, 13, 17, 18, 28),

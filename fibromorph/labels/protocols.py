@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fibromorph.errors import LabelError
-from fibromorph.labels.freesurfer import FREESURFER, FREESURFER_MERGED
+from fibromorph.labels.freesurfer import (
+    FREESURFER,
+    FREESURFER_MERGED,
+    FREESURFER_MIDLINE_WHITE,
+    FREESURFER_PARCELS,
+)
 from fibromorph.labels.neuromorphometrics import (
     NEUROMORPHOMETRICS,
     NEUROMORPHOMETRICS_IDS,
@@ -74,14 +79,19 @@ def vermis_to_hemispheres(image: LabelImage, right: int = 38, left: int = 39) ->
     Returns:
         (i, j, k) the same ids with 71-73 replaced by `right` or `left`.
     """
+    return _to_nearer(image, VERMIS, right, left)
+
+
+def _to_nearer(image: LabelImage, ids: Iterable[int], right: int, left: int) -> NDArray[np.int32]:
+    """Ids without a side replaced by the nearer of two that have one."""
     from scipy.ndimage import distance_transform_edt
 
     out = image.astype(np.int32)
-    vermis = np.isin(out, VERMIS)
-    if vermis.any():
+    middle = np.isin(out, list(ids))
+    if middle.any():
         to_right = distance_transform_edt(out != right)
         to_left = distance_transform_edt(out != left)
-        out[vermis] = np.where(to_right <= to_left, right, left)[vermis]
+        out[middle] = np.where(to_right <= to_left, right, left)[middle]
     return out
 
 
@@ -89,7 +99,8 @@ def to_freesurfer(image: LabelImage, protocol: str, subject: str = "") -> NDArra
     """A reference segmentation in `FREESURFER` ids.
 
     Args:
-        image: (i, j, k) integer ids as the protocol's images carry them.
+        image: (i, j, k) integer ids as the protocol's images carry them; of FreeSurfer's those of
+            `aseg`, `aparc+aseg` or `wmparc`.
         protocol: 'freesurfer' or 'neuromorphometrics'.
         subject: the file named in errors.
 
@@ -98,10 +109,20 @@ def to_freesurfer(image: LabelImage, protocol: str, subject: str = "") -> NDArra
     """
     if table_of(protocol) is NEUROMORPHOMETRICS:
         return remap(vermis_to_hemispheres(image), NEUROMORPHOMETRICS_TO_FREESURFER, subject)
-    same = {label_id: label_id for label_id in FREESURFER.ids}
-    # 500 and above: tissue outside the brain, in the label maps for training.
-    outside = {label_id: 0 for label_id in np.unique(image).tolist() if label_id >= 500}
-    return remap(image, {**same, **FREESURFER_MERGED, **outside}, subject)
+    known = {**{i: i for i in FREESURFER.ids}, **FREESURFER_MERGED}
+    parcels = {i: found for i in np.unique(image).tolist() if (found := _whole_of_parcel(i))}
+    # Tissue outside the brain, in the label maps for training.
+    outside = dict.fromkeys(range(500, 600), 0)
+    sided = _to_nearer(image, FREESURFER_MIDLINE_WHITE, right=41, left=2)
+    return remap(sided, {**known, **parcels, **outside}, subject)
+
+
+def _whole_of_parcel(label_id: int) -> int | None:
+    """What a region of `aparc+aseg`, `aparc.a2009s+aseg` or `wmparc` is a part of."""
+    for first, last, whole in FREESURFER_PARCELS:
+        if first <= label_id <= last:
+            return whole
+    return None
 
 
 def to_table(

@@ -127,7 +127,7 @@ class LabelTable:
         if name in self.names:
             return self.names.index(name) + 1
         parents = [structure.parent for structure in self.structures]
-        return parents.index(name) + 1 if name in parents else 0
+        return parents.index(name) + 1 if name and name in parents else 0
 
     def coarse_classes(self) -> tuple[int, ...]:
         """For every class, background first, the class that stands for it and all its siblings in

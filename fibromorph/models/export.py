@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,15 @@ import yaml
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnxscript import optimizer
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import nn
 
 from fibromorph.errors import BundleError, ConfigError
 from fibromorph.labels import LabelTable
 from fibromorph.manifest import (
+    CARD_NAME,
     LARGEST_DIFFERING_SHARE,
+    MANIFEST_NAME,
     GraphFile,
     LabelEntry,
     Manifest,
@@ -35,7 +37,13 @@ from fibromorph.manifest import (
 from fibromorph.models.balance import Errors, balancing_offsets, read_errors
 from fibromorph.models.card import write_card
 from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
-from fibromorph.models.weights import load_weights, network_of, read_weights, table_of_weights
+from fibromorph.models.weights import (
+    learnt_from,
+    load_weights,
+    network_of,
+    read_weights,
+    table_of_weights,
+)
 from fibromorph.preprocess import BRAIN_BLOCK, SHAPE_MULTIPLE, Conformed, Located, conform
 from fibromorph.scans import read_scan
 
@@ -46,6 +54,8 @@ LOCATOR = GraphFile(file="locator.onnx", spacing_mm=4.0, shape_multiple=8, small
 OPSET = 20
 LARGEST_FOLDED = 16
 """Tensors of more numbers than this are parameters, not constants to compute with."""
+BUNDLE_SUFFIXES = (".onnx", ".png")
+"""Of a bundle's files beside manifest and card."""
 HALVED_FROM = 1024
 """Tensors of at least this many numbers are stored as float16."""
 
@@ -65,6 +75,8 @@ class BundleFacts:
         notes: what a reader of the scores should know, for the card.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     name: str
     version: str
     description: str
@@ -80,8 +92,8 @@ def read_facts(path: Path) -> BundleFacts:
         ConfigError: not YAML, or a field is missing, unknown or of another type.
     """
     try:
-        return TypeAdapter(BundleFacts).validate_python(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError) as error:
+        return TypeAdapter(BundleFacts).validate_python(yaml.safe_load(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError("must be a readable YAML file", value=error, subject=path) from error
     except ValidationError as error:
         first = error.errors()[0]
@@ -105,7 +117,7 @@ def export_bundle(
         weights: checkpoint of the segmentation network, or a bundle.
         locator_weights: checkpoint of the locator, or a bundle whose locator is taken as it is.
         check_scan: the scan that both are compared on.
-        folder: of the bundle; replaced as a whole when it exists.
+        folder: of the bundle, which replaces an older one there.
         facts: see `BundleFacts`.
         balance: `scores.tsv` of an evaluation whose mean volume errors the borders are shifted by,
             see `models.balance`.
@@ -114,7 +126,9 @@ def export_bundle(
     Raises:
         BundleError: no weights, or the two differ on more than 0.1 % of the voxels.
         TableError: `balance` is no such table.
+        ConfigError: the folder holds something else than a bundle.
     """
+    _require_replaceable(folder)
     state = read_weights(weights)
     net, table = network_of(state), table_of_weights(state)
     errors = read_errors(balance, table) if balance else {}
@@ -132,7 +146,7 @@ def export_bundle(
         export_segmentation(graph, part / NETWORK.file)
         note(f"comparing ONNX Runtime with torch on {check_scan.name}")
         parity = measure_parity(graph, part / NETWORK.file, conformed, check_scan)
-        manifest = _manifest(part, facts, table)
+        manifest = _manifest(part, facts, table, learnt_from(weights))
         manifest = manifest.model_copy(update={"parity": parity, "balance": offsets})
         write_manifest(part, manifest)
         write_card(part, manifest)
@@ -278,10 +292,14 @@ def _rename_input(graph: onnx.GraphProto, old: str, new: str) -> None:
                 node.input[position] = new
 
 
-def _manifest(folder: Path, facts: BundleFacts, table: LabelTable) -> Manifest:
+def _manifest(
+    folder: Path, facts: BundleFacts, table: LabelTable, learnt: Mapping[str, str]
+) -> Manifest:
     def hashed(geometry: GraphFile) -> GraphFile:
         return geometry.model_copy(update={"sha256": file_sha256(folder / geometry.file)})
 
+    known = facts.training.data_sha256
+    more = {name: sha256 for name, sha256 in learnt.items() if sha256 not in known.values()}
     return Manifest(
         name=facts.name,
         version=facts.version,
@@ -292,7 +310,7 @@ def _manifest(folder: Path, facts: BundleFacts, table: LabelTable) -> Manifest:
         network=hashed(NETWORK),
         locator=hashed(LOCATOR),
         labels=tuple(LabelEntry(**vars(label)) for label in table),
-        training=facts.training,
+        training=facts.training.model_copy(update={"data_sha256": {**more, **known}}),
         notes=facts.notes,
     )
 
@@ -322,6 +340,22 @@ def _run(path: Path, **inputs: NDArray[np.float32]) -> list[NDArray[Any]]:
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return list(session.run(None, inputs))
+
+
+def _require_replaceable(folder: Path) -> None:
+    """See that nothing but a bundle would be lost.
+
+    Raises:
+        ConfigError: a file, or a folder with anything else in it.
+    """
+    if not folder.exists():
+        return
+    found = [p.name for p in folder.iterdir()] if folder.is_dir() else [folder.name]
+    own = (MANIFEST_NAME, CARD_NAME)
+    strange = sorted(n for n in found if n not in own and not n.endswith(BUNDLE_SUFFIXES))
+    if strange or (found and MANIFEST_NAME not in found):
+        rule = "a bundle replaces only a bundle; take a folder that is new or empty"
+        raise ConfigError(rule, value=(strange or found)[0], subject=folder)
 
 
 def _replace_folder(part: Path, folder: Path) -> None:

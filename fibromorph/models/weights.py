@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,20 @@ def read_weights(source: Path) -> dict[str, Tensor]:
     if not found:
         raise BundleError("must hold the weights of a network", subject=source)
     return found
+
+
+def learnt_from(source: Path) -> dict[str, str]:
+    """SHA-256 of the files that weights have learnt from, by name, as far as it is recorded.
+
+    Args:
+        source: see `read_weights`.
+
+    Raises:
+        BundleError: it does not exist or is neither.
+    """
+    if source.is_dir():
+        return dict(open_bundle(source).manifest.training.data_sha256)
+    return dict(_checkpoint(source).get("learnt_from", {}))
 
 
 def load_weights(net: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -81,7 +96,8 @@ def with_head_for(table: LabelTable, state: Mapping[str, Tensor]) -> dict[str, T
     """The same weights with a head that predicts the structures of `table`.
 
     A structure that the weights do not know starts with the answer for what it is a part of, its
-    logit lowered so that all parts together are as likely as the whole was.
+    logit lowered so that all parts together are as likely as the whole was; one of which they know
+    the parts with the mean of theirs, raised so that it is about as likely as all of them were.
 
     Raises:
         BundleError: the weights predict the structures of no known protocol.
@@ -92,16 +108,24 @@ def with_head_for(table: LabelTable, state: Mapping[str, Tensor]) -> dict[str, T
     own = table_of_weights(state)
     if own.protocol == table.protocol:
         return out
-    names = ["background", *table.names]
     parents = {s.name: s.parent for s in table.structures}
-    origin = [name if name in own.names else parents.get(name, name) for name in names]
-    rows = [own.class_of_name(name) for name in origin] + [len(own.structures) + 1]
-    share = torch.tensor([*(origin.count(name) for name in origin), 1]).log()
+    origin = ["background", *(n if n in own.names else parents[n] or n for n in table.names)]
+    rows = [_classes_of(own, name) for name in origin]
+    shares = [len(row) / origin.count(name) for row, name in zip(rows, origin, strict=True)]
+    rows.append([len(own.structures) + 1])  # the side
     for key in ("head.1.weight", "head.1.bias"):
         blocks = state[key].reshape(-1, SUBVOXELS, *state[key].shape[1:])
-        out[key] = blocks[rows].flatten(0, 1)
-    out["head.1.bias"] = out["head.1.bias"] - share.repeat_interleave(SUBVOXELS)
+        out[key] = torch.stack([blocks[row].mean(0) for row in rows]).flatten(0, 1)
+    logs = torch.tensor([*shares, 1.0]).log()
+    out["head.1.bias"] = out["head.1.bias"] + logs.repeat_interleave(SUBVOXELS)
     return out
+
+
+def _classes_of(table: LabelTable, name: str) -> list[int]:
+    """Of a structure or, where the table only has those, of its parts; else background's."""
+    if name in table.names:
+        return [table.class_of_name(name)]
+    return [n for n, s in enumerate(table.structures, start=1) if s.parent == name] or [0]
 
 
 def table_of_weights(state: Mapping[str, Tensor]) -> LabelTable:
@@ -118,15 +142,19 @@ def table_of_weights(state: Mapping[str, Tensor]) -> LabelTable:
 
 
 def _from_checkpoint(path: Path) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = _checkpoint(path).get("state_dict", {})
+    return state
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise BundleError("a checkpoint or the folder of a bundle must exist", subject=path)
     try:
         # Plain data only: a checkpoint from elsewhere must not run code.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, UnpicklingError, EOFError) as error:
+    except (RuntimeError, UnpicklingError, EOFError, LookupError) as error:
         raise BundleError("must be a checkpoint that training wrote", subject=path) from error
-    state: dict[str, Tensor] = checkpoint.get("state_dict", {})
-    return state
+    return checkpoint if isinstance(checkpoint, dict) else {}
 
 
 def _from_bundle(folder: Path) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 
 from fibromorph.errors import LabelError
@@ -29,12 +30,18 @@ def read_reference(
         table: whose ids are wanted.
 
     Raises:
-        LabelError: another grid than the scan's, or ids that the protocol does not have.
+        LabelError: not an image, another grid than the scan's, or ids that the protocol does not
+            have.
     """
-    image = nib.load(path)
+    try:
+        image = nib.load(path)
+        values = np.asanyarray(image.dataobj)
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        raise LabelError("labels must be a readable image", value=error, subject=path) from error
     i, j, k = (*image.shape[:3], 1, 1, 1)[:3]
     grid = Grid((i, j, k), np.asarray(image.affine, dtype=float))
-    if len(image.shape) < 3 or not scan.grid.same_as(grid, TOLERANCE_MM):
+    flat = values.size == i * j * k
+    if len(image.shape) < 3 or not flat or not scan.grid.same_as(grid, TOLERANCE_MM):
         raise LabelError("labels must lie on the scan's grid", value=image.shape, subject=path)
-    ids = np.rint(np.asanyarray(image.dataobj)).astype(np.int32).reshape(scan.grid.shape)
+    ids = np.rint(values).astype(np.int32).reshape(scan.grid.shape)
     return to_table(ids, protocol, table, str(path))

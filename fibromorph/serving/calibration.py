@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fibromorph.manifest import Bundle, Manifest, write_manifest
+from fibromorph.manifest import Bundle, Manifest, read_manifest, write_manifest
 from fibromorph.models.card import write_card
 from fibromorph.postprocessing.volumes import Calibration
 
@@ -142,20 +142,21 @@ def _rank_correlation(scans: pd.DataFrame) -> float:
 
 def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Manifest:
     """Write error sds, scores and picture into a bundle."""
+    latest = read_manifest(bundle.folder)
     entries = tuple(
         entry.model_copy(update={"relative_sd": round(found.relative_sd[entry.id], 5)})
         if entry.id in found.relative_sd
         else entry
-        for entry in bundle.manifest.labels
+        for entry in latest.labels
     )
-    kept = {k: v for k, v in bundle.manifest.scores.items() if not k.startswith(PREFIX)}
+    kept = {k: v for k, v in latest.scores.items() if not k.startswith(PREFIX)}
     drift = {f"drift, {name}": value for name, value in found.by_perturbation.items()}
     new = {
         f"{PREFIX}{name}": float(f"{value:.4g}")
         for name, value in (found.scores | drift).items()
         if np.isfinite(value)
     }
-    manifest = bundle.manifest.model_copy(
+    manifest = latest.model_copy(
         update={
             "labels": entries,
             "totals": {name: round(sd, 5) for name, sd in found.totals_sd.items()},

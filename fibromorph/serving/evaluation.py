@@ -115,6 +115,8 @@ def find_pairs(request: EvaluationRequest) -> list[tuple[Path, Path]]:
     Raises:
         ConfigError: no scan fits, or one has no labels.
     """
+    if request.limit is not None and request.limit < 1:
+        raise ConfigError("must be 1 or more", value=request.limit, subject="--limit")
     scans = sorted(request.folder.glob(request.scan_glob))[: request.limit]
     if not scans:
         raise ConfigError("no scan fits", value=request.scan_glob, subject=request.folder)

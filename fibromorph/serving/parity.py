@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 
 from fibromorph.errors import ConfigError, MissingExtraError
-from fibromorph.manifest import Bundle, write_manifest
+from fibromorph.manifest import Bundle, read_manifest, write_manifest
 from fibromorph.models.card import write_card
 from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import read_scan
@@ -92,7 +92,7 @@ def _unmeasured(bundle: Bundle) -> Bundle:
 
 def _keep(bundle: Bundle, shares: Mapping[Device, float]) -> None:
     rounded: dict[str, float] = {name: float(f"{share:.3g}") for name, share in shares.items()}
-    engines: dict[str, float] = {**bundle.manifest.engines, **rounded}
-    manifest = bundle.manifest.model_copy(update={"engines": engines})
+    latest = read_manifest(bundle.folder)
+    manifest = latest.model_copy(update={"engines": {**latest.engines, **rounded}})
     write_manifest(bundle.folder, manifest)
     write_card(bundle.folder, manifest)

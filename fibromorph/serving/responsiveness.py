@@ -21,7 +21,7 @@ from fibromorph.datasets.cohort.acquisition import Visit, draw_visit, scan_grid,
 from fibromorph.datasets.cohort.body import Body, Mould, mould_of, shape_body
 from fibromorph.datasets.cohort.norms import INTRACRANIAL_ML
 from fibromorph.labels import LabelTable
-from fibromorph.manifest import Bundle, LabelEntry, write_manifest
+from fibromorph.manifest import Bundle, LabelEntry, read_manifest, write_manifest
 from fibromorph.models.card import write_card
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.scans import Scan, read_scan
@@ -111,8 +111,9 @@ def responsiveness_text(found: Mapping[int, tuple[float, float]], table: LabelTa
 
 def update_responsiveness(bundle: Bundle, found: Mapping[int, tuple[float, float]]) -> None:
     """Write the shares into a bundle's manifest and card."""
-    entries = tuple(_with_share(entry, found.get(entry.id)) for entry in bundle.manifest.labels)
-    manifest = bundle.manifest.model_copy(update={"labels": entries})
+    latest = read_manifest(bundle.folder)
+    entries = tuple(_with_share(entry, found.get(entry.id)) for entry in latest.labels)
+    manifest = latest.model_copy(update={"labels": entries})
     write_manifest(bundle.folder, manifest)
     write_card(bundle.folder, manifest)
 

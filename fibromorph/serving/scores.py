@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.labels import CORTICAL_REGIONS, FREESURFER, STRUCTURES_27, LabelTable
-from fibromorph.manifest import Bundle, Manifest, write_manifest
+from fibromorph.manifest import Bundle, Manifest, read_manifest, write_manifest
 from fibromorph.models.card import write_card
 from fibromorph.postprocessing.agreement import Agreement
 
@@ -53,9 +53,10 @@ def update_manifest(
         source: name of the set of scans; earlier scores of the same set are replaced.
         way: how they were scored, if not by the bundle alone.
     """
+    latest = read_manifest(bundle.folder)
     known = per_structure.set_index("region_id").to_dict("index")
     entries = []
-    for entry in bundle.manifest.labels:
+    for entry in latest.labels:
         row = known.get(entry.id, {})
         measured: dict[str, float] = {
             key: round(float(row[key]), 5)
@@ -70,12 +71,10 @@ def update_manifest(
     scores = {f"{title}: {key}": float(f"{value:.5g}") for key, value in summary.items()}
     others = {
         key: value
-        for key, value in bundle.manifest.scores.items()
+        for key, value in latest.scores.items()
         if not key.startswith((f"{source}: ", f"{source}, "))
     }
-    manifest = bundle.manifest.model_copy(
-        update={"labels": tuple(entries), "scores": {**others, **scores}}
-    )
+    manifest = latest.model_copy(update={"labels": tuple(entries), "scores": {**others, **scores}})
     write_manifest(bundle.folder, manifest)
     write_card(bundle.folder, manifest)
     return manifest

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
+
+from fibromorph.errors import ConfigError
 
 
 class SliceCheckpoint(ModelCheckpoint):
     """Keeps `last.ckpt` at the very last step of a slice, however it ends.
 
     Lightning's own writes at multiples of `every_n_train_steps` only: what a slice that
-    `trainer.max_time` ends did after the last multiple would be lost.
+    `trainer.max_time` ends did after the last multiple would be lost. It writes into the system's
+    temporary folder and moves from there, which is a copy where that is another file system: a run
+    that is killed then would leave half a checkpoint. And it calls a second run's `last-v1.ckpt`.
     """
+
+    def on_fit_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002 (Lightning's signature)
+    ) -> None:
+        """See that no other run's checkpoints are in the folder.
+
+        Raises:
+            ConfigError: there is a `last.ckpt` that this run does not go on from.
+        """
+        if trainer.ckpt_path is not None or self.dirpath is None:
+            return
+        last = Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}"
+        if last.is_file():
+            rule = (
+                "a folder keeps the checkpoints of one run: go on with --ckpt_path, or take another"
+            )
+            raise ConfigError(rule, value=last.name, subject=self.dirpath)
 
     def on_load_checkpoint(
         self,
@@ -23,6 +48,13 @@ class SliceCheckpoint(ModelCheckpoint):
     ) -> None:
         """Let `trainer.max_time` count from the start of this slice, not of the whole run."""
         checkpoint.get("callbacks", {}).pop("Timer", None)
+
+    def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
+        part = f"{filepath}.part"
+        super()._save_checkpoint(trainer, part)
+        self._last_checkpoint_saved = filepath
+        if trainer.is_global_zero:
+            os.replace(part, filepath)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)

@@ -56,9 +56,13 @@ class LabelMapData(pl.LightningDataModule):
                 value=held_out,
                 subject="held_out",
             )
-        for name, value in (("batch_size", batch_size), ("steps_per_epoch", steps_per_epoch)):
-            if value < 1:
-                raise ConfigError("must be 1 or more", value=value, subject=name)
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("steps_per_epoch", steps_per_epoch, 1),
+            ("workers", workers, 0),
+        ):
+            if value < least:
+                raise ConfigError(f"must be {least} or more", value=value, subject=name)
         self.held_out = held_out
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch
@@ -74,12 +78,22 @@ class LabelMapData(pl.LightningDataModule):
         self._mix: RealMix | None = None
 
     def setup(self, stage: str) -> None:  # noqa: ARG002 (Lightning's signature)
-        """Read everything into memory, once."""
+        """Read everything into memory, once.
+
+        Raises:
+            LabelError, ScanError: what cannot be read.
+            ConfigError: a scan is in both sets.
+        """
         if self.maps:
             return
         self.maps = load_label_maps(self.paths, ignore_unknown=self.ignore_unknown_labels)
         self.labelled_scans = _load(self.training_folder, self.table)
         self.validation_scans = _load(self.validation_folder, self.table)
+        learnt = {scan.scan_sha256: scan.name for scan in self.labelled_scans}
+        for scan in self.validation_scans:
+            if scan.scan_sha256 in learnt:
+                rule = "a scan cannot be trained on and validated with; see only and skip"
+                raise ConfigError(rule, value=scan.name, subject="data.validation_scans")
 
     def require_real_scans(self, share: float) -> None:
         """Check that there are real scans where a share of the samples is to be real.
@@ -141,6 +155,11 @@ class LabelMapData(pl.LightningDataModule):
             return 0
         batches = self.trainer.global_step * self.trainer.accumulate_grad_batches
         return batches * self.batch_size * self.trainer.world_size
+
+    def training_hashes(self) -> dict[str, str]:
+        """SHA-256 of every file that is trained on, by name."""
+        hashes = self.hashes()
+        return {**hashes["label_maps"], **hashes["labelled_scans"]}
 
     def hashes(self) -> dict[str, dict[str, str]]:
         """SHA-256 of every file that is trained on or validated with, by part and file name."""

@@ -6,9 +6,11 @@ import zipfile
 from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from jsonargparse.typing import lazy_instance
 from pytorch_lightning.cli import (
     ArgsType,
@@ -21,7 +23,8 @@ from fibromorph.errors import ConfigError
 from fibromorph.training.data import LabelMapData
 from fibromorph.training.locator import LocatorModule
 from fibromorph.training.module import SegmentationModule
-from fibromorph.training.tracking import RunLogger, RunRecord, run_id_of
+from fibromorph.training.recipe import plain
+from fibromorph.training.tracking import RunLogger, RunRecord, flatten, run_id_of
 
 WHAT: dict[str, type[pl.LightningModule]] = {
     "network": SegmentationModule,
@@ -72,17 +75,32 @@ class _TrainingCLI(LightningCLI):
             raise TypeError(f"arguments must be a list, not {type(args).__name__}")
         self.config = parser.parse_args(args)
         config = self.config.fit
-        if config.ckpt_path is None:
+        self._given = flatten(plain(config.model.as_dict()))
+        if config.ckpt_path is None or config.ckpt_path in CKPT_WORDS:
             return
-        if config.ckpt_path not in CKPT_WORDS and not zipfile.is_zipfile(config.ckpt_path):
+        if not _is_checkpoint(Path(config.ckpt_path)):
             rule = "must be a checkpoint that training wrote"
             raise ConfigError(rule, value=config.ckpt_path, subject="ckpt_path")
 
     def before_instantiate_classes(self) -> None:
-        """On going on, the checkpoint has the weights."""
+        """On going on, the checkpoint has the weights, and the model is the one that it is of.
+
+        Raises:
+            ConfigError: a setting of the model was given that is not the checkpoint's.
+        """
         config = self.config.fit
-        if config.ckpt_path is not None and "initial_weights" in config.model:
+        # What 'last' finds nothing for begins anew.
+        if config.ckpt_path is None or config.ckpt_path in CKPT_WORDS:
+            return
+        if "initial_weights" in config.model:
             config.model.initial_weights = None
+        kept = flatten(plain(config.model.as_dict()))
+        for name, value in self._given.items():
+            if name != "initial_weights" and str(kept.get(name)) != str(value):
+                rule = (
+                    f"a run goes on with the model's settings of its checkpoint, {kept.get(name)}"
+                )
+                raise ConfigError(rule, value=value, subject=f"model.{name.replace('/', '.')}")
 
     def before_fit(self) -> None:
         """Go on in the MLflow run that the checkpoint comes from."""
@@ -99,6 +117,16 @@ class _TrainingCLI(LightningCLI):
         folder = getattr(self.trainer.checkpoint_callback, "dirpath", None) or "."
         path = Path(folder) / "last.ckpt" if wanted in CKPT_WORDS else Path(wanted)
         return path if path.is_file() else None
+
+
+def _is_checkpoint(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, UnpicklingError, EOFError, KeyError):
+        return False
+    return isinstance(content, dict) and {"state_dict", "loops"} <= content.keys()
 
 
 class _RecordConfig(SaveConfigCallback):

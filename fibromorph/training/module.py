@@ -29,7 +29,7 @@ from fibromorph.models.network import (
     pick,
     split_subvoxels,
 )
-from fibromorph.models.weights import load_weights, read_weights, with_head_for
+from fibromorph.models.weights import learnt_from, load_weights, read_weights, with_head_for
 from fibromorph.preprocess import SHAPE_MULTIPLE, normalise
 from fibromorph.training.data import LabelMapData, data_of
 from fibromorph.training.masks import redraw_brain
@@ -88,10 +88,13 @@ class SegmentationModule(pl.LightningModule):
         self.net = net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if recipe.compiled:
             self.net.compile_norms()
+        self._learnt_before: dict[str, str] = {}
         if initial_weights is not None:
             load_weights(self.net, with_head_for(self.table, read_weights(initial_weights)))
+            self._learnt_before = learnt_from(initial_weights)
         self.fluid_class = self.table.class_of_name("CSF")
         self.loss = StructureSideLoss()
+        self._planned = 1
         self._on_device: dict[str, Tensor] = {}
         self._scans_on_device: dict[str, ScanOnDevice] = {}
         self._dice, self._real_dice = (
@@ -105,9 +108,8 @@ class SegmentationModule(pl.LightningModule):
 
     @property
     def progress(self) -> float:
-        """Share of the planned steps that are done; 0 for a run without an end."""
-        planned = self.trainer.max_steps
-        return min(1.0, self.global_step / planned) if planned > 0 else 0.0
+        """Share of the planned steps that are done."""
+        return min(1.0, self.global_step / self._planned)
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
@@ -182,15 +184,21 @@ class SegmentationModule(pl.LightningModule):
             self.log_dict(scores.take(self._sum_over_devices, self.device), sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep checkpoints to plain data."""
+        """Keep checkpoints to plain data, and what they have learnt from with them."""
         keep_plain(checkpoint)
+        checkpoint["learnt_from"] = {**self._learnt_before, **self.data.training_hashes()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Earlier slices may have learnt from other files."""
+        self._learnt_before = dict(checkpoint.get("learnt_from", {}))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         recipe = self.recipe
         optimiser = make_optimiser(
             self.net, recipe.optimiser, recipe.learning_rate, recipe.weight_decay
         )
-        return with_schedule(optimiser, planned_steps(self.trainer), recipe.warmup_steps)
+        self._planned = planned_steps(self.trainer)
+        return with_schedule(optimiser, self._planned, recipe.warmup_steps)
 
     def _draw_sample(self, seed: int, shape: Shape3) -> Sample:
         warped = random.Random(~seed).random() < self.recipe.warped_share

@@ -66,13 +66,21 @@ class Recipe:
             if any(n % SHAPE_MULTIPLE or n <= 0 for n in shape):
                 rule = f"sample shapes must be multiples of {SHAPE_MULTIPLE}"
                 raise ConfigError(rule, value=shape, subject="recipe.crops")
+        weights = [crop.weight for crop in self.crops]
+        if not weights or min(weights) < 0 or sum(weights) <= 0:
+            rule = "must be one or more, of which one at least has a weight above 0"
+            raise ConfigError(rule, value=weights, subject="recipe.crops")
+        for name in ("learning_rate", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ConfigError("must be 0 or more", value=getattr(self, name), subject=name)
         if not 1 <= self.supervised_subvoxels <= SUBVOXELS:
             raise ConfigError(
                 "must be 1 to 8", value=self.supervised_subvoxels, subject="supervised_subvoxels"
             )
-        for name in ("real_share", "warped_share", "dressed_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
+        for name in ("real_share", "warped_share", "dressed_share", "random_contrast_end"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise ConfigError("is a share, 0 to 1", value=share, subject=name)
         if self.real_share and self.warped_share:
             rule = "real scans are augmented in one way: real_share or warped_share"
             raise ConfigError(rule, value=self.warped_share, subject="warped_share")
@@ -84,6 +92,11 @@ class Recipe:
         return i, j, k
 
 
+LEVELS = range(3, 6)
+"""DynUNet has three or more; crops of multiples of 32 voxels can be halved four times and once more
+by the stem."""
+
+
 @dataclass(frozen=True)
 class NetworkSettings:
     """See `SegmentationNet`."""
@@ -93,8 +106,8 @@ class NetworkSettings:
 
     def __post_init__(self) -> None:
         # `models.weights.network_of` tells the levels apart by their width.
-        if len(self.filters) < 2 or sorted({*self.filters}) != list(self.filters):
-            rule = "must be two levels or more, each wider than the one before"
+        if len(self.filters) not in LEVELS or sorted({*self.filters}) != list(self.filters):
+            rule = "must be three to five levels, each wider than the one before"
             raise ConfigError(rule, value=self.filters, subject="network.filters")
 
 

@@ -41,10 +41,15 @@ def with_schedule(
         total: steps of the whole run.
         warmup: steps of the rise, a tenth of `total` at most.
     """
-    schedule: lr_scheduler.LRScheduler = lr_scheduler.CosineAnnealingLR(optimiser, total)
-    warmup = min(warmup, max(1, total // 10))
-    if warmup > 0:
-        rise = lr_scheduler.LinearLR(optimiser, FIRST_SHARE, total_iters=warmup)
-        fall = lr_scheduler.CosineAnnealingLR(optimiser, max(1, total - warmup))
-        schedule = lr_scheduler.SequentialLR(optimiser, [rise, fall], [warmup])
+    rise = min(warmup, max(1, total // 10))
+
+    # A function of the step alone: a run that goes on with another end follows that one's curve,
+    # where PyTorch's cosine would climb again after the end that it remembers.
+    def share(step: int) -> float:
+        if step < rise:
+            return FIRST_SHARE + (1 - FIRST_SHARE) * step / rise
+        done = min(1.0, (step - rise) / max(1, total - rise))
+        return (1 + math.cos(math.pi * done)) / 2
+
+    schedule = lr_scheduler.LambdaLR(optimiser, share)
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

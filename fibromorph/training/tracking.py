@@ -84,11 +84,10 @@ class RunLogger(MLFlowLogger):
     def go_on(self, run_id: str) -> None:
         """Log into an earlier run, if this store knows it; a new run is started otherwise."""
         try:
-            self._mlflow_client.get_run(run_id)
-        except MlflowException:
+            self._mlflow_client.update_run(run_id, status="RUNNING")
+        except MlflowException:  # unknown there, or deleted
             return
         self._run_id = run_id
-        self._mlflow_client.update_run(run_id, status="RUNNING")
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
@@ -138,7 +137,7 @@ class RunRecord(pl.Callback):
         facts = {f"trainer/{name}": getattr(trainer, name) for name in TRAINER_FACTS}
         logger.log_hyperparams(facts)
         hashes = data_of(pl_module).hashes()
-        client.log_dict(run_id, hashes, "data_hashes.json")
+        client.log_dict(run_id, hashes, f"data_hashes/step-{trainer.global_step:06d}.json")
         for key, value in {**_versions(), "data_sha256": combined_hash(hashes)}.items():
             client.set_tag(run_id, key, value)
         if self.examples > 0 and isinstance(pl_module, HasExamples):

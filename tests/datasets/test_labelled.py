@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -20,7 +21,7 @@ from fibromorph.datasets.labelled import (
 )
 from fibromorph.errors import ConfigError, LabelError
 from fibromorph.labels import FREESURFER
-from tests.datasets.phantoms import LIA, head, save
+from tests.datasets.phantoms import LIA, head, intensities, save
 
 NAMES = ["background", *FREESURFER.names]
 
@@ -55,6 +56,32 @@ def test_a_scan_comes_in_ras_with_freesurfer_ids(labelled_scan: LabelledScan) ->
     white = labelled_scan.image[ids == 2].mean()
     assert white == pytest.approx(1.0, abs=0.1)
     assert labelled_scan.image[ids == 3].mean() < white
+
+
+def test_a_scan_of_zero_mean_keeps_its_brain(tmp_path: Path) -> None:
+    ids = head()
+    ids[ids >= 500] = 0
+    image = intensities(ids)
+    for stem, shift in (("a", 0.0), ("b", float(image.mean()))):
+        save(image - np.float32(shift), tmp_path / f"{stem}_SS.nii.gz", LIA)
+        save(ids, tmp_path / f"{stem}_glm.nii.gz", LIA)
+    where = LabelledFolder(tmp_path, protocol="freesurfer")
+    plain, shifted = (load_labelled_scan(pair, where) for pair in find_labelled_pairs(where))
+    assert (shifted.image[shifted.ids > 0] == 0).mean() < 0.01
+    assert np.allclose(plain.image, shifted.image, atol=0.02)
+
+
+def test_what_cannot_be_read_as_labels_is_named(tmp_path: Path, scan_folder: Path) -> None:
+    shutil.copy(scan_folder / "s1_SS.nii.gz", tmp_path)
+    (tmp_path / "s1_glm.nii.gz").write_bytes(b"no image")
+    where = LabelledFolder(tmp_path)
+    with pytest.raises(LabelError, match=r"s1_glm\.nii\.gz.*readable image"):
+        load_labelled_scans(where)
+    labels = nib.load(scan_folder / "s1_glm.nii.gz")
+    twice = np.stack([np.asanyarray(labels.dataobj)] * 2, axis=-1)
+    nib.save(nib.Nifti1Image(twice, labels.affine), tmp_path / "s1_glm.nii.gz")
+    with pytest.raises(LabelError, match="scan's grid"):
+        load_labelled_scans(where)
 
 
 def test_fluid_that_no_one_drew_is_known_to_be_unlabelled(labelled_scan: LabelledScan) -> None:

@@ -52,5 +52,13 @@ def test_what_does_not_fit_is_refused_with_the_file() -> None:
         to_table(line(2, 3), "freesurfer", NEUROMORPHOMETRICS)
 
 
+def test_freesurfers_own_files_are_read() -> None:
+    image = line(2, 251, 41, 1012, 2034, 3012, 4034, 5001, 11120, 0)
+    found = to_freesurfer(image, "freesurfer").ravel().tolist()
+    assert found == [2, 41, 41, 3, 42, 2, 41, 2, 3, 0]
+    with pytest.raises(LabelError, match="700"):
+        to_freesurfer(line(2, 700), "freesurfer")
+
+
 def test_tissue_outside_the_brain_is_background() -> None:
     assert to_freesurfer(line(2, 511, 85, 77), "freesurfer").ravel().tolist() == [2, 0, 24, 2]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fibromorph.errors import BundleError, ConfigError
-from fibromorph.models.export import halve, read_facts
+from fibromorph.models.export import export_bundle, halve, read_facts
 from fibromorph.models.weights import network_of, read_weights
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
 
@@ -51,6 +52,27 @@ def test_the_shipped_graph_holds_no_traces_of_a_machine() -> None:
         content = (shipped_folder() / DEFAULT_BUNDLE / name).read_bytes()
         assert b"site-packages" not in content
         assert b".py" not in content
+
+
+def test_only_a_bundle_is_replaced(tmp_path: Path) -> None:
+    facts = read_facts(Path("configs/bundle-t1-open.yaml"))
+    weights = shipped_folder() / DEFAULT_BUNDLE
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "last.ckpt").write_text("weeks of work")
+    mixed = tmp_path / "mixed"
+    shutil.copytree(weights, mixed)
+    (mixed / "notes.txt").write_text("mine")
+    for folder, named in ((tmp_path / "runs", "last.ckpt"), (mixed, "notes.txt")):
+        with pytest.raises(ConfigError, match=f"replaces only a bundle.*{named}"):
+            export_bundle(weights, weights, tmp_path / "scan.nii.gz", folder, facts)
+        assert (folder / named).is_file()
+
+
+def test_an_unknown_fact_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "facts.yaml"
+    path.write_text(Path("configs/bundle-t1-open.yaml").read_text() + "note: one\n")
+    with pytest.raises(ConfigError, match="note"):
+        read_facts(path)
 
 
 def test_facts_name_the_wrong_field(tmp_path: Path) -> None:

@@ -69,6 +69,15 @@ def test_a_finer_head_starts_with_the_answer_of_the_coarser_one() -> None:
     assert torch.equal(before[:, -1], after[:, -1])
 
 
+def test_a_coarser_head_starts_with_the_answers_of_the_finer_ones_parts() -> None:
+    fine = with_head_for(NEUROMORPHOMETRICS, _net().state_dict())
+    again = with_head_for(FREESURFER, fine)
+    for key in ("head.1.weight", "head.1.bias"):
+        for name in ("Cerebral-Cortex", "Putamen"):
+            rows = slice(8 * FREESURFER.class_of_name(name), 8 * FREESURFER.class_of_name(name) + 8)
+            assert torch.allclose(again[key][rows], _net().state_dict()[key][rows], atol=1e-5)
+
+
 def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
     state = read_weights(_save(_net(), tmp_path / "a.ckpt"))
     with pytest.raises(BundleError, match="fit the network"):
@@ -82,7 +91,7 @@ class _Trap:
         return Path.touch, (Path("/nonexistent/never"),)  # type: ignore[return-value]
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"name: text\n"])
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.ckpt"
     path.write_bytes(content)

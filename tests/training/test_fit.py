@@ -15,7 +15,13 @@ from mlflow.entities import Run
 
 from fibromorph.errors import BundleError, ConfigError, LabelError
 from fibromorph.labels import NEUROMORPHOMETRICS
-from fibromorph.models.weights import network_of, read_weights, table_of_weights
+from fibromorph.manifest import file_sha256
+from fibromorph.models.weights import (
+    learnt_from,
+    network_of,
+    read_weights,
+    table_of_weights,
+)
 from fibromorph.training.fit import train
 from tests.datasets.phantoms import write_label_maps, write_labelled_scans
 
@@ -152,7 +158,7 @@ def test_losses_and_dice_of_structures_are_recorded(fitted: Fitted) -> None:
 
 
 def test_hashes_pictures_configuration_and_checkpoint_are_kept(fitted: Fitted) -> None:
-    hashes = json.loads((fitted.artifacts / "data_hashes.json").read_text())
+    hashes = json.loads((fitted.artifacts / "data_hashes" / "step-000000.json").read_text())
     assert list(hashes["label_maps"]) == ["head_1.nii.gz"]
     assert len(fitted.run.data.tags["data_sha256"]) == 64
     assert (fitted.artifacts / "config.yaml").is_file()
@@ -169,6 +175,12 @@ def test_the_checkpoint_becomes_a_network_again(fitted: Fitted) -> None:
     with torch.inference_mode():
         found = net(torch.zeros(1, 1, 32, 32, 32), torch.ones(1, 1, 8, 8, 8))
     assert found.shape == (1, 20, 32, 32, 32)
+
+
+def test_a_checkpoint_knows_what_it_has_learnt_from(fitted: Fitted) -> None:
+    found = learnt_from(fitted.folder / "runs" / "last.ckpt")
+    assert set(found) == {"head_1.nii.gz", "s1", "s1 labels"}
+    assert found["s1"] == file_sha256(fitted.folder / "real" / "s1_SS.nii.gz")
 
 
 def test_the_locator_is_trained_by_the_same_command(
@@ -195,18 +207,29 @@ def test_the_locator_is_trained_by_the_same_command(
         (["--model.synthesis.flip", "2"], ConfigError, "flip"),
         (["--data.label_maps", "nowhere"], LabelError, "nowhere"),
         (["--ckpt_path", "nowhere.ckpt"], ConfigError, "nowhere.ckpt"),
+        ([], ConfigError, "checkpoints of one run"),
+        (
+            ["--ckpt_path", "runs/last.ckpt", "--model.recipe.warmup_steps", "7"],
+            ConfigError,
+            "model.recipe.warmup_steps",
+        ),
+        (
+            ["--data.validation_scans.only", "[s1]", "--ckpt_path", "runs/last.ckpt"],
+            ConfigError,
+            "s1",
+        ),
         (["--model.initial_weights", "nowhere.ckpt"], BundleError, "nowhere.ckpt"),
         (["--trainer.max_steps", "-1", "--trainer.max_epochs", "-1"], ConfigError, "max_steps"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
-    folder: Path,
+    fitted: Fitted,
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     error: type[Exception],
     say: str,
 ) -> None:
-    monkeypatch.chdir(folder)
+    monkeypatch.chdir(fitted.folder)
     with pytest.raises(error, match=say) as caught:
         train(["--config", "config.yaml", "--trainer.logger", "false", *arguments])
     assert "\n" not in str(caught.value)

@@ -27,8 +27,14 @@ def test_settings_out_of_range_are_refused_by_name() -> None:
         Recipe(supervised_subvoxels=9)
     with pytest.raises(ConfigError, match="real_share"):
         Recipe(real_share=1.2)
-    with pytest.raises(ConfigError, match=r"network\.filters"):
-        NetworkSettings(filters=(32, 32))
+    for filters in ((32, 32, 64), (32, 64), (8, 16, 24, 32, 40, 48)):
+        with pytest.raises(ConfigError, match=r"network\.filters"):
+            NetworkSettings(filters=filters)
+    for crops in ((), (Crop((64, 64, 64), 0.0),)):
+        with pytest.raises(ConfigError, match=r"recipe\.crops"):
+            Recipe(crops=crops)
+    with pytest.raises(ConfigError, match="random_contrast_end"):
+        Recipe(random_contrast_end=2.0)
 
 
 def test_the_largest_crop_holds_all() -> None:
@@ -57,6 +63,25 @@ def test_the_learning_rate_rises_and_then_falls_to_zero() -> None:
     assert rates.index(max(rates)) == 10
     assert rates[55] == pytest.approx(0.5, abs=0.01)
     assert rates[-1] < 1e-3
+
+
+def test_a_run_with_a_later_end_goes_on_along_that_ones_curve() -> None:
+    rates = {}
+    for ends in ((24,), (12, 24)):
+        optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        state: dict[str, Any] | None = None
+        for end in ends:
+            config: Any = with_schedule(optimiser, total=end)
+            schedule = config["lr_scheduler"]["scheduler"]
+            if state is not None:
+                schedule.load_state_dict(state)
+            while schedule.last_epoch < end:
+                optimiser.step()
+                schedule.step()
+                rates[ends, schedule.last_epoch] = optimiser.param_groups[0]["lr"]
+            state = schedule.state_dict()
+    for step in range(13, 25):
+        assert rates[(12, 24), step] == pytest.approx(rates[(24,), step])
 
 
 def test_muon_turns_filters_and_leaves_norms_and_head_to_adamw() -> None:
