@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from fibromorph.errors import FibromorphError
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Result = Literal["segmentation", "volumes", "report", "provenance", "preview", "brain"]
+StudyResult = Literal["report", "tables"]
 ENDED = ("done", "failed", "cancelled")
 TSV = "text/tab-separated-values"
 SUFFIX: dict[Result, str] = {
@@ -181,15 +182,22 @@ class Client:
 
     def download(self, job_id: str, result: Result, path: Path) -> Path:
         """Write a file of a finished job to `path`, which appears when it is complete."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         headers = {"Accept": TSV} if result == "volumes" else {}
+        return self._download(f"/v1/jobs/{job_id}/{result}", path, headers)
+
+    def _download(self, source: str, path: Path, headers: Mapping[str, str] | None = None) -> Path:
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
-            answer = self._get(f"/v1/jobs/{job_id}/{result}", headers=headers)
+            answer = self._get(source, headers=headers)
             temporary.write_bytes(answer.content)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
         return path
+
+    def download_study(self, job_id: str, result: StudyResult, path: Path) -> Path:
+        """Write the report of a finished study (HTML), or all its tables (zip), to `path`."""
+        return self._download(f"/v1/studies/{job_id}/{result}", path)
 
     def segment(self, scan: Path, out: Path, *, label: str = "") -> dict[Result, Path]:
         """Send a scan, wait, and write its files to `out`, named by the label."""

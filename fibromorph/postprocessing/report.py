@@ -25,9 +25,17 @@ LIMITS = (
 CITATION = (
     "fibromorph, version {version}, model {model}.",
     "Training on synthesised scans: Billot et al. 2023, Medical Image Analysis 86:102789.",
-    "Structures and their colours: Fischl 2012, NeuroImage 62:774-781.",
+    "{protocol}",
     "SNR, CNR, CJV: Esteban et al. 2017, PLoS ONE 12:e0184661.",
 )
+PROTOCOL_CITATION = {
+    "freesurfer": "Structures and their colours: Fischl 2012, NeuroImage 62:774-781.",
+    "neuromorphometrics": "Regions: manual labels provided by Neuromorphometrics, Inc."
+    " (http://Neuromorphometrics.com/) under academic subscription, for the MICCAI 2012 multi-atlas"
+    " labelling challenge, of scans of the OASIS project (Marcus et al. 2007, J Cogn Neurosci"
+    " 19:1498-1507).",
+}
+"""Protocol -> whose structures they are."""
 PLOT_LIMITS_PERCENT = (5, 10, 20, 30, 50)
 PLOT_WIDTH, PLOT_HEIGHT = 200, 16
 
@@ -60,7 +68,7 @@ class ReportContent:
         notes: sentences that belong beside the totals ("skull-stripped: no eTIV").
         table: names and colours of the structures.
         limits: what the result must not be used for.
-        citations: what to cite, `{version}` and `{model}` filled in.
+        citations: what to cite, `{version}`, `{model}` and `{protocol}` filled in.
     """
 
     name: str
@@ -115,10 +123,17 @@ def render(content: ReportContent) -> str:
         lines=_lines(content.rows, content.table, limit),
         axis=_axis(limit),
         seconds=sum(step.seconds or 0.0 for step in content.steps),
-        citations=[
-            text.format(version=content.version, model=content.model) for text in content.citations
-        ],
+        citations=_citations(content),
     )
+
+
+def _citations(content: ReportContent) -> list[str]:
+    known = {
+        "version": content.version,
+        "model": content.model,
+        "protocol": PROTOCOL_CITATION.get(content.table.protocol, ""),
+    }
+    return [text for line in content.citations if (text := line.format(**known))]
 
 
 def asymmetry(left_ml: float | None, right_ml: float | None) -> float | None:

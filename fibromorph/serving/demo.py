@@ -1,4 +1,4 @@
-"""The demo: a real head through the whole chain, without a scan of one's own."""
+"""The demo: a template head through the whole chain, without a scan of one's own."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import pandas as pd
 from fibromorph.datasets.cohort.files import TRUTH
 from fibromorph.datasets.cohort.settings import CohortSettings
 from fibromorph.datasets.cohort.simulate import simulate_cohort
+from fibromorph.postprocessing.stats.report.wording import p_text
 from fibromorph.postprocessing.stats.starter import write_starter
 from fibromorph.serving.cohort.group.run import run_group
 from fibromorph.serving.cohort.participant import (
@@ -77,7 +78,7 @@ def comparison(study: Path, table: Path) -> str:
         interval = f"{row['percent_ci_low']:+.1f} to {row['percent_ci_high']:+.1f}"
         change, percent = planted.get(region, 0.0), row["difference_percent"]
         cells = (f"{change:+.0f} %" if change else "0", f"{percent:+.1f} %", interval, _alone(row))
-        lines.append(LINE.format(region, *cells, f"{row['p_fwe']:.3f}"))
+        lines.append(LINE.format(region, *cells, p_text(row["p_fwe"])))
     return "\n".join(lines)
 
 

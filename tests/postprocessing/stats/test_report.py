@@ -16,6 +16,7 @@ from fibromorph.postprocessing.stats import Results
 from fibromorph.postprocessing.stats.report import write_study
 from fibromorph.postprocessing.stats.report.brain import paint
 from fibromorph.postprocessing.stats.report.limits import limits
+from fibromorph.postprocessing.stats.report.methods import methods_text
 from fibromorph.postprocessing.stats.results import to_tsv
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write_cohort
 from tests.postprocessing.stats.conftest import run
@@ -98,6 +99,13 @@ def test_methods_name_seed_versions_and_choices(page: str) -> None:
     assert "every combination of eTIV adjustment, exclusions, kind of volume, weighting" in page
     for words in ("seed 20230325", "fibromorph 0", "400 permutations", "scipy", "HC3 [1]"):
         assert words in page
+
+
+def test_only_what_is_cited_is_listed_in_the_order_of_the_text(results: Results) -> None:
+    paragraphs, citations = methods_text(results)
+    cited = [int(number) for number in re.findall(r"\[(\d+)\]", " ".join(paragraphs))]
+    assert list(dict.fromkeys(cited)) == list(range(1, len(citations) + 1))
+    assert not any("ComBat" in text or "Fortin" in text for text in citations)
 
 
 def test_every_person_is_a_dot(results: Results, page: str) -> None:

@@ -21,6 +21,7 @@ from fibromorph.postprocessing.stats.report.figures import (
     to_svg,
     zero_line,
 )
+from fibromorph.postprocessing.stats.report.wording import p_text
 
 SHOWN = 45
 ROW_INCHES = 0.21
@@ -148,5 +149,5 @@ def _label(axes: Axes, heights: list[int], rows: Sequence[ForestRow]) -> None:
 
 def _numbers(row: pd.Series, estimate: str, low: str, high: str) -> str:
     percent = f"{row[estimate]:+.1f} [{row[low]:+.1f}, {row[high]:+.1f}]"
-    text = f"{percent} · {row['p_fwe']:.3f}".replace("-0.0 ", "0.0 ")
+    text = f"{percent} · {p_text(row['p_fwe'])}".replace("-0.0 ", "0.0 ")
     return text.replace("-", "\N{MINUS SIGN}")

@@ -9,6 +9,8 @@ from fibromorph.postprocessing.stats.responsive import BLIND
 from fibromorph.postprocessing.stats.results import Results
 
 LARGE_EFFECT = 0.8
+NAMED = 6
+"""Regions that a sentence names; of more it says how many."""
 LOW_RELIABILITY = 0.7
 WEAK_SHARE = 0.8
 
@@ -130,7 +132,9 @@ def _error(results: Results) -> str:
     low = reliability.index[reliability < LOW_RELIABILITY]
     text = f"Median reliability of the volumes is {float(np.nanmedian(reliability)):.2f}."
     if len(low):
-        names = ", ".join(plain_name(str(r)) for r in low[:6])
+        names = ", ".join(plain_name(str(r)) for r in low[:NAMED])
+        if len(low) > NAMED:
+            names += f" and {len(low) - NAMED} more (reliability in group_comparison.tsv)"
         text += (
             f" It is below {LOW_RELIABILITY} in {names}: standardised effects there look smaller"
             " than they are."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 
 import fibromorph
 from fibromorph.postprocessing.stats.design import Design
@@ -49,9 +50,18 @@ CITATIONS = (
 )
 
 
-def methods_text(results: Results) -> list[str]:
-    """Paragraphs."""
-    return [p for p in (_groups(results), _scores(results), _change(results), _versions()) if p]
+SEPARATOR = "\n\n"
+CITED = re.compile(r"\[(\d+)\]")
+"""A number in the paragraphs below, which count `CITATIONS` from 1."""
+
+
+def methods_text(results: Results) -> tuple[list[str], list[str]]:
+    """Paragraphs, and what they cite by number."""
+    paragraphs = (_groups(results), _scores(results), _change(results), _versions())
+    text = SEPARATOR.join(p for p in paragraphs if p)
+    order = list(dict.fromkeys(CITED.findall(text)))
+    renumbered = CITED.sub(lambda found: f"[{order.index(found[1]) + 1}]", text)
+    return renumbered.split(SEPARATOR), [CITATIONS[int(number) - 1] for number in order]
 
 
 def _groups(results: Results) -> str:

@@ -17,7 +17,8 @@ from fibromorph.postprocessing.stats.report.content import (
     primary_associations,
 )
 from fibromorph.postprocessing.stats.report.limits import limits
-from fibromorph.postprocessing.stats.report.methods import CITATIONS, methods_text
+from fibromorph.postprocessing.stats.report.methods import methods_text
+from fibromorph.postprocessing.stats.report.wording import p_text
 from fibromorph.postprocessing.stats.results import Results
 
 ASSOCIATIONS_SHOWN = 40
@@ -37,7 +38,7 @@ def render(results: Results, brain: PaintedBrain) -> str:
         num=_number,
         signed=_signed,
         score=score_title,
-        p=_p,
+        p=p_text,
         is_p=_is_p,
         bf=_bayes,
     )
@@ -47,6 +48,7 @@ def render(results: Results, brain: PaintedBrain) -> str:
     )
     groups = results.groups.reset_index().sort_values("p")
     associations = primary_associations(results)
+    methods, citations = methods_text(results)
     return environment.get_template("stats.html").render(
         r=results,
         version=fibromorph.__version__,
@@ -61,8 +63,8 @@ def render(results: Results, brain: PaintedBrain) -> str:
         figures=draw_figures(results, brain),
         downloads=downloads(results),
         limits=limits(results),
-        methods=methods_text(results),
-        citations=CITATIONS,
+        methods=methods,
+        citations=citations,
     )
 
 
@@ -106,15 +108,9 @@ def _signed(value: object, digits: int = 2) -> str:
     return text if text == "n/a" or text.startswith("\N{MINUS SIGN}") else f"+{text}"
 
 
-def _p(value: object) -> str:
-    if not isinstance(value, int | float) or math.isnan(value):
-        return "n/a"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
 def _is_p(value: object) -> str:
     """In a sentence: p = 0.012, p < 0.001."""
-    text = _p(value)
+    text = p_text(value)
     return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
