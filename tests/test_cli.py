@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -78,6 +79,13 @@ def test_one_bad_scan_does_not_stop_the_others(
         "template_report.html",
         "template_volumes.tsv",
     ]
+    before = (out / "template_volumes.tsv").read_bytes()
+    other = tmp_path / "other" / "template.nii.gz"
+    other.parent.mkdir()
+    nib.save(nib.Nifti1Image(nib.load(template).get_fdata()[::-1], np.eye(4)), other)
+    assert main(["segment", str(other), "--out", str(out)]) == 2
+    assert "results of another scan of this name must stay" in capsys.readouterr().err
+    assert (out / "template_volumes.tsv").read_bytes() == before
 
 
 def test_models(capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,9 +56,11 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from fibromorph.postprocessing.stats.starter import write_starter
+    from fibromorph.postprocessing.stats.starter import choices, write_starter
 
-    write_starter(options.config, options.volumes, options.participants)
+    design = write_starter(options.config, options.volumes, options.participants)
+    for line in choices(design):
+        print(line)
     print(f"{options.config}: read it, change what is wrong, then run without --init")
     return DONE
 

@@ -7,7 +7,7 @@ confidence, size, contrast, completeness, symmetry, field of view.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Literal
 
@@ -37,6 +37,7 @@ __all__ = [
     "is_t1_weighted",
     "missing_structures",
     "score",
+    "with_warnings",
 ]
 
 Severity = Literal["note", "check", "bad"]
@@ -142,10 +143,22 @@ def score(
         *_structure_flags(missing, crooked),
         *_unsure_flags(rows, calibration),
     )
-    ordered = tuple(sorted(flags, key=lambda f: ("bad", "check", "note").index(f.severity)))
+    ordered = _ordered(flags)
     overall = prod(factors.values())
     structures = _structure_scores(rows, missing, crooked, calibration)
     return Quality(overall, _verdict(overall, ordered), factors, structures, measures, ordered)
+
+
+def with_warnings(quality: Quality, warnings: Iterable[tuple[str, str]]) -> Quality:
+    """The same with what a scan's header warns of as flags: its verdict is then 'check' at best.
+
+    Args:
+        quality: from `score`.
+        warnings: code and sentence of each.
+    """
+    flags = (Flag(code, "check", message, 1.0) for code, message in warnings)
+    ordered = _ordered((*quality.flags, *flags))
+    return replace(quality, flags=ordered, verdict=_verdict(quality.overall, ordered))
 
 
 def cut_area_mm2(
@@ -296,6 +309,10 @@ def _structure_scores(
             known = 0.0 if row in missing else ramp(relative, *CONFIDENCE_RAMP)
             scores[row.region_id] = known * (0.5 if row.region_id in halved else 1.0)
     return scores
+
+
+def _ordered(flags: Iterable[Flag]) -> tuple[Flag, ...]:
+    return tuple(sorted(flags, key=lambda f: ("bad", "check", "note").index(f.severity)))
 
 
 def _verdict(overall: float, flags: Iterable[Flag]) -> Verdict:

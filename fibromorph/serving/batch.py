@@ -15,7 +15,7 @@ from fibromorph.scans import read_scan
 from fibromorph.scans.read import scan_stem
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.outputs import require_own, write_outputs
+from fibromorph.serving.outputs import require_own, require_same_scan, write_outputs
 from fibromorph.serving.pipeline import Segmented, segment_scan
 
 SHOWN_TOTALS = ("Total-Grey-Matter", "Total-White-Matter", "Total-Brain", "eTIV")
@@ -70,7 +70,9 @@ def segment_files(
     with tqdm(paths, unit="scan", disable=not sys.stderr.isatty()) as bar:
         for path in bar:
             try:
-                result = segment_scan(read_scan(path), engine, bar.set_postfix_str)
+                scan = read_scan(path)
+                require_same_scan(out, scan.stem, scan)
+                result = segment_scan(scan, engine, bar.set_postfix_str)
                 report = write_outputs(result, out, conformed=conformed)["report"]
             except (FibromorphError, OSError) as error:
                 failures.append(Failure(path, str(error)))
@@ -84,7 +86,9 @@ def summary(result: Segmented, report: Path) -> str:
     """One line about a scan: totals, verdict, and where its report lies."""
     rows = {row.name: row for row in result.rows}
     totals = ", ".join(f"{name} {_ml(rows[name])}" for name in SHOWN_TOTALS if name in rows)
-    return f"{result.scan.stem}: {totals}; quality {result.quality.verdict}; {report}"
+    reasons = [f.message for f in result.quality.flags if f.severity != "note"]
+    verdict = f"{result.quality.verdict} ({reasons[0]})" if reasons else result.quality.verdict
+    return f"{result.scan.stem}: {totals}; quality {verdict}; {report}"
 
 
 def _ml(row: VolumeRow) -> str:

@@ -50,6 +50,21 @@ def require_own(folder: Path, stem: str) -> None:
         raise ConfigError(rule, value=path.name, subject=path)
 
 
+def require_same_scan(folder: Path, stem: str, scan: Scan) -> None:
+    """Refuse to replace the results of another scan that has the same name.
+
+    Raises:
+        ConfigError: by the hash in the provenance they are another scan's.
+    """
+    path = output_paths(folder, stem)["provenance"]
+    if not path.exists():
+        return
+    before = json.loads(path.read_bytes()).get("input", {}).get("sha256")
+    if before not in (None, scan.sha256):
+        rule = "results of another scan of this name must stay; write into another folder"
+        raise ConfigError(rule, value=stem, subject=path)
+
+
 def write_outputs(
     result: Segmented,
     folder: Path,

@@ -14,7 +14,7 @@ from fibromorph.labels import LabelTable
 from fibromorph.manifest import Bundle
 from fibromorph.postprocessing.components import keep_main_components, posteriors_moved
 from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
-from fibromorph.postprocessing.quality import Quality, score
+from fibromorph.postprocessing.quality import Quality, score, with_warnings
 from fibromorph.postprocessing.report import Step
 from fibromorph.postprocessing.volumes import (
     Calibration,
@@ -132,6 +132,8 @@ def segment_scan(
             calibration=calibration,
             on_scan_grid=(on_scan_grid, scan.grid.spacing_mm),
         )
+        warnings = ((f.code, f.message) for f in scan.findings if f.severity == "warning")
+        quality = with_warnings(quality, warnings)
     return Segmented(
         scan,
         engine.bundle,

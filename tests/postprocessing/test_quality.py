@@ -17,6 +17,7 @@ from fibromorph.postprocessing.quality import (
     is_t1_weighted,
     missing_structures,
     score,
+    with_warnings,
 )
 from fibromorph.postprocessing.volumes import Calibration, VolumeRow
 from tests.postprocessing.conftest import rows_of
@@ -73,6 +74,14 @@ def test_of_two_good_scans_the_less_noisy_has_the_higher_score(head: Head) -> No
     by_noise = [scored(replace(head, image=head.image + sd * fine)) for sd in (0.0, 6.0, 9.0)]
     assert [quality.verdict for quality in by_noise] == ["good"] * 3
     assert by_noise[0].overall > by_noise[1].overall > by_noise[2].overall
+
+
+def test_what_the_header_warns_of_makes_a_scan_one_to_look_at(head: Head) -> None:
+    quality = scored(head)
+    assert with_warnings(quality, []) == quality
+    warned = with_warnings(quality, [("coarse_voxels", "voxels of 5 mm")])
+    assert (warned.verdict, warned.overall) == ("check", quality.overall)
+    assert [flag.message for flag in warned.flags] == ["voxels of 5 mm"]
 
 
 def test_an_unsure_model_is_reported_once_for_all_structures(head: Head) -> None:

@@ -77,6 +77,10 @@ def read_participants(path: Path) -> Participants:
         raise TableError("must have a header", subject=path)
     (_, names), *others = lines
     columns = tuple(name.strip() for name in names)
+    # Spreadsheets write columns that hold nothing.
+    last = max((n for _, row in lines for n, cell in enumerate(row, 1) if cell.strip()), default=0)
+    columns = columns[:last]
+    others = [(number, row[:last] if not any(row[last:]) else row) for number, row in others]
     for number, row in others:
         if len(row) != len(columns):
             raise TableError(

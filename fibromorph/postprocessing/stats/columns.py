@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from fibromorph.postprocessing.stats.design_sections import Score
 from fibromorph.postprocessing.stats.tables import Participants
 from fibromorph.postprocessing.stats.tables.participants import FEW_LEVELS
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, with_prefix
+
+AGE_NAMES = r"age|alter|age_?years?|age_?at_?(scan|mri)"
+OLDEST = 120
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +130,10 @@ def read_columns(design: Design, participants: Participants) -> Columns:
     participants.require(design.groups.column, "groups.column")
     for level, key in ((design.groups.patients, "patients"), (design.groups.controls, "controls")):
         _require_level(participants, design.groups.column, level, f"groups.{key}")
+        _require_one_spelling(participants, design.groups.column, level)
     for name in design.covariates:
         participants.require(name, "covariates")
+        _require_age(participants, name)
     for name, score in design.scores.items():
         participants.require(score.column, f"scores.{name}")
         _require_range(participants, name, score)
@@ -159,6 +165,30 @@ def _require_level(participants: Participants, column: str, level: str, key: str
             value=level,
             subject=f"design, key {key}",
         )
+
+
+def _require_one_spelling(participants: Participants, column: str, level: str) -> None:
+    others = [v for v in participants.levels(column) if v != level]
+    alike = [v for v in others if v.casefold() == level.casefold()]
+    if alike:
+        raise TableError(
+            f"a level must be spelled alike in all rows: {level}",
+            value=alike[0],
+            subject=f"{participants.path}, column {column}",
+        )
+
+
+def _require_age(participants: Participants, name: str) -> None:
+    if not re.fullmatch(AGE_NAMES, name, re.IGNORECASE) or not participants.is_numeric(name):
+        return
+    for key, value in participants.numbers(name).items():
+        if not 0 <= value <= OLDEST and not np.isnan(value):
+            raise TableError(
+                f"an age must be within 0 to {OLDEST} years; a code for 'not known' belongs to"
+                " table.missing_codes",
+                value=f"{value:g}",
+                subject=participants.at((str(key[0]), str(key[1])), name),  # type: ignore[index]
+            )
 
 
 def _require_range(participants: Participants, name: str, score: Score) -> None:

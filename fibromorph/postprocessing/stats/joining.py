@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -98,12 +98,22 @@ def _require_known(cohort: CohortVolumes, columns: Columns, design: Design) -> N
         )
     unknown = [p for p in cohort.participants if p not in known and p not in excluded]
     if unknown:
+        alike = _alike(unknown[0], known)
+        hint = f" (is {alike} meant? its zeros are lost)" if alike else ""
         raise TableError(
-            f"every scan's participant must be in {columns.participants.path}; add the row, or"
-            " list it under exclusions.participants",
+            f"every scan's participant must be in {columns.participants.path}{hint}; add the row,"
+            " or list it under exclusions.participants",
             value=", ".join(unknown[:5]),
             subject=cohort.sources[0],
         )
+
+
+def _alike(participant: str, known: Iterable[str]) -> str:
+    """The participant of the same number; '' = none."""
+    number = participant.removeprefix("sub-")
+    others = (name for name in known if name.removeprefix("sub-").isdecimal())
+    same = (name for name in others if number.isdecimal())
+    return next((n for n in same if int(n.removeprefix("sub-")) == int(number)), "")
 
 
 def _require_sessions(columns: Columns, wanted: Sequence[str]) -> None:
@@ -152,7 +162,9 @@ def _good(rows: pd.DataFrame, design: Design, cohort: CohortVolumes, flow: Flow)
     limit = design.exclusions.quality_below
     # An unknown quality is no reason to leave a scan out.
     stays = ~(cohort.quality.loc[rows.index] < limit)
-    return flow.keep(f"quality at least {limit:g}", rows, stays)
+    stays |= _each(rows, lambda key: key in cohort.kept)
+    rule = f"quality at least {limit:g}"
+    return flow.keep(f"{rule}, or kept in exclusions.tsv" if cohort.kept else rule, rows, stays)
 
 
 def _later(
@@ -222,7 +234,7 @@ def _notes(design: Design, cohort: CohortVolumes, volumes: pd.DataFrame) -> tupl
     notes = []
     if cohort.zeros:
         notes.append(f"{cohort.zeros} volumes of 0 ml were taken as missing: nothing was found.")
-    notes += _quality_notes(design, cohort, volumes.index)
+    notes += [*cohort.notes, *_quality_notes(design, cohort, volumes.index)]
     if design.volumes == "hard" and cohort.hard_ml is None:
         notes.append("The tables have one kind of volume only; it stands in for the hard one.")
     if design.weights and cohort.sd_ml is None:

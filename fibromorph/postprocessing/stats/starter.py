@@ -51,6 +51,24 @@ def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> De
     return design
 
 
+def choices(design: Design) -> list[str]:
+    """What was guessed, in words: what is not named here was not understood."""
+    groups, sessions = design.groups, design.sessions
+    scores = ", ".join(f"{name} from {s.column}" for name, s in design.scores.items())
+    lines = [
+        f"patients: {groups.column} = {groups.patients}; controls: {groups.controls}; others are"
+        " left out",
+        f"adjusted for: {', '.join(design.covariates) or 'nothing'}; eTIV: {design.etiv}",
+        f"scores: {scores or 'none'}",
+    ]
+    if sessions.follow_up:
+        later = ", ".join(sessions.follow_up)
+        lines.append(f"baseline: {sessions.baseline or 'no session'}; follow-up: {later}")
+    if design.site.column:
+        lines.append(f"site: {design.site.column}")
+    return lines
+
+
 def guess_design(cohort: CohortVolumes, people: Participants) -> Design:
     """A design that fits these tables.
 

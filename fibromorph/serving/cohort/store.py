@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,11 @@ class Store:
     def forget(self, task: ScanTask) -> None:
         """Drop all that is known of a scan, before it is computed anew: record first, then files.
 
-        What a killed run left half-way goes too. Only the holder of the scan's lease may do this.
+        What a killed run left half-way goes too. A file that was edited since is set aside, as
+        `NAME.edited.nii.gz`. Only the holder of the scan's lease may do this.
         """
+        for name, sha256 in self.record(task).get("files", {}).items():
+            _set_aside(self.out / name, sha256)
         for kind in ("done", "failed"):
             path = self._path(kind, task)
             path.unlink(missing_ok=True)
@@ -162,6 +166,15 @@ class Store:
 
     def _path(self, kind: str, task: ScanTask) -> Path:
         return self.state / kind / task.subject / f"{task.stem}.json"
+
+
+def _set_aside(path: Path, sha256: str) -> None:
+    """Rename a file that is not what was recorded: somebody has worked on it."""
+    if not path.is_file() or file_sha256(path) == sha256:
+        return
+    stem, _, suffix = path.name.partition(".")
+    free = (path.with_name(f"{stem}.edited{n or ''}.{suffix}") for n in count())
+    path.rename(next(other for other in free if not other.exists()))
 
 
 def same_siblings(record: Mapping[str, Any], task: ScanTask, bids: Path) -> bool:

@@ -127,6 +127,35 @@ def test_what_is_refused(tmp_path: Path, lines: tuple[str, ...], message: str) -
         read_cohort([write(tmp_path / "v.tsv", *lines)])
 
 
+def test_a_volume_of_another_unit_is_named(folder: Path) -> None:
+    header, first, *rest = (folder / "volumes.tsv").read_text().splitlines()
+    where = header.split("\t").index("Left-Putamen")
+    cells = first.split("\t")
+    cells[where] = str(1000 * float(cells[where]))
+    (folder / "volumes.tsv").write_text("\n".join((header, "\t".join(cells), *rest)) + "\n")
+    with pytest.raises(TableError, match=r"another unit.*"):
+        read_cohort([folder / "volumes.tsv"])
+
+
+def test_a_person_decides_in_the_exclusions(folder: Path) -> None:
+    rows = ["sub-001\tn/a\tyes\t", "002\tn/a\tno\t", "sub-777\tn/a\tyes\t"]
+    text = "\n".join(("participant_id\tsession_id\texclude\treason", *rows))
+    (folder / "exclusions.tsv").write_text(text)
+    cohort = read_cohort([folder / "volumes.tsv"])
+    assert {p for p, _ in cohort.excluded} == {"sub-001"}
+    assert {p for p, _ in cohort.kept} == {"sub-002"}
+    assert "sub-777" in cohort.notes[0]
+
+
+def test_scans_of_several_models_are_noted(tmp_path: Path) -> None:
+    for name, version in (("sub-1", "0.1"), ("sub-2", "0.2")):
+        row = VolumeRow(12, "Left-Putamen", "left", "grey", 5.1, 5.0, 0.1, 0.9)
+        write_volumes(tmp_path / f"{name}_volumes.tsv", (row,))
+        facts = {"model": {"name": "t1-open", "version": version}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(facts))
+    assert "t1-open 0.1, t1-open 0.2" in read_cohort([tmp_path]).notes[0]
+
+
 def test_joined_tables_must_hold_the_same_scans(tmp_path: Path) -> None:
     one = write(tmp_path / "1.tsv", "participant_id\tx", "a\t1")
     two = write(tmp_path / "2.tsv", "participant_id\ty", "b\t1")

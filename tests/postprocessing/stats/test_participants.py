@@ -10,6 +10,7 @@ import pytest
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats import read_participants
 from fibromorph.postprocessing.stats.tables import ScanIds
+from fibromorph.postprocessing.stats.tables.scan_ids import in_time
 
 
 def table(tmp_path: Path, text: str) -> Path:
@@ -19,7 +20,7 @@ def table(tmp_path: Path, text: str) -> Path:
 
 
 def test_missing_cells_in_all_their_spellings(tmp_path: Path) -> None:
-    path = table(tmp_path, "participant_id\tage\na\t1\nb\tn/a\nc\tNA\nd\t\ne\t-999\n")
+    path = table(tmp_path, "participant_id\tage\na\t1\nb\tn/a\nc\tNA\nd\t\ne\t-999\nf\t-\n")
     found = read_participants(path, missing_codes=["-999"]).numbers("age")
     assert found.iloc[0] == 1
     assert found.iloc[1:].isna().all()
@@ -66,6 +67,22 @@ def test_sessions_by_a_rule() -> None:
     assert ids.split("sub-01fu", None, "") == ("sub-01", "two")
     with pytest.raises(TableError, match=r"must match sessions.rule"):
         ids.split("pilot", None, "table")
+    assert ids.split("01", None, "table", person=True) == ("sub-01", "one")
+
+
+def test_names_of_sessions_tell_their_order() -> None:
+    assert in_time(["ses-post", "ses-pre"]) == ["ses-pre", "ses-post"]
+    assert in_time(["ses-Nachher", "ses-Vorher"]) == ["ses-Vorher", "ses-Nachher"]
+    assert in_time(["ses-10", "ses-2", "", "ses-2"]) == ["", "ses-2", "ses-10"]
+    assert in_time(["ses-followup", "ses-baseline", "ses-03"])[0] == "ses-baseline"
+    assert in_time(["ses-m12", "ses-m0", "ses-m6"]) == ["ses-m0", "ses-m6", "ses-m12"]
+
+
+def test_decimal_commas_are_refused_and_no_category(tmp_path: Path) -> None:
+    rows = "".join(f"{i}\t{30 + i},5\n" for i in range(9))
+    path = table(tmp_path, f"participant_id\tage\n{rows}")
+    with pytest.raises(TableError, match=r"line 2, column age.*decimal point"):
+        read_participants(path).is_numeric("age")
 
 
 def test_bids_names() -> None:

@@ -75,6 +75,26 @@ def test_a_score_out_of_range_names_the_cell(folder: Path) -> None:
         build(folder, scores={"pain_intensity": "pain"})
 
 
+def test_an_age_that_nobody_has_is_named(folder: Path) -> None:
+    change(folder, "participants.tsv", 3, "age", 999)
+    with pytest.raises(TableError, match=r"participants\.tsv.*age.*0 to 120 years.*999"):
+        build(folder)
+
+
+def test_a_level_in_two_spellings_is_named(folder: Path) -> None:
+    change(folder, "participants.tsv", 3, "group", "fm")
+    with pytest.raises(TableError, match=r"spelled alike"):
+        build(folder)
+
+
+def test_whom_a_person_keeps_stays_whatever_the_quality(folder: Path) -> None:
+    change(folder, "volumes.tsv", 2, "quality", 0.2)
+    assert "sub-003" not in build(folder).volumes.index.get_level_values(0)
+    head = "participant_id\tsession_id\texclude\treason"
+    (folder / "exclusions.tsv").write_text(f"{head}\nsub-003\tn/a\tno\tlooked at\n")
+    assert "sub-003" in build(folder).volumes.index.get_level_values(0)
+
+
 def test_a_scan_of_nobody(folder: Path) -> None:
     lines = (folder / "participants.tsv").read_text().splitlines()
     (folder / "participants.tsv").write_text("\n".join(lines[:-1]) + "\n")

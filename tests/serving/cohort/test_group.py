@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -91,6 +92,14 @@ def test_participants_get_the_ids_of_their_folders(gathered: Path) -> None:
     assert people.participant_id[0] == "sub-01"
 
 
+def exclude(path: Path, subject: str, session: str, reason: str) -> None:
+    """What a person writes into the table: over the row of a scan if it has one."""
+    header, *rows = path.read_text().splitlines()
+    others = [row for row in rows if not row.startswith(f"{subject}\t{session}\t")]
+    mine = f"{subject}\t{session}\tyes\t{reason}"
+    path.write_text("\n".join((header, *others, mine)) + "\n")
+
+
 def test_a_person_decides(gathered: Path, study: Study, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(gathered, out)
@@ -98,12 +107,31 @@ def test_a_person_decides(gathered: Path, study: Study, tmp_path: Path) -> None:
     runs = table(out / "runs.tsv")
     runs.assign(use=runs.use.map(swap)).to_csv(out / "runs.tsv", sep="\t", index=False)
     subject, session = named(study.good[0])
-    with (out / "exclusions.tsv").open("a") as stream:
-        stream.write(f"{subject}\t{session}\tyes\tmoved house\n")
+    exclude(out / "exclusions.tsv", subject, session, "moved house")
     assert main(["bids", str(study.root), str(out), "group"]) == 1
     assert set(table(out / "volumes.tsv").run.dropna()) == {"run-2"}
     assert f"{subject}\t{session}\tyes\tmoved house" in (out / "exclusions.tsv").read_text()
     assert "<b>1</b>excluded" in (out / "quality.html").read_text()
+
+
+def test_rows_name_scans_as_people_do_and_strangers_do_not_count(
+    gathered: Path, study: Study, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(gathered, out)
+    subject, session = (part.partition("-")[2] for part in named(study.good[0]))
+    with (out / "exclusions.tsv").open("a") as stream:
+        stream.write(f"{subject}\t{session}\tyes\t\nsub-99\tn/a\tyes\t\n")
+    before = (out / "quality.html").read_text()
+    assert main(["bids", str(study.root), str(out), "group"]) == 1
+    count = re.compile(r"<b>(\d+)</b>excluded")
+    assert int(_first(count, (out / "quality.html").read_text())) == int(_first(count, before)) + 1
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    assert found is not None
+    return found[1]
 
 
 DESIGN = """
@@ -126,8 +154,7 @@ def test_the_statistics_leave_out_whom_a_person_excluded(
     assert (out / "stats" / "report.html").is_file()
     first = table(out / "stats" / "group_comparison.tsv").iloc[0]
     assert (first.n_patients, first.n_controls) == (5, 5)
-    with (out / "exclusions.tsv").open("a") as stream:
-        stream.write("sub-01\tses-01\tyes\tmoved house\n")
+    exclude(out / "exclusions.tsv", "sub-01", "ses-01", "moved house")
     assert main(call) == 2
     assert "a comparison needs 5 patients at least after exclusions" in capsys.readouterr().err
 

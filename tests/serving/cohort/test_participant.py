@@ -56,6 +56,23 @@ def test_what_fails_is_named_and_what_is_left_has_a_reason(
     assert "2 failed (failures.tsv):" in finished.said
 
 
+def test_labels_that_a_person_corrected_are_set_aside_and_not_lost(
+    finished: Finished, study: Study, tmp_path: Path, participant: Run
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished.out, out)
+    scan = study.good[0].replace("_T1w.nii.gz", "_desc-fibromorph")
+    labels, report = out / f"{scan}_dseg.nii.gz", out / f"{scan}_report.html"
+    labels.write_bytes(b"hours of work")
+    report.unlink()
+    participant(out)
+    assert labels.with_name(labels.name.replace(".nii", ".edited.nii")).read_bytes() == (
+        b"hours of work"
+    )
+    assert labels.read_bytes() == (finished.out / f"{scan}_dseg.nii.gz").read_bytes()
+    assert report.is_file()
+
+
 def test_a_dry_run_says_what_then_happens_and_writes_nothing(
     finished: Finished, participant: Run, study: Study, tmp_path: Path
 ) -> None:

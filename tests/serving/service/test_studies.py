@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
+from pathlib import Path
 
 import httpx
 import pytest
@@ -41,13 +41,13 @@ def participants() -> str:
 
 
 def test_a_study_gives_a_report_and_tables(
-    server: Server, client: Client, scans: list[str]
+    server: Server, client: Client, scans: list[str], tmp_path: Path
 ) -> None:
     study = client.submit_study(participants(), DESIGN, jobs=scans, label="fm")
     done = client.wait(study.id)
-    root = f"{server.url}/v1/studies/{done.id}"
-    assert "<html" in httpx.get(f"{root}/report").text
-    archive = zipfile.ZipFile(io.BytesIO(httpx.get(f"{root}/tables").content))
+    report = client.download_study(done.id, "report", tmp_path / "group.html")
+    assert "<html" in report.read_text()
+    archive = zipfile.ZipFile(client.download_study(done.id, "tables", tmp_path / "tables.zip"))
     table = archive.read("group_comparison.tsv").decode()
     assert "Left-Cerebral-Cortex" in table
     listed = httpx.get(f"{server.url}/v1/studies").json()["jobs"]

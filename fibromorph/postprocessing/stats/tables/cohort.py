@@ -12,8 +12,11 @@ import pandas as pd
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.responsive import Shares
 from fibromorph.postprocessing.stats.tables.region_names import ETIV, is_total
+from fibromorph.postprocessing.stats.tables.scan_ids import in_time
 
 KEY = ["participant_id", "session_id"]
+MOST_RATIO = 100
+"""Cubic millimetres are a thousand times millilitres; ventricles may be twenty times the median."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,9 @@ class CohortVolumes:
         tool: who measured, as the methods text names it.
         sources: the files.
         zeros: cells that were 0 and count as missing: the structure was not found.
-        excluded: scans that a person (or quality) excluded in `exclusions.tsv`.
+        excluded: scans that `exclusions.tsv` leaves out.
+        kept: scans of which it says that they stay, whatever their quality.
+        notes: what the reader of a report should know of the tables.
         shares: how much of a change of one region alone its volume shows, where that is known.
     """
 
@@ -42,6 +47,8 @@ class CohortVolumes:
     sources: tuple[Path, ...]
     zeros: int = 0
     excluded: frozenset[tuple[str, str]] = frozenset()
+    kept: frozenset[tuple[str, str]] = frozenset()
+    notes: tuple[str, ...] = ()
     shares: Shares = field(default_factory=dict)
 
     @property
@@ -54,7 +61,8 @@ class CohortVolumes:
 
     @property
     def sessions(self) -> list[str]:
-        return sorted({str(s) for _, s in self.soft_ml.index})
+        """In the order that their names tell."""
+        return in_time(str(s) for _, s in self.soft_ml.index)
 
 
 def keyed(keys: Sequence[tuple[str, str]], path: Path) -> pd.MultiIndex:
@@ -80,12 +88,13 @@ def positive(cohort: CohortVolumes) -> CohortVolumes:
     """The cohort with volumes of 0 counted and set missing, of all kinds and eTIV.
 
     Raises:
-        TableError: a volume below 0.
+        TableError: a volume below 0, or in another unit than the others.
     """
     hard, etiv = cohort.hard_ml, cohort.etiv_ml
     for table in (cohort.soft_ml, hard, None if etiv is None else etiv.to_frame(ETIV)):
         if table is not None:
             _require_not_negative(table, cohort.sources[0])
+            _require_one_unit(table, cohort.sources[0])
     nothing = cohort.soft_ml == 0
     if hard is not None:
         nothing |= hard == 0
@@ -96,6 +105,19 @@ def positive(cohort: CohortVolumes) -> CohortVolumes:
         etiv_ml=None if etiv is None else etiv.replace(0.0, np.nan),
         zeros=int(nothing.to_numpy().sum()),
     )
+
+
+def _require_one_unit(table: pd.DataFrame, source: Path) -> None:
+    for column, values in table.items():
+        known = values[values > 0]
+        strange = known[known > MOST_RATIO * known.median()]
+        if len(strange):
+            raise TableError(
+                f"a volume of more than {MOST_RATIO} times the median of all scans,"
+                f" {known.median():g}, is of another unit",
+                value=f"{strange.iloc[0]:g}",
+                subject=f"{source}, {' '.join(strange.index[0]).strip()}, column {column}",
+            )
 
 
 def _require_not_negative(table: pd.DataFrame, source: Path) -> None:

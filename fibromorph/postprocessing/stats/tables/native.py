@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ EXCLUSIONS = "exclusions.tsv"
 SUFFIX = "_volumes.tsv"
 COHORT = "volumes.tsv"
 TOOL = "fibromorph"
+NAMED = 8
 Facts = Sequence[tuple[dict[str, Any], Path]]
 
 
@@ -55,7 +56,7 @@ def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
         quality=_column(frame, QUALITY, index, path),
         tool=TOOL,
         sources=(path,),
-        excluded=_exclusions(path.with_name(EXCLUSIONS), ids),
+        **_decisions(path.with_name(EXCLUSIONS), ids, index),
         shares=read_shares(path.with_name(f"{path.stem}_{KEY_OF_SHARES}.json")),
     )
 
@@ -89,6 +90,7 @@ def read_folder(folder: Path, ids: ScanIds) -> CohortVolumes:
         tool=TOOL,
         sources=(folder,),
         shares=_common_shares(facts),
+        notes=_models(facts),
     )
 
 
@@ -112,6 +114,19 @@ def _quality(facts: Facts, index: pd.MultiIndex) -> pd.Series | None:
     """Of every scan; None if nothing is known of any."""
     found = pd.Series([_overall(*one) for one in facts], index, float, QUALITY)
     return found if found.notna().any() else None
+
+
+def _models(facts: Facts) -> tuple[str, ...]:
+    """A note where several models have measured: each draws its own borders."""
+    models = (content.get("model") for content, _ in facts)
+    found = {f"{m.get('name')} {m.get('version')}" for m in models if isinstance(m, dict)}
+    if len(found) < 2:
+        return ()
+    return (f"Scans were measured by several models, which cannot be compared: {_listed(found)}.",)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _overall(content: dict[str, Any], path: Path) -> float:
@@ -156,19 +171,39 @@ def _column(frame: pd.DataFrame, name: str, index: pd.MultiIndex, path: Path) ->
     return to_numbers(frame, [name], path)[name].set_axis(index)
 
 
-def _exclusions(path: Path, ids: ScanIds) -> frozenset[tuple[str, str]]:
+def _decisions(path: Path, ids: ScanIds, scans: pd.MultiIndex) -> dict[str, Any]:
+    """What `exclusions.tsv` says of the scans: who is excluded, who stays, and what fits none."""
     if not path.exists() or len(decode(path.read_bytes()).splitlines()) < 2:
-        return frozenset()
+        return {}
     frame, index = _read_keyed(path, ids)
     require_columns(frame, ["exclude"], path)
-    chosen = set()
+    found: dict[str, set[tuple[str, str]]] = {"yes": set(), "no": set()}
+    strangers = []
     for row, (key, cell) in enumerate(zip(index, frame["exclude"], strict=True)):
-        if cell not in ("yes", "no"):
+        if cell not in found:
             subject = f"{path}, line {row + 2}, column exclude"
             raise TableError("the cell must be yes or no", value=cell, subject=subject)
-        if cell == "yes":
-            chosen.add((str(key[0]), str(key[1])))
-    return frozenset(chosen)
+        meant = _scans_meant((str(key[0]), str(key[1])), scans)
+        found[cell].update(meant)
+        if not meant:
+            strangers.append(" ".join(key).strip())
+    notes: tuple[str, ...] = ()
+    if strangers:
+        names = ", ".join(strangers[:NAMED]) + (", ..." if len(strangers) > NAMED else "")
+        notes = (f"Rows of {path.name} that fit no scan and do nothing: {names}.",)
+    return {
+        "excluded": frozenset(found["yes"]),
+        "kept": frozenset(found["no"] - found["yes"]),
+        "notes": notes,
+    }
+
+
+def _scans_meant(key: tuple[str, str], scans: pd.MultiIndex) -> set[tuple[str, str]]:
+    """The scan of a key, also by a session without `ses-`; all of a participant's without one."""
+    participant, session = key
+    own = {(str(p), str(s)) for p, s in scans if p == participant}
+    exact = own & {key, (participant, f"ses-{session}")}
+    return exact or (own if not session else set())
 
 
 def _companion(path: Path, what: str, ids: ScanIds, values: pd.DataFrame) -> pd.DataFrame | None:

@@ -61,7 +61,8 @@ class Participants:
         known = [cell for cell in self.cells[column] if cell is not None]
         if column in categorical or not known:
             return False
-        numeric = sum(is_number(cell) for cell in known)
+        # A decimal comma is meant as a number, and refused as one.
+        numeric = sum(is_number(cell.replace(",", ".")) for cell in known)
         if numeric / len(known) < MOSTLY_NUMBERS:
             return False
         self.numbers(column)
@@ -103,7 +104,7 @@ def read_participants(
     for row, (name, session) in enumerate(zip(frame[column], sessions, strict=True)):
         if name is None:
             raise TableError("every row needs a participant", subject=place(path, row, column))
-        keys.append(rule.split(name, session, place(path, row, column)))
+        keys.append(rule.split(name, session, place(path, row, column), person=True))
     frame = frame.drop(columns=[c for c in (column, KEY[1]) if c in frame])
     codes = {code.strip() for code in missing_codes}
     cells = frame.map(lambda cell: None if cell in codes else cell).astype(object)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fibromorph.errors import TableError
@@ -15,6 +15,23 @@ BIDS_RULE = (
 SUFFIXES = re.compile(r"\.(nii|nii\.gz|mgz)$")
 PREFIX = "sub-"
 NO_SESSION = ""
+
+
+EARLY = re.compile(r"pre|vor|before|base|bl$|t?0+$", re.IGNORECASE)
+LATE = re.compile(r"post|nach|after|follow|fu", re.IGNORECASE)
+"""How names of sessions begin that say when they were."""
+
+
+def in_time(sessions: Iterable[str]) -> list[str]:
+    """Sessions in the order that their names tell: none, before, numbers as numbers, after."""
+
+    def when(session: str) -> tuple[int, list[tuple[int, str]], str]:
+        name = session.removeprefix("ses-")
+        place = 1 if EARLY.match(name) else 3 if LATE.match(name) else 2
+        parts = re.findall(r"(\d+)|(\D+)", name)
+        return (place if name else 0), [(int(n or 0), text) for n, text in parts], session
+
+    return sorted(set(sessions), key=when)
 
 
 @dataclass(frozen=True)
@@ -33,13 +50,17 @@ class ScanIds:
     rename: Mapping[str, str] = field(default_factory=dict)
     strict: bool = False
 
-    def split(self, participant: str, session: str | None, subject: str) -> tuple[str, str]:
+    def split(
+        self, participant: str, session: str | None, subject: str, *, person: bool = False
+    ) -> tuple[str, str]:
         """(participant with `sub-`, session or '').
 
         Args:
             participant: a participant's, or a scan's whole name, or a path that ends in it.
             session: what the table's own session column says.
             subject: named in the error.
+            person: it may be a participant's plain id, which a rule for names of scans need not
+                match.
 
         Raises:
             TableError: a strict rule does not match.
@@ -47,14 +68,14 @@ class ScanIds:
         name = SUFFIXES.sub("", participant.rstrip("/").rpartition("/")[2])
         whole = f"{name}_{session}" if session and self.strict else name
         match = re.match(self.rule, whole)
-        if match is None and self.strict:
+        if match is None and self.strict and not person:
             raise TableError(
                 f"the scan's name must match sessions.rule {self.rule}",
                 value=whole,
                 subject=subject,
             )
         found = match.groupdict() if match else {"participant": name, "session": session}
-        own = None if self.strict else session
+        own = None if self.strict and match else session
         label = own or found.get("session") or NO_SESSION
         return with_prefix(found["participant"] or name), self.rename.get(label, label)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from fibromorph.serving.cohort.group.editable import EditableTable, require_yes_or_no
 from fibromorph.serving.cohort.group.gather import Cohort
@@ -10,13 +11,15 @@ from fibromorph.serving.cohort.store import STATE, Store
 
 COLUMNS = ("participant_id", "session_id", "exclude", "reason")
 EXCLUDE = COLUMNS.index("exclude")
+NO_SESSION = "n/a"
 
 
 def update_exclusions(cohort: Cohort, store: Store) -> set[tuple[str, str]]:
     """Propose to exclude scans of bad quality, and list those to look at.
 
     Returns:
-        (participant, session) that are excluded now.
+        (participant, session) of the cohort that are excluded now. Rows of scans that are not in it
+        stay in the table.
 
     Raises:
         TableError: the table was damaged by an edit.
@@ -30,7 +33,15 @@ def update_exclusions(cohort: Cohort, store: Store) -> set[tuple[str, str]]:
     )
     rows = table.propose(_proposals(cohort))
     require_yes_or_no(rows, EXCLUDE, table)
-    return {(key[0], key[1]) for key, row in rows.items() if row[EXCLUDE] == "yes"}
+    chosen = {(key[0], key[1]) for key, row in rows.items() if row[EXCLUDE] == "yes"}
+    scans = {(task.subject, task.session or NO_SESSION) for task in cohort.tasks}
+    return {scan for scan in scans if chosen & _rows_of(*scan)}
+
+
+def _rows_of(subject: str, session: str) -> set[tuple[str, str]]:
+    """How a person may name a scan in the table: also without prefixes, or all sessions at once."""
+    people = {subject, subject.removeprefix("sub-")}
+    return set(product(people, {session, session.removeprefix("ses-"), NO_SESSION}))
 
 
 def _proposals(cohort: Cohort) -> Iterator[tuple[str, ...]]:
@@ -39,4 +50,4 @@ def _proposals(cohort: Cohort) -> Iterator[tuple[str, ...]]:
             reason = "; ".join(quality.flags) or f"quality {quality.overall:.2f}"
             exclude = "yes" if quality.verdict == "bad" else "no"
             cells = (exclude, f"{quality.verdict}: {reason}".replace("\t", " "))
-            yield (task.subject, task.session or "n/a", *cells)
+            yield (task.subject, task.session or NO_SESSION, *cells)
