@@ -40,6 +40,7 @@ from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
 from fibromorph.models.weights import (
     learnt_from,
     load_weights,
+    merged_hashes,
     network_of,
     read_weights,
     table_of_weights,
@@ -310,7 +311,7 @@ def _manifest(
         network=hashed(NETWORK),
         locator=hashed(LOCATOR),
         labels=tuple(LabelEntry(**vars(label)) for label in table),
-        training=facts.training.model_copy(update={"data_sha256": {**more, **known}}),
+        training=facts.training.model_copy(update={"data_sha256": merged_hashes(known, more)}),
         notes=facts.notes,
     )
 

@@ -48,6 +48,15 @@ def learnt_from(source: Path) -> dict[str, str]:
     return dict(_checkpoint(source).get("learnt_from", {}))
 
 
+def merged_hashes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """All of both; a file whose name another file had is called by name and hash."""
+    merged = dict(before)
+    for name, sha256 in after.items():
+        other = merged.get(name, sha256) != sha256
+        merged[f"{name} {sha256[:8]}" if other else name] = sha256
+    return merged
+
+
 def load_weights(net: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copy a state into a network; a weight that has several names needs only one of them.
 

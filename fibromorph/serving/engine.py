@@ -279,6 +279,7 @@ class _OpenVinoGraph:
             other.release_memory()
         if compiled is None:
             early = self._early.pop(shapes, None)
+            self._early.clear()
             compiled = early.result() if early else self._compile(shapes)
         self._compiled[shapes] = compiled
         while len(self._compiled) > SHAPES_KEPT:

@@ -59,8 +59,11 @@ def require_same_scan(folder: Path, stem: str, scan: Scan) -> None:
     path = output_paths(folder, stem)["provenance"]
     if not path.exists():
         return
-    before = json.loads(path.read_bytes()).get("input", {}).get("sha256")
-    if before not in (None, scan.sha256):
+    try:
+        before = json.loads(path.read_bytes())["input"]["sha256"]
+    except (ValueError, KeyError, TypeError):  # nobody's results
+        return
+    if before != scan.sha256:
         rule = "results of another scan of this name must stay; write into another folder"
         raise ConfigError(rule, value=stem, subject=path)
 

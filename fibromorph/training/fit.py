@@ -23,8 +23,7 @@ from fibromorph.errors import ConfigError
 from fibromorph.training.data import LabelMapData
 from fibromorph.training.locator import LocatorModule
 from fibromorph.training.module import SegmentationModule
-from fibromorph.training.recipe import plain
-from fibromorph.training.tracking import RunLogger, RunRecord, flatten, run_id_of
+from fibromorph.training.tracking import RunLogger, RunRecord, run_id_of
 
 WHAT: dict[str, type[pl.LightningModule]] = {
     "network": SegmentationModule,
@@ -75,7 +74,8 @@ class _TrainingCLI(LightningCLI):
             raise TypeError(f"arguments must be a list, not {type(args).__name__}")
         self.config = parser.parse_args(args)
         config = self.config.fit
-        self._given = flatten(plain(config.model.as_dict()))
+        names = (word.partition("=")[0].removeprefix("--") for word in args)
+        self._given = {name: config.get(name) for name in names if name.startswith("model.")}
         if config.ckpt_path is None or config.ckpt_path in CKPT_WORDS:
             return
         if not _is_checkpoint(Path(config.ckpt_path)):
@@ -86,7 +86,7 @@ class _TrainingCLI(LightningCLI):
         """On going on, the checkpoint has the weights, and the model is the one that it is of.
 
         Raises:
-            ConfigError: a setting of the model was given that is not the checkpoint's.
+            ConfigError: an option sets what the checkpoint has otherwise.
         """
         config = self.config.fit
         # What 'last' finds nothing for begins anew.
@@ -94,13 +94,11 @@ class _TrainingCLI(LightningCLI):
             return
         if "initial_weights" in config.model:
             config.model.initial_weights = None
-        kept = flatten(plain(config.model.as_dict()))
         for name, value in self._given.items():
-            if name != "initial_weights" and str(kept.get(name)) != str(value):
-                rule = (
-                    f"a run goes on with the model's settings of its checkpoint, {kept.get(name)}"
-                )
-                raise ConfigError(rule, value=value, subject=f"model.{name.replace('/', '.')}")
+            kept = config.get(name)
+            if name != "model.initial_weights" and kept != value:
+                rule = f"a run goes on with the model's settings of its checkpoint, {kept}"
+                raise ConfigError(rule, value=value, subject=name)
 
     def before_fit(self) -> None:
         """Go on in the MLflow run that the checkpoint comes from."""

@@ -23,7 +23,7 @@ from fibromorph.preprocess import normalise
 from fibromorph.training.data import LabelMapData, data_of
 from fibromorph.training.pictures import Shown, ShownOutput
 from fibromorph.training.recipe import keep_plain
-from fibromorph.training.schedule import planned_steps, with_schedule
+from fibromorph.training.schedule import adopt_older_schedules, planned_steps, with_schedule
 from fibromorph.training.slots import Slot
 
 FINE_SPACING_MM = 2.0
@@ -135,6 +135,10 @@ class LocatorModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep checkpoints to plain data."""
         keep_plain(checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on from checkpoints of earlier versions, too."""
+        adopt_older_schedules(checkpoint)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimiser = torch.optim.AdamW(self.parameters(), self.learning_rate)

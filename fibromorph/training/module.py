@@ -29,14 +29,20 @@ from fibromorph.models.network import (
     pick,
     split_subvoxels,
 )
-from fibromorph.models.weights import learnt_from, load_weights, read_weights, with_head_for
+from fibromorph.models.weights import (
+    learnt_from,
+    load_weights,
+    merged_hashes,
+    read_weights,
+    with_head_for,
+)
 from fibromorph.preprocess import SHAPE_MULTIPLE, normalise
 from fibromorph.training.data import LabelMapData, data_of
 from fibromorph.training.masks import redraw_brain
 from fibromorph.training.optimiser import make_optimiser
 from fibromorph.training.pictures import Shown, ShownOutput
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, keep_plain
-from fibromorph.training.schedule import planned_steps, with_schedule
+from fibromorph.training.schedule import adopt_older_schedules, planned_steps, with_schedule
 from fibromorph.training.scores import DiceScores
 from fibromorph.training.slots import Slot
 
@@ -186,11 +192,13 @@ class SegmentationModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep checkpoints to plain data, and what they have learnt from with them."""
         keep_plain(checkpoint)
-        checkpoint["learnt_from"] = {**self._learnt_before, **self.data.training_hashes()}
+        own = self.data.training_hashes()
+        checkpoint["learnt_from"] = merged_hashes(self._learnt_before, own)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Earlier slices may have learnt from other files."""
         self._learnt_before = dict(checkpoint.get("learnt_from", {}))
+        adopt_older_schedules(checkpoint)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         recipe = self.recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -29,6 +30,21 @@ def planned_steps(trainer: pl.Trainer) -> int:
             subject="trainer.max_steps",
         )
     return int(total)
+
+
+def adopt_older_schedules(checkpoint: dict[str, Any]) -> None:
+    """Let a run go on from a checkpoint whose schedule was another class, by the step it was at."""
+    states = checkpoint.get("lr_schedulers", [])
+    for number, state in enumerate(states):
+        if "lr_lambdas" not in state:
+            first = state.get("_schedulers", [state])[0]
+            kept = {key: state[key] for key in ("last_epoch", "_last_lr") if key in state}
+            states[number] = {
+                **kept,
+                "base_lrs": first["base_lrs"],
+                "_step_count": state["last_epoch"] + 1,
+                "lr_lambdas": [None] * len(first["base_lrs"]),
+            }
 
 
 def with_schedule(

@@ -15,7 +15,7 @@ from fibromorph.models.network import SegmentationNet
 from fibromorph.training.checkpoints import SliceCheckpoint
 from fibromorph.training.optimiser import make_optimiser
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, plain
-from fibromorph.training.schedule import with_schedule
+from fibromorph.training.schedule import adopt_older_schedules, with_schedule
 from fibromorph.training.scores import DiceScores
 from fibromorph.training.tracking import combined_hash, flatten, tracking_uri
 
@@ -82,6 +82,24 @@ def test_a_run_with_a_later_end_goes_on_along_that_ones_curve() -> None:
             state = schedule.state_dict()
     for step in range(13, 25):
         assert rates[(12, 24), step] == pytest.approx(rates[(24,), step])
+
+
+def test_a_run_goes_on_from_a_checkpoint_with_the_schedule_of_before() -> None:
+    optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    parts: list[Any] = [torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0) for _ in range(2)]
+    before = torch.optim.lr_scheduler.SequentialLR(optimiser, parts, [10])
+    for _ in range(30):
+        optimiser.step()
+        before.step()
+    checkpoint = {"lr_schedulers": [before.state_dict()]}
+    adopt_older_schedules(checkpoint)
+    config: Any = with_schedule(optimiser, total=60)
+    schedule = config["lr_scheduler"]["scheduler"]
+    schedule.load_state_dict(checkpoint["lr_schedulers"][0])
+    optimiser.step()
+    schedule.step()
+    assert schedule.last_epoch == 31
+    assert optimiser.param_groups[0]["lr"] == pytest.approx((1 + math.cos(math.pi * 31 / 60)) / 2)
 
 
 def test_muon_turns_filters_and_leaves_norms_and_head_to_adamw() -> None:

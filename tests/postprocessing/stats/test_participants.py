@@ -20,7 +20,7 @@ def table(tmp_path: Path, text: str) -> Path:
 
 
 def test_missing_cells_in_all_their_spellings(tmp_path: Path) -> None:
-    path = table(tmp_path, "participant_id\tage\na\t1\nb\tn/a\nc\tNA\nd\t\ne\t-999\nf\t-\n")
+    path = table(tmp_path, "participant_id\tage\na\t1\nb\tn/a\nc\tNA\nd\t\ne\t-999\nf\t.\n")
     found = read_participants(path, missing_codes=["-999"]).numbers("age")
     assert found.iloc[0] == 1
     assert found.iloc[1:].isna().all()

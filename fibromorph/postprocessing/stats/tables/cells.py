@@ -11,7 +11,7 @@ import pandas as pd
 from fibromorph.errors import TableError
 from fibromorph.text import read_rows
 
-MISSING = frozenset({"", "n/a", "na", "nan", "null", "none", "-", "."})
+MISSING = frozenset({"", "n/a", "na", "nan", "null", "none", "."})
 """Cells that mean "not known", in lower case; BIDS itself writes `n/a`, SPSS a point."""
 SEPARATORS = ("\t", ",", ";", " ")
 

@@ -15,8 +15,9 @@ from fibromorph.postprocessing.stats.tables.region_names import ETIV, is_total
 from fibromorph.postprocessing.stats.tables.scan_ids import in_time
 
 KEY = ["participant_id", "session_id"]
-MOST_RATIO = 100
-"""Cubic millimetres are a thousand times millilitres; ventricles may be twenty times the median."""
+MOST_RATIO, SURE_ML = 300, 0.5
+"""Cubic millimetres are a thousand times millilitres; ventricles may be twenty times the median,
+and what is hardly there in most people any number of times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +95,8 @@ def positive(cohort: CohortVolumes) -> CohortVolumes:
     for table in (cohort.soft_ml, hard, None if etiv is None else etiv.to_frame(ETIV)):
         if table is not None:
             _require_not_negative(table, cohort.sources[0])
-            _require_one_unit(table, cohort.sources[0])
+            counted = table[~table.index.isin(cohort.excluded)]
+            _require_one_unit(counted, cohort.sources[0])
     nothing = cohort.soft_ml == 0
     if hard is not None:
         nothing |= hard == 0
@@ -111,7 +113,7 @@ def _require_one_unit(table: pd.DataFrame, source: Path) -> None:
     for column, values in table.items():
         known = values[values > 0]
         strange = known[known > MOST_RATIO * known.median()]
-        if len(strange):
+        if len(strange) and known.median() >= SURE_ML:
             raise TableError(
                 f"a volume of more than {MOST_RATIO} times the median of all scans,"
                 f" {known.median():g}, is of another unit",

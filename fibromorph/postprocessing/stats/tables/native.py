@@ -32,6 +32,8 @@ SUFFIX = "_volumes.tsv"
 COHORT = "volumes.tsv"
 TOOL = "fibromorph"
 NAMED = 8
+PROPOSED = "check:"
+"""How the reason of a scan begins that the program asks a person to look at."""
 Facts = Sequence[tuple[dict[str, Any], Path]]
 
 
@@ -154,12 +156,14 @@ def _values(
     return pd.DataFrame(rows, index=index, columns=regions, dtype=float)
 
 
-def _read_keyed(path: Path, ids: ScanIds) -> tuple[pd.DataFrame, pd.MultiIndex]:
+def _read_keyed(
+    path: Path, ids: ScanIds, *, person: bool = False
+) -> tuple[pd.DataFrame, pd.MultiIndex]:
     frame = read_text_table(path)
     require_columns(frame, KEY[:1], path)
     sessions = frame[KEY[1]] if KEY[1] in frame else [None] * len(frame)
     keys = [
-        ids.split(str(participant), session, f"{path}, line {row + 2}")
+        ids.split(str(participant), session, f"{path}, line {row + 2}", person=person)
         for row, (participant, session) in enumerate(zip(frame[KEY[0]], sessions, strict=True))
     ]
     return frame, keyed(keys, path)
@@ -175,16 +179,20 @@ def _decisions(path: Path, ids: ScanIds, scans: pd.MultiIndex) -> dict[str, Any]
     """What `exclusions.tsv` says of the scans: who is excluded, who stays, and what fits none."""
     if not path.exists() or len(decode(path.read_bytes()).splitlines()) < 2:
         return {}
-    frame, index = _read_keyed(path, ids)
+    frame, index = _read_keyed(path, ids, person=True)
     require_columns(frame, ["exclude"], path)
+    reasons = frame["reason"] if "reason" in frame else [None] * len(frame)
     found: dict[str, set[tuple[str, str]]] = {"yes": set(), "no": set()}
     strangers = []
-    for row, (key, cell) in enumerate(zip(index, frame["exclude"], strict=True)):
+    rows = zip(index, frame["exclude"], reasons, strict=True)
+    for row, (key, cell, reason) in enumerate(rows):
         if cell not in found:
             subject = f"{path}, line {row + 2}, column exclude"
             raise TableError("the cell must be yes or no", value=cell, subject=subject)
-        meant = _scans_meant((str(key[0]), str(key[1])), scans)
-        found[cell].update(meant)
+        meant = _scans_meant((str(key[0]), str(key[1])), scans, ids)
+        # A proposal to look at a scan is no decision yet.
+        if cell == "yes" or not str(reason or "").startswith(PROPOSED):
+            found[cell].update(meant)
         if not meant:
             strangers.append(" ".join(key).strip())
     notes: tuple[str, ...] = ()
@@ -198,11 +206,12 @@ def _decisions(path: Path, ids: ScanIds, scans: pd.MultiIndex) -> dict[str, Any]
     }
 
 
-def _scans_meant(key: tuple[str, str], scans: pd.MultiIndex) -> set[tuple[str, str]]:
+def _scans_meant(key: tuple[str, str], scans: pd.MultiIndex, ids: ScanIds) -> set[tuple[str, str]]:
     """The scan of a key, also by a session without `ses-`; all of a participant's without one."""
     participant, session = key
     own = {(str(p), str(s)) for p, s in scans if p == participant}
-    exact = own & {key, (participant, f"ses-{session}")}
+    written = f"ses-{session}"
+    exact = own & {(participant, s) for s in (session, written, ids.rename.get(written, written))}
     return exact or (own if not session else set())
 
 
