@@ -35,4 +35,3 @@ def test_every_perturbation_is_measured_and_the_bundle_learns_its_error(
     assert all(e.relative_sd and e.relative_sd != 0.01 for e in manifest.labels)
     assert manifest.scores["reliability: scans"] == 1
     assert 0 < manifest.totals["Total-Brain"] < 1
-    assert "| Total-Brain |" in (bundle / "card.md").read_text()
