@@ -45,7 +45,7 @@ def learnt_from(source: Path) -> dict[str, str]:
     """
     if source.is_dir():
         return dict(open_bundle(source).manifest.training.data_sha256)
-    return dict(_checkpoint(source).get("learnt_from", {}))
+    return dict(read_checkpoint(source).get("learnt_from", {}))
 
 
 def merged_hashes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
@@ -151,11 +151,16 @@ def table_of_weights(state: Mapping[str, Tensor]) -> LabelTable:
 
 
 def _from_checkpoint(path: Path) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = _checkpoint(path).get("state_dict", {})
+    state: dict[str, Tensor] = read_checkpoint(path).get("state_dict", {})
     return state
 
 
-def _checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """All of a checkpoint, without running code from it.
+
+    Raises:
+        BundleError: there is none, or training did not write it.
+    """
     if not path.is_file():
         raise BundleError("a checkpoint or the folder of a bundle must exist", subject=path)
     try:

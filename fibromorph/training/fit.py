@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from jsonargparse.typing import lazy_instance
 from pytorch_lightning.cli import (
     ArgsType,
@@ -19,7 +16,8 @@ from pytorch_lightning.cli import (
     SaveConfigCallback,
 )
 
-from fibromorph.errors import ConfigError
+from fibromorph.errors import BundleError, ConfigError
+from fibromorph.models.weights import read_checkpoint
 from fibromorph.training.data import LabelMapData
 from fibromorph.training.locator import LocatorModule
 from fibromorph.training.module import SegmentationModule
@@ -118,13 +116,10 @@ class _TrainingCLI(LightningCLI):
 
 
 def _is_checkpoint(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (RuntimeError, UnpicklingError, EOFError, KeyError):
+        return {"state_dict", "loops"} <= read_checkpoint(path).keys()
+    except BundleError:
         return False
-    return isinstance(content, dict) and {"state_dict", "loops"} <= content.keys()
 
 
 class _RecordConfig(SaveConfigCallback):

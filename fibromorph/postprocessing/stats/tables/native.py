@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +124,8 @@ def _models(facts: Facts) -> tuple[str, ...]:
     found = {f"{m.get('name')} {m.get('version')}" for m in models if isinstance(m, dict)}
     if len(found) < 2:
         return ()
-    return (f"Scans were measured by several models, which cannot be compared: {_listed(found)}.",)
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names))
+    names = ", ".join(sorted(found))
+    return (f"Scans were measured by several models, which cannot be compared: {names}.",)
 
 
 def _overall(content: dict[str, Any], path: Path) -> float:
