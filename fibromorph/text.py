@@ -46,6 +46,44 @@ def read_rows(path: Path, separators: Sequence[str]) -> list[tuple[int, list[str
     return rows
 
 
+def read_table(
+    path: Path, separators: Sequence[str]
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header and rows of a delimited table, without what spreadsheets write beyond its columns.
+
+    Returns:
+        The stripped names of the columns, and each row that is not blank, with its line in the
+        file: as many cells as there are names.
+
+    Raises:
+        TableError: see `read_rows`; nothing in the file, or a row of another length.
+    """
+    rows = read_rows(path, separators)
+    if not rows:
+        raise TableError("a table needs a header", subject=path)
+    (_, names), *lines = rows
+    # A last column that has no name may hold something.
+    used = max((len(_trimmed(cells, 0)) for _, cells in lines), default=0)
+    header = _trimmed([name.strip() for name in names], min(used, len(names)))
+    table = [(line, _trimmed(cells, len(header))) for line, cells in lines]
+    for line, cells in table:
+        if len(cells) != len(header):
+            raise TableError(
+                f"every row needs as many cells as the header, {len(header)}",
+                value=len(cells),
+                subject=f"{path}, line {line}",
+            )
+    return header, table
+
+
+def _trimmed(cells: list[str], least: int) -> list[str]:
+    """Without the empty cells at the end, down to `least`."""
+    length = len(cells)
+    while length > least and not cells[length - 1].strip():
+        length -= 1
+    return cells[:length]
+
+
 def decode(content: bytes) -> str:
     """UTF-8, with or without a mark, or what spreadsheets on Windows write (cp1252, UTF-16)."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

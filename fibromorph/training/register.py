@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import mlflow
@@ -27,6 +28,9 @@ OUTPUTS = Schema(
 """Of the segmentation graph, see `models.graph.SegmentationGraph`."""
 
 
+ALIAS = re.compile(r"(?!(latest|v\d+)$)[\w-]+", re.IGNORECASE)
+
+
 def register_bundle(folder: Path, name: str, alias: str, experiment: str = "bundles") -> int:
     """Register a bundle as a new version of a model, and point an alias at it.
 
@@ -47,6 +51,7 @@ def register_bundle(folder: Path, name: str, alias: str, experiment: str = "bund
         ConfigError: MLflow refuses the name or the alias, or cannot be reached.
     """
     bundle = open_bundle(folder)
+    _require_alias(alias)
     try:
         mlflow.set_tracking_uri(tracking_uri())
         mlflow.set_experiment(experiment)
@@ -78,6 +83,13 @@ def _register(bundle: Bundle, name: str, alias: str) -> int:
         )
     client.set_registered_model_alias(name, alias, version.version)
     return int(version.version)
+
+
+def _require_alias(alias: str) -> None:
+    """Refuse what MLflow would refuse, but only once the version is made."""
+    if not ALIAS.fullmatch(alias):
+        rule = "an alias is letters, digits, _ and -, and neither latest nor v1, v2, ..."
+        raise ConfigError(rule, value=alias, subject="--alias")
 
 
 def _signature_of(graph: onnx.ModelProto) -> ModelSignature:

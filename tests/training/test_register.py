@@ -32,6 +32,18 @@ def test_a_bundle_comes_back_by_its_alias(
     assert signature.inputs.input_names() == ["image"]
 
 
+@pytest.mark.parametrize("alias", ["latest", "V2", "two words", ""])
+def test_an_alias_that_mlflow_refuses_leaves_no_version(
+    alias: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    folder = write_stand_in(tmp_path / "bundle")
+    assert main(["register", str(folder), "--name", "heads", "--alias", alias]) == 2
+    assert "an alias is letters" in capsys.readouterr().err
+    assert not (tmp_path / "mlflow.db").exists()
+
+
 def test_a_folder_without_a_bundle_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from fibromorph.datasets.bids.names import bare_label
 from fibromorph.errors import TableError
-from fibromorph.text import read_rows
+from fibromorph.text import read_table
 
 ID_COLUMN = "participant_id"
+SESSION_COLUMN = "session_id"
 SEPARATORS = "\t;,"
 OTHER_ID_COLUMNS = (
     *("participant", "participantid", "subject", "subjectid", "subjid", "sub", "subj"),
@@ -39,6 +41,17 @@ class Participants:
         """'sub-01', ... in the order of the rows."""
         where = self.columns.index(self.id_column)
         return tuple(f"sub-{bare_label(row[where], 'sub')}" for row in self.rows)
+
+    @property
+    def repeated(self) -> tuple[str, ...]:
+        """Participants with several rows for the same session, where the table has sessions."""
+        if SESSION_COLUMN in self.columns:
+            where = self.columns.index(SESSION_COLUMN)
+            sessions = [row[where] for row in self.rows]
+        else:
+            sessions = [""] * len(self.rows)
+        counts = Counter(zip(self.ids, sessions, strict=True))
+        return tuple(dict.fromkeys(name for (name, _), n in counts.items() if n > 1))
 
     def matched(self, subjects: Iterable[str]) -> dict[str, str]:
         """Id in the table -> the subject's folder; also '7' -> 'sub-007' where it is the only one.
@@ -72,23 +85,9 @@ def read_participants(path: Path) -> Participants:
     Raises:
         TableError: unreadable, no column that names the participants, or a row of another length.
     """
-    lines = read_rows(path, SEPARATORS)
-    if not lines:
-        raise TableError("must have a header", subject=path)
-    (_, names), *others = lines
-    columns = tuple(name.strip() for name in names)
-    # Spreadsheets write columns that hold nothing.
-    last = max((n for _, row in lines for n, cell in enumerate(row, 1) if cell.strip()), default=0)
-    columns = columns[:last]
-    others = [(number, row[:last] if not any(row[last:]) else row) for number, row in others]
-    for number, row in others:
-        if len(row) != len(columns):
-            raise TableError(
-                f"every row must have the header's {len(columns)} cells",
-                value=len(row),
-                subject=f"{path}, line {number}",
-            )
-    rows = tuple(tuple(cell.strip() for cell in row) for _, row in others)
+    header, lines = read_table(path, SEPARATORS)
+    columns = tuple(header)
+    rows = tuple(tuple(cell.strip() for cell in row) for _, row in lines)
     return Participants(path, _id_column(columns, path), columns, rows)
 
 

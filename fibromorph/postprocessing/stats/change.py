@@ -10,7 +10,11 @@ import pandas as pd
 from scipy import stats
 
 from fibromorph.postprocessing.stats.change_design import ChangeData, change_data, unknown_note
-from fibromorph.postprocessing.stats.effects import equivalence_p, false_discovery
+from fibromorph.postprocessing.stats.effects import (
+    detectable_ncp,
+    equivalence_p,
+    false_discovery,
+)
 from fibromorph.postprocessing.stats.follow_up import ancova, individuals
 from fibromorph.postprocessing.stats.gap import gap_share
 from fibromorph.postprocessing.stats.linear import Floats, has_full_rank
@@ -129,7 +133,6 @@ def _row(
     inference = whole.design.inference
     estimate, se = float(one.mixed.beta[one.column]), float(one.mixed.se[one.column])
     low, high = one.drawn.interval(inference.confidence)
-    reach = stats.norm.isf(inference.alpha / 2) + stats.norm.ppf(inference.power)
     spread = _spread_of_change(data, one.region, one.session)
     counts = _counts(data, one.region, one.session)
     df = counts["n_treated"] + counts["n_compared"] - (2 if data.compared else 1)
@@ -139,7 +142,7 @@ def _row(
         **{"region": one.region, "session": one.session, "contrast": data.contrast, **counts},
         **{"change_ml": estimate, "se_ml": se, "ci_low_ml": low, "ci_high_ml": high},
         "change_percent": 100 * estimate / mean,
-        "detectable_change_ml": float(reach) * one.drawn.se,
+        "detectable_change_ml": one.drawn.se * detectable_ncp(df, inference.alpha, inference.power),
         "t": one.drawn.t,
         "df": df,
         "p_bootstrap": one.drawn.p(),

@@ -65,6 +65,14 @@ def _below(t: float, df: float, ncp: float) -> float:
 
 
 @lru_cache(maxsize=4096)
+def detectable_ncp(df: float, alpha: float, power: float) -> float:
+    """The smallest noncentrality (estimate over its se) that a two-sided t test so often finds."""
+    upper = 2.0
+    while power_of(upper, df, alpha) < power:
+        upper *= 2.0
+    return float(optimize.brentq(lambda ncp: power_of(ncp, df, alpha) - power, 0.0, upper))
+
+
 def detectable_effect(df: float, variance_factor: float, alpha: float, power: float) -> float:
     """The smallest d that a two-sided test finds with `power`.
 
@@ -74,11 +82,7 @@ def detectable_effect(df: float, variance_factor: float, alpha: float, power: fl
         alpha: level, divided by the number of regions for a family.
         power: 0.8, say.
     """
-    upper = 2.0
-    while power_of(upper, df, alpha) < power:
-        upper *= 2.0
-    ncp = optimize.brentq(lambda value: power_of(value, df, alpha) - power, 0.0, upper)
-    return float(ncp * np.sqrt(variance_factor))
+    return detectable_ncp(df, alpha, power) * float(np.sqrt(variance_factor))
 
 
 def jzs_bayes_factor(

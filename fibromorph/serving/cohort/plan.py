@@ -166,6 +166,7 @@ def _remarks(dataset: Dataset) -> tuple[str, ...]:
         ("", f"column '{table.id_column}' names the participants")[
             table.id_column != "participant_id"
         ],
+        _listed("with several rows, which statistics refuse", table.repeated),
         _listed("in the table without a folder", absent),
         _listed("with a folder but not in the table", unlisted),
     )

@@ -40,12 +40,17 @@ def test_numbers_without_zeros_find_their_folder(tmp_path: Path) -> None:
     assert matched == {"sub-1": "sub-001", "sub-004": "sub-004"}
 
 
+def test_who_is_listed_twice_is_known(tmp_path: Path) -> None:
+    text = "ID\tsession_id\n1\tses-1\n1\tses-2\nsub-1\tses-2\n2\tses-1\n"
+    assert read_participants(write(tmp_path, text)).repeated == ("sub-1",)
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
         ("age\tgroup\n1\t2\n", "a column must name the participants"),
-        ("participant_id\tage\nsub-01\n", "the header's 2 cells"),
-        ("", "must have a header"),
+        ("participant_id\tage\nsub-01\n", "as many cells as the header, 2"),
+        ("", "needs a header"),
     ],
 )
 def test_what_is_wrong_is_said(text: str, rule: str, tmp_path: Path) -> None:

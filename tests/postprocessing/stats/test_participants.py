@@ -85,6 +85,15 @@ def test_decimal_commas_are_refused_and_no_category(tmp_path: Path) -> None:
         read_participants(path).is_numeric("age")
 
 
+def test_blank_lines_count_in_errors(tmp_path: Path) -> None:
+    path = table(tmp_path, "\nparticipant_id,age\n1,30\n\n2,40\n3,41 years\n4,33\n5,34\n6,35\n")
+    with pytest.raises(TableError, match=r"line 6, column age.*41 years"):
+        read_participants(path).is_numeric("age")
+    path = table(tmp_path, "participant_id,age\n\n1,30\n\n1,40\n")
+    with pytest.raises(TableError, match=r"line 5.*one row only"):
+        read_participants(path)
+
+
 def test_bids_names() -> None:
     ids = ScanIds()
     assert ids.split("sub-01_ses-02_run-1_T1w", None, "") == ("sub-01", "ses-02")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.text import read_rows
+from fibromorph.text import read_table
 
 MISSING = frozenset({"", "n/a", "na", "nan", "null", "none", "."})
 """Cells that mean "not known", in lower case; BIDS itself writes `n/a`, SPSS a point."""
@@ -19,39 +19,20 @@ SEPARATORS = ("\t", ",", ";", " ")
 def read_text_table(path: Path) -> pd.DataFrame:
     """A delimited table with every cell as stripped text, missing ones as None.
 
-    The separator is the first of tab, comma, semicolon and space that the header contains.
+    The separator is the first of tab, comma, semicolon and space that the header contains. The
+    index is each row's line in the file, as errors name it: blank lines count, too.
 
     Raises:
         TableError: not readable, empty, a column named twice, or rows of different lengths.
     """
-    (_, names), *lines = read_rows(path, SEPARATORS) or [(1, [])]
-    # A last column that has no name may hold something.
-    used = max((len(_trimmed(cells, 0)) for _, cells in lines), default=0)
-    header = _trimmed([name.strip() for name in names], min(used, len(names)))
+    header, lines = read_table(path, SEPARATORS)
     if not lines:
         raise TableError("a table needs a header and rows", value=len(lines), subject=path)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise TableError("every column needs a name of its own", value=twice[0], subject=path)
-    rows = []
-    for number, cells in lines:
-        row = _trimmed(cells, len(header))
-        if len(row) != len(header):
-            raise TableError(
-                f"every row needs as many cells as the header, {len(header)}",
-                value=len(row),
-                subject=f"{path}, line {number}",
-            )
-        rows.append(row)
-    return _cleaned(pd.DataFrame(rows, columns=header, dtype=object))
-
-
-def _trimmed(cells: list[str], least: int) -> list[str]:
-    """Without the empty cells at the end that some programs write, down to `least`."""
-    length = len(cells)
-    while length > least and not cells[length - 1].strip():
-        length -= 1
-    return cells[:length]
+    numbers, rows = zip(*lines, strict=True)
+    return _cleaned(pd.DataFrame(list(rows), index=list(numbers), columns=header, dtype=object))
 
 
 def header_of(path: Path) -> list[str]:
@@ -59,13 +40,22 @@ def header_of(path: Path) -> list[str]:
     return [str(name) for name in read_text_table(path).columns]
 
 
-def to_numbers(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> pd.DataFrame:
+def to_numbers(
+    frame: pd.DataFrame, columns: Iterable[str], path: Path, lines: Sequence[int] | None = None
+) -> pd.DataFrame:
     """The columns as float64, NaN where a cell is missing.
+
+    Args:
+        frame: cells as `read_text_table` gives them.
+        columns: to convert.
+        path: named in errors.
+        lines: of the rows, where the frame has another index by now.
 
     Raises:
         TableError: a cell with text in it; line and column are named.
     """
-    return pd.DataFrame({c: _numbers(frame[c], path) for c in columns}, index=frame.index)
+    numbered = list(frame.index) if lines is None else lines
+    return pd.DataFrame({c: _numbers(frame[c], numbered, path) for c in columns}, index=frame.index)
 
 
 def is_number(cell: object) -> bool:
@@ -76,9 +66,9 @@ def is_number(cell: object) -> bool:
         return False
 
 
-def place(path: Path, row: int, column: str) -> str:
-    """How errors name a cell; `row` counts data rows from 0, lines of the file count from 1."""
-    return f"{path}, line {row + 2}, column {column}"
+def place(path: Path, line: int, column: str = "") -> str:
+    """How errors name a row or a cell of it; lines of the file count from 1."""
+    return f"{path}, line {line}" + (f", column {column}" if column else "")
 
 
 def require_columns(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
@@ -95,9 +85,10 @@ def require_columns(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> 
             )
 
 
-def _numbers(cells: pd.Series, path: Path) -> list[float]:
+def _numbers(cells: pd.Series, lines: Sequence[int], path: Path) -> list[float]:
     column = str(cells.name)
-    return [_number(cell, place(path, row, column)) for row, cell in enumerate(cells)]
+    rows = zip(lines, cells, strict=True)
+    return [_number(cell, place(path, line, column)) for line, cell in rows]
 
 
 def _number(cell: str | None, subject: str) -> float:
@@ -113,7 +104,7 @@ def _cleaned(frame: pd.DataFrame) -> pd.DataFrame:
     texts = {
         name: [_clean(cell) for cell in frame[name]] for name in (str(c) for c in frame.columns)
     }
-    return pd.DataFrame(texts, dtype=object)
+    return pd.DataFrame(texts, index=frame.index, dtype=object)
 
 
 def _clean(cell: object) -> str | None:

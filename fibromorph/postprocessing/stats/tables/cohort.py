@@ -66,20 +66,24 @@ class CohortVolumes:
         return in_time(str(s) for _, s in self.soft_ml.index)
 
 
-def keyed(keys: Sequence[tuple[str, str]], path: Path) -> pd.MultiIndex:
+def keyed(keys: Sequence[tuple[str, str]], places: Sequence[str]) -> pd.MultiIndex:
     """Index of scans.
+
+    Args:
+        keys: participant and session of each.
+        places: of each, as errors name it.
 
     Raises:
         TableError: a scan that is there twice.
     """
     seen: set[tuple[str, str]] = set()
-    for row, key in enumerate(keys):
+    for key, place in zip(keys, places, strict=True):
         if key in seen:
             raise TableError(
                 "a scan may have one row only; delete one, or tell the sessions apart"
                 " (sessions.rule)",
                 value=" ".join(key).strip(),
-                subject=f"{path}, line {row + 2}",
+                subject=place,
             )
         seen.add(key)
     return pd.MultiIndex.from_tuples(list(keys), names=KEY)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.tables import native
-from fibromorph.postprocessing.stats.tables.cells import read_text_table, to_numbers
+from fibromorph.postprocessing.stats.tables.cells import place, read_text_table, to_numbers
 from fibromorph.postprocessing.stats.tables.cohort import (
     KEY,
     CohortVolumes,
@@ -87,9 +87,9 @@ def _read(path: Path, ids: ScanIds) -> CohortVolumes:
 
 def _read_other(frame: pd.DataFrame, tool: _Tool, path: Path, ids: ScanIds) -> CohortVolumes:
     id_column, *columns = (str(c) for c in frame.columns)
-    names = [str(cell) for cell in frame[id_column]]
-    keys = [ids.split(name, None, f"{path}, line {r + 2}") for r, name in enumerate(names)]
-    index = keyed(keys, path)
+    places = [place(path, line) for line in frame.index]
+    names = zip(frame[id_column], places, strict=True)
+    index = keyed([ids.split(str(name), None, where) for name, where in names], places)
     values = to_numbers(frame, columns, path).set_axis(index) / MM3_PER_ML
     values = values.rename(columns={c: tool.rename(c) for c in columns})
     values = values.loc[:, ~values.columns.duplicated()]

@@ -13,6 +13,7 @@ from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.responsive import KEY as KEY_OF_SHARES
 from fibromorph.postprocessing.stats.responsive import Share, read_shares, shares_of
 from fibromorph.postprocessing.stats.tables.cells import (
+    place,
     read_text_table,
     require_columns,
     to_numbers,
@@ -75,7 +76,9 @@ def read_folder(folder: Path, ids: ScanIds) -> CohortVolumes:
     if (folder / COHORT).is_file():
         rule = f"of a cohort that was gathered, pass {COHORT} itself: quality and exclusions count"
         raise TableError(rule, value=COHORT, subject=folder)
-    index = keyed([ids.split(p.name.removesuffix(SUFFIX), None, str(p)) for p in paths], folder)
+    names = [str(path) for path in paths]
+    keys = [ids.split(path.name.removesuffix(SUFFIX), None, str(path)) for path in paths]
+    index = keyed(keys, names)
     facts = [_facts(path) for path in paths]
     scans = [{row.name: row for row in read_volumes(path)} for path in paths]
     regions = [name for name in scans[0] if name != ETIV]
@@ -159,11 +162,12 @@ def _read_keyed(
     frame = read_text_table(path)
     require_columns(frame, KEY[:1], path)
     sessions = frame[KEY[1]] if KEY[1] in frame else [None] * len(frame)
+    places = [place(path, line) for line in frame.index]
     keys = [
-        ids.split(str(participant), session, f"{path}, line {row + 2}", person=person)
-        for row, (participant, session) in enumerate(zip(frame[KEY[0]], sessions, strict=True))
+        ids.split(str(participant), session, where, person=person)
+        for participant, session, where in zip(frame[KEY[0]], sessions, places, strict=True)
     ]
-    return frame, keyed(keys, path)
+    return frame, keyed(keys, places)
 
 
 def _column(frame: pd.DataFrame, name: str, index: pd.MultiIndex, path: Path) -> pd.Series | None:
@@ -181,10 +185,9 @@ def _decisions(path: Path, ids: ScanIds, scans: pd.MultiIndex) -> dict[str, Any]
     reasons = frame["reason"] if "reason" in frame else [None] * len(frame)
     found: dict[str, set[tuple[str, str]]] = {"yes": set(), "no": set()}
     strangers = []
-    rows = zip(index, frame["exclude"], reasons, strict=True)
-    for row, (key, cell, reason) in enumerate(rows):
+    for line, key, cell, reason in zip(frame.index, index, frame["exclude"], reasons, strict=True):
         if cell not in found:
-            subject = f"{path}, line {row + 2}, column exclude"
+            subject = place(path, line, "exclude")
             raise TableError("the cell must be yes or no", value=cell, subject=subject)
         meant = _scans_meant((str(key[0]), str(key[1])), scans, ids)
         # A proposal to look at a scan is no decision yet.

@@ -31,10 +31,12 @@ class Participants:
     Attributes:
         cells: text, None where missing.
         path: the file.
+        lines: of its rows.
     """
 
     cells: pd.DataFrame
     path: Path
+    lines: tuple[int, ...]
 
     @property
     def ids(self) -> list[str]:
@@ -50,7 +52,7 @@ class Participants:
         Raises:
             TableError: text in a cell.
         """
-        return to_numbers(self.cells, [column], self.path)[column]
+        return to_numbers(self.cells, [column], self.path, self.lines)[column]
 
     def is_numeric(self, column: str, categorical: Collection[str] = ()) -> bool:
         """Whether a column holds numbers: at least four in five of its known cells do.
@@ -74,7 +76,7 @@ class Participants:
 
     def at(self, key: tuple[str, str], column: str) -> str:
         """How errors name a cell of the row `key`."""
-        return place(self.path, list(self.cells.index).index(key), column)
+        return place(self.path, self.lines[list(self.cells.index).index(key)], column)
 
 
 def read_participants(
@@ -101,12 +103,13 @@ def read_participants(
     rule = ids or ScanIds()
     sessions = frame[KEY[1]] if KEY[1] in frame else [None] * len(frame)
     keys = []
-    for row, (name, session) in enumerate(zip(frame[column], sessions, strict=True)):
+    places = [place(path, line, column) for line in frame.index]
+    for name, session, where in zip(frame[column], sessions, places, strict=True):
         if name is None:
-            raise TableError("every row needs a participant", subject=place(path, row, column))
-        keys.append(rule.split(name, session, place(path, row, column), person=True))
+            raise TableError("every row needs a participant", subject=where)
+        keys.append(rule.split(name, session, where, person=True))
     frame = frame.drop(columns=[c for c in (column, KEY[1]) if c in frame])
     codes = {code.strip() for code in missing_codes}
     cells = frame.map(lambda cell: None if cell in codes else cell).astype(object)
     cells = cells.where(cells.notna(), None)
-    return Participants(cells.set_axis(keyed(keys, path)), path)
+    return Participants(cells.set_axis(keyed(keys, places)), path, tuple(frame.index))
