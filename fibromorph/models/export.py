@@ -1,4 +1,4 @@
-"""From trained weights to a bundle: two ONNX graphs, a manifest and a card, compared with torch."""
+"""From trained weights to a bundle: two graphs, a manifest and a card, compared with torch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 import yaml
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
-from onnxscript import optimizer
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from torch import nn
 
 from fibromorph.errors import BundleError, ConfigError
 from fibromorph.labels import LabelTable
@@ -37,6 +33,12 @@ from fibromorph.manifest import (
 from fibromorph.models.balance import Errors, balancing_offsets, read_errors
 from fibromorph.models.card import write_card
 from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
+from fibromorph.models.onnx_files import (
+    LOCATOR,
+    NETWORK,
+    export_locator,
+    export_segmentation,
+)
 from fibromorph.models.weights import (
     learnt_from,
     load_weights,
@@ -45,21 +47,11 @@ from fibromorph.models.weights import (
     read_weights,
     table_of_weights,
 )
-from fibromorph.preprocess import BRAIN_BLOCK, SHAPE_MULTIPLE, Conformed, Located, conform
+from fibromorph.preprocess import Conformed, Located, conform
 from fibromorph.scans import read_scan
 
-NETWORK = GraphFile(
-    file="network.onnx", spacing_mm=1.0, shape_multiple=SHAPE_MULTIPLE, smallest_length=64
-)
-LOCATOR = GraphFile(file="locator.onnx", spacing_mm=4.0, shape_multiple=8, smallest_length=64)
-OPSET = 20
-LARGEST_FOLDED = 16
-"""Tensors of more numbers than this are parameters, not constants to compute with."""
 BUNDLE_SUFFIXES = (".onnx", ".png")
 """Of a bundle's files beside manifest and card."""
-HALVED_FROM = 1024
-"""Tensors of at least this many numbers are stored as float16."""
-
 Note = Callable[[str], None]
 
 
@@ -155,17 +147,6 @@ def export_bundle(
     return manifest
 
 
-def export_segmentation(graph: SegmentationGraph, path: Path) -> None:
-    """Write the network as one self-contained ONNX file for any box of allowed lengths."""
-    along = [torch.export.Dim(axis, min=2, max=12) for axis in "ijk"]
-    shapes = {
-        "image": {axis: SHAPE_MULTIPLE * n for axis, n in enumerate(along)},
-        "brain": {axis: SHAPE_MULTIPLE // BRAIN_BLOCK * n for axis, n in enumerate(along)},
-    }
-    example = (torch.zeros(64, 96, 64), torch.ones(16, 24, 16))
-    _export(graph, example, shapes, ["labels", "soft_voxels", "confidence"], path)
-
-
 def write_locator(source: Path, path: Path) -> None:
     """The locator of a bundle as it is, or that of a checkpoint exported.
 
@@ -178,13 +159,6 @@ def write_locator(source: Path, path: Path) -> None:
     locator = LocatorNet()
     load_weights(locator, read_weights(source))
     export_locator(LocatorGraph(locator).eval(), path)
-
-
-def export_locator(graph: LocatorGraph, path: Path) -> None:
-    """Write the locator as one self-contained ONNX file."""
-    along = [LOCATOR.shape_multiple * torch.export.Dim(axis, min=2, max=32) for axis in "ijk"]
-    shapes = {"image": dict(enumerate(along))}
-    _export(graph, (torch.zeros(64, 72, 48),), shapes, ["brain", "inside"], path)
 
 
 def measure_parity(
@@ -214,83 +188,6 @@ def measure_parity(
         differing_share=share,
         largest_soft_volume_difference=largest,
     )
-
-
-def halve(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store large float32 weights as float16, cast back when the graph is loaded.
-
-    The arithmetic stays float32; the file shrinks to half. Names of weights are kept, so that
-    training can go on from a bundle.
-
-    Raises:
-        BundleError: a weight is too large for float16.
-    """
-    graph = model.graph
-    casts = []
-    for index, tensor in enumerate(graph.initializer):
-        values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < HALVED_FROM:
-            continue
-        with np.errstate(over="ignore"):
-            half = values.astype(np.float16)
-        if not np.isfinite(half).all():
-            raise BundleError("weights must fit float16", value=float(np.abs(values).max()))
-        full = f"{tensor.name}.float32"
-        _rename_input(graph, tensor.name, full)
-        graph.initializer[index].CopyFrom(numpy_helper.from_array(half, tensor.name))
-        casts.append(helper.make_node("Cast", [tensor.name], [full], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    # Stale types of the renamed weights would contradict the graph.
-    del graph.value_info[:]
-    return model
-
-
-def _export(
-    graph: nn.Module,
-    example: tuple[torch.Tensor, ...],
-    shapes: dict[str, dict[int, Any]],
-    outputs: list[str],
-    path: Path,
-) -> None:
-    program = torch.onnx.export(
-        graph,
-        example,
-        dynamo=True,
-        input_names=list(shapes),
-        output_names=outputs,
-        dynamic_shapes=shapes,
-        opset_version=OPSET,
-        verbose=False,
-        optimize=False,
-    )
-    if program is None:
-        raise BundleError("the graph must be exportable to ONNX", subject=path)
-    # Folding a parameter into a constant would lose its name, and training goes on from names.
-    optimizer.optimize(program.model, input_size_limit=LARGEST_FOLDED)
-    model = halve(_without_traces(program.model_proto))
-    onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
-
-
-def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Drop the exporter's notes: they hold source paths and stack traces of this machine."""
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    del model.graph.metadata_props[:]
-    del model.metadata_props[:]
-    for function in model.functions:
-        del function.metadata_props[:]
-    return model
-
-
-def _rename_input(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for node in graph.node:
-        for position, name in enumerate(node.input):
-            if name == old:
-                node.input[position] = new
 
 
 def _manifest(

@@ -9,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fibromorph.errors import BundleError, ConfigError
-from fibromorph.models.export import export_bundle, halve, read_facts
+from fibromorph.models.export import export_bundle, read_facts
+from fibromorph.models.onnx_files import halve
 from fibromorph.models.weights import network_of, read_weights
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
 
