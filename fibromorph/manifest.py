@@ -20,6 +20,8 @@ LARGEST_DIFFERING_SHARE = 1e-3
 """Of the voxels of a scan, that another engine may label otherwise than the reference does."""
 MANIFEST_NAME = "manifest.json"
 CARD_NAME = "card.md"
+COARSE_MM = 1.25
+"""Voxels with a longer side are coarse: a bundle's errors on them are measured apart."""
 
 
 class _Frozen(BaseModel):
@@ -33,6 +35,8 @@ class LabelEntry(_Frozen):
         parent: structure that this one is a part of in a coarser protocol, '' = none.
         relative_sd: standard deviation of the soft volume's error over acquisitions of one head
             (position, voxels, noise, shading), over the soft volume; None until it was measured.
+        coarse_sd: the same over acquisitions whose voxels are longer than `COARSE_MM`, which the
+            other then leaves out; None where they were not told apart.
         repeat_sd: the same over simulated re-scans with one and the same protocol.
         minimal_detectable_change: relative change between two such scans of one person that
             repetition alone exceeds in 5 % of pairs: 1.96 sqrt(2) repeat_sd.
@@ -53,6 +57,7 @@ class LabelEntry(_Frozen):
     colour: Colour
     parent: str = ""
     relative_sd: float | None = None
+    coarse_sd: float | None = None
     repeat_sd: float | None = None
     minimal_detectable_change: float | None = None
     responsiveness: float | None = None
@@ -109,8 +114,9 @@ class Manifest(_Frozen):
     sees, or of the 'brain' in it, of which it then takes the locator's shares as its second input.
     `engines` holds, for each engine that was compared with ONNX Runtime on the CPU, the share of
     voxels that it labels otherwise. `totals` is the `relative_sd` of each total, and of each
-    structure that the labels only have in parts, by its name in volumes tables. `balance` is what
-    was added to the logits of structures on export, see `models.balance`.
+    structure that the labels only have in parts, by its name in volumes tables, `coarse_totals` the
+    `coarse_sd`. `balance` is what was added to the logits of structures on export, see
+    `models.balance`.
     """
 
     format_version: Literal[1] = FORMAT_VERSION
@@ -126,6 +132,7 @@ class Manifest(_Frozen):
     locator: GraphFile
     labels: tuple[LabelEntry, ...]
     totals: dict[str, float] = {}
+    coarse_totals: dict[str, float] = {}
     balance: dict[str, float] = {}
     training: Training
     parity: Parity | None = None

@@ -63,9 +63,12 @@ def _scores(manifest: Manifest) -> str:
     if all(entry.dice is None and entry.responsiveness is None for entry in manifest.labels):
         return summary or "Not scored yet."
     rows = [_score_row(entry) for entry in manifest.labels]
-    rows += [[name, "", "", f"{sd:.2%}", *[""] * 4] for name, sd in manifest.totals.items()]
+    rows += [
+        [name, "", "", f"{sd:.2%}", _percent(manifest.coarse_totals.get(name)), *[""] * 4]
+        for name, sd in manifest.totals.items()
+    ]
     header = [
-        *("structure", "Dice", "volume error", "error sd", "repeat sd", "MDC"),
+        *("structure", "Dice", "volume error", "error sd", "coarse", "repeat sd", "MDC"),
         *("responsiveness", "confidence"),
     ]
     picture = PICTURE if any(name.startswith("reliability") for name in manifest.scores) else ""
@@ -77,13 +80,15 @@ def _score_row(entry: LabelEntry) -> list[str]:
         entry.name,
         "" if entry.dice is None else f"{entry.dice:.3f}",
         "" if entry.volume_error is None else f"{entry.volume_error:+.1%}",
-        *(
-            "" if value is None else f"{value:.2%}"
-            for value in (entry.relative_sd, entry.repeat_sd, entry.minimal_detectable_change)
-        ),
+        *(_percent(sd) for sd in (entry.relative_sd, entry.coarse_sd, entry.repeat_sd)),
+        _percent(entry.minimal_detectable_change),
         "" if entry.responsiveness is None else f"{entry.responsiveness:.2f}",
         "" if entry.reference_confidence is None else f"{entry.reference_confidence:.2f}",
     ]
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"
 
 
 def _export(manifest: Manifest) -> str:

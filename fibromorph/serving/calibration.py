@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Hashable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fibromorph.manifest import Bundle, Manifest, read_manifest, write_manifest
+from fibromorph.manifest import (
+    COARSE_MM,
+    Bundle,
+    LabelEntry,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
 from fibromorph.models.card import write_card
 from fibromorph.postprocessing.volumes import Calibration
 
@@ -21,18 +28,31 @@ WITHIN_SD = 2.0
 
 
 @dataclass(frozen=True, eq=False)
+class Errors:
+    """Root mean square of the relative drift over scans and acquisitions.
+
+    Attributes:
+        regions: by region id.
+        totals: of totals and of structures in parts, by name.
+    """
+
+    regions: dict[int, float]
+    totals: dict[str, float]
+
+
+@dataclass(frozen=True, eq=False)
 class Reliability:
     """What disturbing scans has shown.
 
     Attributes:
-        relative_sd: region id -> root mean square of the relative drift over acquisitions.
-        totals_sd: the same of totals and of structures in parts, by name.
+        fine: errors over acquisitions with voxels of up to `COARSE_MM`.
+        coarse: over the others.
         by_perturbation: mean absolute drift over regions and scans, by acquisition.
         scores: the numbers that stand for all.
     """
 
-    relative_sd: dict[int, float]
-    totals_sd: dict[str, float]
+    fine: Errors
+    coarse: Errors
     by_perturbation: pd.Series[float]
     scores: dict[str, float]
 
@@ -52,17 +72,21 @@ def pooled_drift(table: pd.DataFrame) -> pd.DataFrame:
     return pivot[order]
 
 
-def root_mean_square(table: pd.DataFrame) -> dict[int, float]:
-    """Region id -> root mean square of the relative drift over scans and acquisitions."""
-    found = _root_mean_square(acquisitions(table), "region_id")
-    return {int(i): value for i, value in found.items()}  # type: ignore[call-overload]
-
-
-def root_mean_square_of_totals(table: pd.DataFrame) -> dict[str, float]:
-    """The same of what is a sum of regions, by name."""
+def measured_errors(table: pd.DataFrame) -> tuple[Errors, Errors]:
+    """Errors on fine voxels, and on those longer than `COARSE_MM`: what was not seen is empty."""
     changed = _changed(table)
-    found = _root_mean_square(changed[changed.region_id.isna()], "name")
-    return {str(name): value for name, value in found.items()}
+    coarse = changed.voxel_mm > COARSE_MM
+    return _errors(changed[~coarse]), _errors(changed[coarse])
+
+
+def _errors(rows: pd.DataFrame) -> Errors:
+    squares = rows.assign(square=rows.drift**2)
+    regions = np.sqrt(squares.dropna(subset=["region_id"]).groupby("region_id").square.mean())
+    totals = np.sqrt(squares[squares.region_id.isna()].groupby("name").square.mean())
+    return Errors(
+        {int(i): float(sd) for i, sd in regions.items()},
+        {str(name): float(sd) for name, sd in totals.items()},
+    )
 
 
 def _changed(table: pd.DataFrame) -> pd.DataFrame:
@@ -70,23 +94,20 @@ def _changed(table: pd.DataFrame) -> pd.DataFrame:
     return changed.dropna(subset=["drift"])
 
 
-def _root_mean_square(rows: pd.DataFrame, key: str) -> dict[Hashable, float]:
-    squares = rows.assign(square=rows.drift**2).groupby(key).square.mean()
-    return {i: float(np.sqrt(value)) for i, value in squares.items()}
-
-
 def coverage(table: pd.DataFrame, manifest: Manifest) -> float:
     """Share of region-scan pairs whose undisturbed volume lies within two `sd_ml`.
 
     The sd of each scan comes from the other scans, where there are others.
     """
+    reference = _reference_confidence(manifest)
     inside: list[bool] = []
     for scan in table.scan.unique():
         others = table[table.scan != scan]
-        calibration = Calibration(
-            root_mean_square(others if len(others) else table), _reference_confidence(manifest)
-        )
-        inside += _within(acquisitions(table[table.scan == scan]), calibration)
+        known = measured_errors(others if len(others) else table)
+        own = acquisitions(table[table.scan == scan])
+        coarse = own.voxel_mm > COARSE_MM
+        for rows, errors in zip((own[~coarse], own[coarse]), known, strict=True):
+            inside += _within(rows, Calibration(errors.regions, reference))
     return float(np.mean(inside))
 
 
@@ -130,7 +151,7 @@ def summarise_reliability(table: pd.DataFrame, manifest: Manifest) -> Reliabilit
         "wrecked scans": float(len(wrecked)),
         "wrecked scans that passed": float((wrecked.verdict == "good").sum()),
     }
-    return Reliability(root_mean_square(table), root_mean_square_of_totals(table), drift, scores)
+    return Reliability(*measured_errors(table), drift, scores)
 
 
 def _rank_correlation(scans: pd.DataFrame) -> float:
@@ -143,12 +164,7 @@ def _rank_correlation(scans: pd.DataFrame) -> float:
 def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Manifest:
     """Write error sds, scores and picture into a bundle."""
     latest = read_manifest(bundle.folder)
-    entries = tuple(
-        entry.model_copy(update={"relative_sd": round(found.relative_sd[entry.id], 5)})
-        if entry.id in found.relative_sd
-        else entry
-        for entry in latest.labels
-    )
+    entries = tuple(_with_errors(entry, found) for entry in latest.labels)
     kept = {k: v for k, v in latest.scores.items() if not k.startswith(PREFIX)}
     drift = {f"drift, {name}": value for name, value in found.by_perturbation.items()}
     new = {
@@ -159,7 +175,8 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
     manifest = latest.model_copy(
         update={
             "labels": entries,
-            "totals": {name: round(sd, 5) for name, sd in found.totals_sd.items()},
+            "totals": _rounded(found.fine.totals),
+            "coarse_totals": _rounded(found.coarse.totals),
             "scores": {**kept, **new},
         }
     )
@@ -167,6 +184,21 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
     write_manifest(bundle.folder, manifest)
     write_card(bundle.folder, manifest)
     return manifest
+
+
+def _with_errors(entry: LabelEntry, found: Reliability) -> LabelEntry:
+    """Old errors go together: half of them would be those of other weights."""
+    fine, coarse = found.fine.regions.get(entry.id), found.coarse.regions.get(entry.id)
+    if fine is None and coarse is None:
+        return entry
+    # From coarse scans alone the error of fine ones is at most theirs.
+    known = {"relative_sd": coarse if fine is None else fine, "coarse_sd": coarse}
+    rounded = {name: None if sd is None else round(sd, 5) for name, sd in known.items()}
+    return entry.model_copy(update=rounded)
+
+
+def _rounded(sds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(sd, 5) for name, sd in sds.items()}
 
 
 def _reference_confidence(manifest: Manifest) -> dict[int, float]:

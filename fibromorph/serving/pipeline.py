@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
-from fibromorph.manifest import Bundle
+from fibromorph.manifest import COARSE_MM, Bundle, LabelEntry, Manifest
 from fibromorph.postprocessing.components import keep_main_components, posteriors_moved
 from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
 from fibromorph.postprocessing.quality import Quality, score, with_warnings
@@ -101,7 +102,8 @@ def segment_scan(
         ScanError: there is no brain in it.
     """
     watch = _Stopwatch(on_step)
-    manifest, calibration = engine.bundle.manifest, calibration_of(engine.bundle)
+    manifest = engine.bundle.manifest
+    calibration = calibration_of(manifest, scan.grid)
     with watch.step("conform", CONFORMED_ALONE if conformed is None else CONFORMED_JOINTLY):
         if conformed is None:
             conformed = conform(scan, manifest.network, manifest.locator, engine.locate)
@@ -148,16 +150,25 @@ def segment_scan(
     )
 
 
-def calibration_of(bundle: Bundle) -> Calibration:
-    """What the bundle's manifest knows of its own error."""
-    entries = bundle.manifest.labels
-    # Before the error over acquisitions was measured, that of mere repetition is all there is.
-    sds = {e.id: e.relative_sd if e.relative_sd is not None else e.repeat_sd for e in entries}
+def calibration_of(manifest: Manifest, grid: Grid) -> Calibration:
+    """What a bundle knows of its own error on voxels like those of `grid`."""
+    coarse = max(grid.spacing_mm) > COARSE_MM
     return Calibration(
-        {i: sd for i, sd in sds.items() if sd is not None},
-        {e.id: e.reference_confidence for e in entries if e.reference_confidence is not None},
-        bundle.manifest.totals,
+        {e.id: sd for e in manifest.labels if (sd := _relative_sd(e, coarse)) is not None},
+        {
+            e.id: e.reference_confidence
+            for e in manifest.labels
+            if e.reference_confidence is not None
+        },
+        manifest.totals | (manifest.coarse_totals if coarse else {}),
     )
+
+
+def _relative_sd(entry: LabelEntry, coarse: bool) -> float | None:
+    """Before the error over acquisitions was measured, that of mere repetition is all there is."""
+    if coarse and entry.coarse_sd is not None:
+        return entry.coarse_sd
+    return entry.repeat_sd if entry.relative_sd is None else entry.relative_sd
 
 
 def _soft_ml(

@@ -149,6 +149,7 @@ def _rows(
         "scan": base.scan.stem,
         "perturbation": name,
         "kind": kind,
+        "voxel_mm": max(result.scan.grid.spacing_mm),
         "dice_27": _mean_dice(_in_head_of(base.scan, result, lattice), base, truth),
         "quality": result.quality.overall,
         **{f"quality_{factor}": value for factor, value in result.quality.factors.items()},

@@ -13,8 +13,8 @@ from fibromorph.manifest import Manifest, open_bundle, read_manifest
 from fibromorph.postprocessing.drift_picture import write_drift_picture
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
 from fibromorph.serving.calibration import (
+    measured_errors,
     pooled_drift,
-    root_mean_square,
     summarise_reliability,
     update_reliability,
 )
@@ -44,6 +44,7 @@ def table(manifest: Manifest) -> pd.DataFrame:
                         "scan": scan,
                         "perturbation": f"rotated {number} deg",
                         "kind": "acquisition",
+                        "voxel_mm": 1.0,
                         "dice_27": quality - 0.1,
                         "quality": quality,
                         "verdict": "good",
@@ -60,7 +61,21 @@ def table(manifest: Manifest) -> pd.DataFrame:
 
 
 def test_the_error_is_the_spread_of_volumes_over_acquisitions(table: pd.DataFrame) -> None:
-    assert root_mean_square(table) == pytest.approx(SDS, rel=0.1)
+    fine, coarse = measured_errors(table)
+    assert fine.regions == pytest.approx(SDS, rel=0.1)
+    assert coarse.regions == {}
+
+
+def test_coarse_voxels_have_errors_of_their_own(table: pd.DataFrame, manifest: Manifest) -> None:
+    thick = table[table.kind == "acquisition"].assign(voxel_mm=3.0)
+    thick = thick.assign(drift=3 * thick.drift)
+    thick = thick.assign(soft_volume_ml=thick.undisturbed_ml * (1 + thick.drift))
+    both = pd.concat([table, thick])
+    fine, coarse = measured_errors(both)
+    assert fine.regions == pytest.approx(SDS, rel=0.1)
+    assert coarse.regions == pytest.approx({i: 3 * sd for i, sd in SDS.items()}, rel=0.1)
+    scores = summarise_reliability(both, manifest).scores
+    assert scores["within two sd"] == pytest.approx(0.954, abs=0.03)
 
 
 def test_gaussian_errors_are_covered_as_they_should_be(
