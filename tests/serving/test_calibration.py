@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fibromorph.grid import Grid
 from fibromorph.manifest import Manifest, open_bundle, read_manifest
 from fibromorph.postprocessing.drift_picture import write_drift_picture
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
@@ -18,6 +19,7 @@ from fibromorph.serving.calibration import (
     summarise_reliability,
     update_reliability,
 )
+from fibromorph.serving.pipeline import calibration_of
 
 SDS = {10: 0.01, 12: 0.03}
 NAMES = {10: "Left-Thalamus", 12: "Left-Putamen"}
@@ -86,6 +88,17 @@ def test_gaussian_errors_are_covered_as_they_should_be(
     assert scores["quality against Dice: rank correlation"] == pytest.approx(1.0)
     assert scores["wrecked scans that passed"] == 1
     assert scores["deep grey, moved: mean absolute drift"] == pytest.approx(0.016, abs=0.003)
+
+
+def test_a_scan_of_thick_slices_gets_the_error_of_such_scans(manifest: Manifest) -> None:
+    entries = tuple(e.model_copy(update={"coarse_sd": 0.07}) for e in manifest.labels)
+    totals = {"coarse_totals": {"Total-Brain": 0.05}}
+    known = manifest.model_copy(update={"labels": entries, **totals})
+    for spacing, expected in (((1.0, 1.0, 1.2), manifest.labels[0].relative_sd), ((1, 1, 3), 0.07)):
+        calibration = calibration_of(known, Grid((9, 9, 9), np.diag([*spacing, 1.0])))
+        assert calibration.relative_sd[manifest.labels[0].id] == expected
+    assert calibration.totals_sd["Total-Brain"] == 0.05
+    assert calibration.totals_sd["eTIV"] == manifest.totals["eTIV"]
 
 
 def test_a_bundle_keeps_what_was_found(
