@@ -75,7 +75,8 @@ fuzz-service: $(VENV)/dev.done
 	FIBROMORPH_FUZZ_EXAMPLES=400 $(BIN)/pytest tests/serving/service/test_hostile.py tests/serving/service/test_openapi.py
 
 openapi: $(VENV)/dev.done
-	$(BIN)/python -m fibromorph.serving.service.document > docs/api/openapi.json
+	$(BIN)/python -m fibromorph.serving.service.document > docs/api/openapi.json.new
+	mv docs/api/openapi.json.new docs/api/openapi.json
 
 # The viewer of the service's page, built into the package; needs Node.
 web:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -28,11 +29,17 @@ SUFFIX: dict[Result, str] = {
     "preview": "_preview.png",
     "brain": "_brain.nii.gz",
 }
+PAGE = 200
+AWAY, BUSY = 0, (429, 503)
+"""Statuses after which a job may still be well: no answer; slow down, starting or draining."""
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
 
 
 class ServiceError(FibromorphError):
-    """What the service refused, or why a job did not end well; `status` is HTTP's."""
+    """What the service refused, or why a job did not end well.
+
+    `status` is HTTP's; 0 where the service could not be reached.
+    """
 
     def __init__(self, status: int, rule: str, value: object = None, subject: str = "") -> None:
         super().__init__(rule, value=value, subject=subject)
@@ -110,7 +117,7 @@ class Client:
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
         query = {"label": label, "model": model, "priority": priority}
-        with scan.open("rb") as file:
+        with scan.open("rb") as file, _reached():
             answer = self._http.post("/v1/scans", params=query, headers=headers, content=file)
         return _job(_checked(answer).json())
 
@@ -134,21 +141,36 @@ class Client:
             "jobs": list(jobs),
             "label": label,
         }
-        return _job(_checked(self._http.post("/v1/studies", json=study)).json())
+        with _reached():
+            return _job(_checked(self._http.post("/v1/studies", json=study)).json())
 
     def job(self, job_id: str) -> Job:
         """A job, now."""
         return _job(self._get(f"/v1/jobs/{job_id}").json())
 
     def jobs(self, states: Sequence[State] = (), limit: int = 50) -> list[Job]:
-        """Your jobs, newest first."""
-        query: dict[str, Any] = {"state": list(states), "limit": limit}
-        return [_job(entry) for entry in self._get("/v1/jobs", params=query).json()["jobs"]]
+        """Your scans' jobs, newest first, at most `limit`."""
+        return self._listed("/v1/jobs", limit, {"state": list(states)})
+
+    def studies(self, limit: int = 50) -> list[Job]:
+        """Your studies' jobs, newest first, at most `limit`."""
+        return self._listed("/v1/studies", limit, {})
+
+    def _listed(self, path: str, limit: int, query: Mapping[str, Any]) -> list[Job]:
+        found: list[Job] = []
+        page: dict[str, Any] = {}
+        while len(found) < limit and page.get("before", 0) is not None:
+            more = {"limit": min(limit - len(found), PAGE), **query}
+            more |= {"before": page["before"]} if page else {}
+            page = self._get(path, params=more).json()
+            found += [_job(entry) for entry in page["jobs"]]
+        return found
 
     def watch(self, job_id: str) -> Iterator[Job]:
         """A job at every change, until it has ended."""
         timeout = httpx.Timeout(None, connect=10.0)
-        with self._http.stream("GET", f"/v1/jobs/{job_id}/events", timeout=timeout) as stream:
+        source = f"/v1/jobs/{job_id}/events"
+        with _reached(), self._http.stream("GET", source, timeout=timeout) as stream:
             if stream.is_error:
                 stream.read()
             for line in _checked(stream).iter_lines():
@@ -156,21 +178,31 @@ class Client:
                     yield _job(json.loads(line.removeprefix("data:")))
 
     def wait(self, job_id: str, seconds: float = 3600.0, every: float = 0.5) -> Job:
-        """The job once it has ended.
+        """The job once it has ended; the service may be restarted meanwhile.
 
         Raises:
             ServiceError: it failed, was cancelled, or has not ended within `seconds`.
         """
         until = time.monotonic() + seconds
-        while not (job := self.job(job_id)).has_ended:
+        while (job := self._job_or_none(job_id, until)) is None or not job.has_ended:
             if time.monotonic() > until:
-                raise ServiceError(504, f"a job must end within {seconds:g} s", job.state, job_id)
+                state = job.state if job else "unknown"
+                raise ServiceError(504, f"a job must end within {seconds:g} s", state, job_id)
             time.sleep(every)
         if job.state != "done":
             problem = job.problem or {}
             rule = problem.get("rule", "a job must not be cancelled to have results")
             raise ServiceError(problem.get("status", 409), rule, problem.get("value"), job_id)
         return job
+
+    def _job_or_none(self, job_id: str, until: float) -> Job | None:
+        """None while the service is away, or too busy to say."""
+        try:
+            return self.job(job_id)
+        except ServiceError as error:
+            if error.status not in (AWAY, *BUSY) or time.monotonic() > until:
+                raise
+            return None
 
     def volumes(self, job_id: str) -> list[dict[str, Any]]:
         """The regions of a finished job: name, volume_ml, soft_volume_ml, sd_ml, ..."""
@@ -200,10 +232,19 @@ class Client:
         return self._download(f"/v1/studies/{job_id}/{result}", path)
 
     def segment(self, scan: Path, out: Path, *, label: str = "") -> dict[Result, Path]:
-        """Send a scan, wait, and write its files to `out`, named by the label."""
+        """Send a scan, wait, and write its files to `out`, named by the label.
+
+        Raises:
+            ServiceError: see `submit` and `wait`.
+            ConfigError: a scanner's JSON of that name lies in `out`.
+        """
+        # Here, because all else of a client needs only httpx.
+        from fibromorph.serving.outputs import require_own
+
+        stem = label or Path(scan.name.removesuffix(".gz")).stem
+        require_own(out, stem)
         job = self.wait(self.submit(scan, label=label).id)
         out.mkdir(parents=True, exist_ok=True)
-        stem = label or Path(scan.name.removesuffix(".gz")).stem
         return {
             result: self.download(job.id, result, out / f"{stem}{suffix}")
             for result, suffix in SUFFIX.items()
@@ -211,10 +252,22 @@ class Client:
 
     def end(self, job_id: str) -> None:
         """Cancel a job that has not ended; purge one that has."""
-        _checked(self._http.delete(f"/v1/jobs/{job_id}"))
+        with _reached():
+            _checked(self._http.delete(f"/v1/jobs/{job_id}"))
 
     def _get(self, path: str, **options: Any) -> httpx.Response:
-        return _checked(self._http.get(path, **options))
+        with _reached():
+            return _checked(self._http.get(path, **options))
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """A service that cannot be reached is an error like any other of it."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        rule = "the service must be reachable"
+        raise ServiceError(AWAY, rule, error or type(error).__name__, "service") from error
 
 
 def _checked(answer: httpx.Response) -> httpx.Response:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fibromorph.cli.parts import DONE, Commands, command
+
+if TYPE_CHECKING:
+    from fibromorph.serving.service.settings import Settings
 
 
 def add_commands(commands: Commands) -> None:
@@ -43,6 +47,9 @@ def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="YAML", default=default, help="the service's"
     )
+    parser.add_argument(
+        "--data-dir", type=Path, metavar="DIR", default=default, help="the service's"
+    )
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -57,19 +64,25 @@ def _add(options: argparse.Namespace) -> int:
     from fibromorph.serving.service.desk import add_key
 
     scopes = options.scope or ["read", "submit"]
-    print(add_key(options.config, options.name, scopes, options.days))
+    print(add_key(_service_of(options), options.name, scopes, options.days))
     return DONE
 
 
 def _list(options: argparse.Namespace) -> int:
     from fibromorph.serving.service.desk import list_keys
 
-    print(list_keys(options.config))
+    print(list_keys(_service_of(options)))
     return DONE
 
 
 def _revoke(options: argparse.Namespace) -> int:
     from fibromorph.serving.service.desk import revoke_key
 
-    revoke_key(options.config, options.key_id)
+    revoke_key(_service_of(options), options.key_id)
     return DONE
+
+
+def _service_of(options: argparse.Namespace) -> Settings:
+    from fibromorph.serving.service.settings import load_settings
+
+    return load_settings(options.config, data_dir=options.data_dir)

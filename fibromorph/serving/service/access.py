@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
+import time
 from dataclasses import dataclass
 from typing import Annotated, Protocol
 
@@ -65,10 +68,11 @@ class Access:
         self._requests = RateLimitItemPerMinute(settings.requests_per_minute)
         self._uploads = RateLimitItemPerMinute(settings.uploads_per_minute)
         self._wrong = RateLimitItemPerMinute(WRONG_KEYS_PER_MINUTE)
+        self._let_in: set[bytes] = set()
         if not self.open and tokens is None and not keys.any_live():
             rule = (
                 "a service that asks for keys, or is reached from other machines, needs a key "
-                "first: fibromorph keys add --name NAME"
+                "first: fibromorph keys add --name NAME, with its --config or --data-dir"
             )
             raise ConfigError(rule, value=settings.host, subject="host")
 
@@ -96,11 +100,15 @@ class Access:
         self._count(self._uploads, caller.owner)
 
     def _known(self, token: str, address: str) -> Caller:
-        if not self._limiter.test(self._wrong, address):
-            raise _too_many(self._wrong)
+        digest = hashlib.sha256(token.encode()).digest()
+        # Behind a proxy all come from one address: who guesses must not lock out who was let in.
+        if digest not in self._let_in and not self._limiter.test(self._wrong, address):
+            raise self._too_many(self._wrong, address)
         key = self._keys.find(token)
         if key is not None:
+            self._let_in.add(digest)
             return Caller(key.id, frozenset(key.scopes))
+        self._let_in.discard(digest)
         caller = self._tokens.caller(token) if self._tokens else None
         if caller is None:
             self._limiter.hit(self._wrong, address)
@@ -109,13 +117,12 @@ class Access:
 
     def _count(self, limit: RateLimitItem, owner: str) -> None:
         if not self._limiter.hit(limit, owner):
-            raise _too_many(limit)
+            raise self._too_many(limit, owner)
 
-
-def _too_many(limit: RateLimitItem) -> Refusal:
-    rule = f"at most {limit.amount} a minute: slow down"
-    retry = max(1, round(limit.get_expiry() / limit.amount))
-    return Refusal(429, rule, subject="requests", retry_after=retry)
+    def _too_many(self, limit: RateLimitItem, who: str) -> Refusal:
+        rule = f"at most {limit.amount} a minute: slow down"
+        seconds = self._limiter.get_window_stats(limit, who).reset_time - time.time()
+        return Refusal(429, rule, subject="requests", retry_after=max(1, math.ceil(seconds)))
 
 
 _bearer = HTTPBearer(auto_error=False, description="A key of `fibromorph keys add`.")

@@ -51,13 +51,19 @@ class Catalogue:
         self._settings = settings
         self._store = store
         self._models: dict[str, Model] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, tuple[str, Problem]] = {}
         self._loading = threading.Lock()
 
     @property
     def models(self) -> tuple[Model, ...]:
         """All that can be chosen, by name."""
         return tuple(self._models[name] for name in sorted(self._models))
+
+    @property
+    def refused(self) -> dict[str, Problem]:
+        """Bundles of which no version could be loaded, by name, and why."""
+        found = {name: problem for name, (_, problem) in self._refused.items()}
+        return {name: found[name] for name in sorted(found) if name not in self._models}
 
     @property
     def default(self) -> Model:
@@ -75,27 +81,40 @@ class Catalogue:
             raise Refusal(422, f"model must be one of {known}", value=name[:64], subject="model")
         return self._models[name]
 
-    def reload(self, extra: Iterable[tuple[str, Path]] = (), trial: Try = lambda _: None) -> None:
+    def reload(
+        self,
+        extra: Iterable[tuple[str, Path]] = (),
+        trial: Try = lambda _: None,
+        *,
+        anew: bool = False,
+    ) -> None:
         """Look at every source again.
 
         Args:
             extra: further bundles: name, folder.
             trial: runs a copy before jobs get it; what it raises keeps the old one in place.
+            anew: try once more what was refused, though nothing in its folder has changed.
 
         Raises:
             BundleError: the default model cannot be loaded, and was not loaded before.
         """
         with self._loading:
-            for name, folder in (*self._sources(), *extra):
+            sources = (*self._sources(), *extra)
+            there = {name for name, _ in sources}
+            kept = {} if anew else {n: why for n, why in self._refused.items() if n in there}
+            self._refused = kept
+            for name, folder in sources:
                 try:
                     self._take(name, folder, trial)
+                    self._refused.pop(name, None)
+                except _RefusedBefore:
+                    continue
                 except FibromorphError as error:
-                    self._refused[name] = _digest(folder)
-                    self._keep_old(name, error)
+                    self._keep_old(name, error, _state(folder))
                 except OSError as error:
                     # A worker died, a disk was full: worth another try.
                     told = BundleError("a bundle must be readable", value=error, subject=name)
-                    self._keep_old(name, told)
+                    self._keep_old(name, told, "")
 
     @property
     def _default_name(self) -> str:
@@ -106,7 +125,12 @@ class Catalogue:
         names = shipped_names() if self._settings.ship_models else []
         folders = [shipped_folder() / name for name in names]
         if self._settings.models_dir is not None:
-            folders += [p.parent for p in self._settings.models_dir.glob(f"*/{MANIFEST_NAME}")]
+            own = sorted(p.parent for p in self._settings.models_dir.glob(f"*/{MANIFEST_NAME}"))
+            # One that is named like one that ships would be mistaken for it.
+            folders += [folder for folder in own if folder.name not in names]
+            for folder in own:
+                if folder.name in names:
+                    log.error("model needs a name of its own", model=folder.name)
         if self._default_name not in {folder.name for folder in folders}:
             folders.append(find_bundle(self._settings.model).folder)
         return [(folder.name, folder) for folder in folders]
@@ -114,8 +138,11 @@ class Catalogue:
     def _take(self, name: str, folder: Path, trial: Try) -> None:
         digest = _digest(folder)
         known = self._models.get(name)
-        if (known is not None and known.digest == digest) or self._refused.get(name) == digest:
+        if known is not None and known.digest == digest:
+            self._models[name] = replace(known, reload_problem=None)
             return
+        if name in self._refused and self._refused[name][0] == _state(folder):
+            raise _RefusedBefore
         copy = self._copy(folder, digest)
         manifest = open_bundle(copy).manifest
         self._check_allowed(folder, manifest)
@@ -147,13 +174,24 @@ class Catalogue:
                 subject=folder.name,
             )
 
-    def _keep_old(self, name: str, error: FibromorphError) -> None:
+    def _keep_old(self, name: str, error: FibromorphError, state: str) -> None:
         log.error("model not loaded", model=name, rule=error.rule)
+        told = problem_of(error).model_copy(update={"subject": name})
+        self._refused[name] = (state, told)
         if name in self._models:
-            told = problem_of(error).model_copy(update={"subject": name})
             self._models[name] = replace(self._models[name], reload_problem=told)
         elif name == self._default_name:
             raise error
+
+
+class _RefusedBefore(Exception):
+    """Nothing has changed since."""
+
+
+def _state(folder: Path) -> str:
+    """Of all files of a bundle: a manifest may come before its graphs are there in full."""
+    stats = sorted((path.name, path.stat()) for path in folder.iterdir())
+    return repr([(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats])
 
 
 def _digest(folder: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from distributed.scheduler import KilledWorker
 
-from fibromorph.errors import BundleError, FibromorphError
+from fibromorph.errors import BundleError, ConfigError, FibromorphError
 from fibromorph.serving.service.access import Access
 from fibromorph.serving.service.board import Board, Progress
 from fibromorph.serving.service.catalogue import Catalogue
@@ -116,15 +116,15 @@ class Service:
             self.store.drop_input(job_id)
         return job
 
-    async def reload(self) -> None:
-        """Look for new models, and try each in a worker before jobs get it."""
+    async def reload(self, *, anew: bool = False) -> None:
+        """Look for new models, and try each in a worker before jobs get it; see `Catalogue`."""
         loop = asyncio.get_running_loop()
 
         def trial(folder: Path) -> None:
             asyncio.run_coroutine_threadsafe(self._try_model(folder), loop).result()
 
         def reload() -> None:
-            self.catalogue.reload(newest_of(self.settings, self.store), trial)
+            self.catalogue.reload(newest_of(self.settings, self.store), trial, anew=anew)
 
         await asyncio.to_thread(reload)
 
@@ -138,6 +138,11 @@ class Service:
             await self.reload()
         except FibromorphError as error:
             self.failure = error
+            return
+        except Exception as error:  # a service that cannot start must end, and say why
+            log.error("the service could not start", exc_info=error)
+            rule = "the service must be able to start; its log has the trace"
+            self.failure = ConfigError(rule, value=error, subject=self.settings.data_dir)
             return
         self.status = "ok"
         log.info("ready", workers=self.cluster.places)

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from fibromorph.errors import ConfigError
 from fibromorph.serving.service.ledger import Database, Keys, state_of
 from fibromorph.serving.service.schemas import when
-from fibromorph.serving.service.settings import load_settings
+from fibromorph.serving.service.settings import Settings
 
 LINE = "{:<10} {:<20} {:<20} {:<18} {}"
 
 
-def add_key(config: Path | None, name: str, scopes: Sequence[str], days: float | None) -> str:
+def add_key(settings: Settings, name: str, scopes: Sequence[str], days: float | None) -> str:
     """Make a key; arguments and errors as `Keys.add`'s."""
-    with _keys(config) as keys:
+    with _keys(settings) as keys:
         return keys.add(name, scopes, days)
 
 
-def list_keys(config: Path | None) -> str:
+def list_keys(settings: Settings) -> str:
     """The keys as a table: id, name, scopes, expiry, state."""
-    with _keys(config) as keys:
+    with _keys(settings) as keys:
         lines = [LINE.format("id", "name", "scopes", "expires", "state")]
         for key in keys.all():
             expiry = when(key.expires_at)
@@ -33,15 +32,14 @@ def list_keys(config: Path | None) -> str:
     return "\n".join(lines)
 
 
-def revoke_key(config: Path | None, key_id: str) -> None:
+def revoke_key(settings: Settings, key_id: str) -> None:
     """End a key; errors as `Keys.revoke`'s."""
-    with _keys(config) as keys:
+    with _keys(settings) as keys:
         keys.revoke(key_id)
 
 
 @contextmanager
-def _keys(config: Path | None) -> Iterator[Keys]:
-    settings = load_settings(config)
+def _keys(settings: Settings) -> Iterator[Keys]:
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from fibromorph.errors import FibromorphError
 from fibromorph.serving.service.logs import log
@@ -31,6 +32,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(FibromorphError, _on_fibromorph)
     app.add_exception_handler(RequestValidationError, _on_validation)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(OSError, _on_other)
     app.add_exception_handler(OperationalError, _on_other)
     app.add_exception_handler(Exception, _on_other)
@@ -63,6 +65,12 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     problem = plain_problem(error.status_code, str(error.detail), request.url.path)
     return answer(problem, error.headers)
+
+
+async def _on_disconnect(request: Request, _: Exception) -> JSONResponse:
+    """Nobody reads the answer."""
+    log.info("upload broken off", path=request.url.path)
+    return answer(plain_problem(400, "the body must come in full", "body"))
 
 
 async def _on_other(request: Request, error: Exception) -> JSONResponse:

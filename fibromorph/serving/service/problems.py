@@ -64,15 +64,19 @@ class Problem(BaseModel):
 
 def problem_of(error: FibromorphError) -> Problem:
     """An error of the tree, as what a user of the service reads."""
-    value = None if error.value is None else str(error.value)[:200]
     return Problem(
         title=_title(status_of(error)),
         status=status_of(error),
-        detail=str(error)[:600],
+        detail=_sendable(str(error)[:600]),
         rule=error.rule,
-        value=value,
+        value=None if error.value is None else _sendable(str(error.value)[:200]),
         subject=error.subject,
     )
+
+
+def _sendable(text: str) -> str:
+    """What was found may be no text at all: half a character, say."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def plain_problem(status: int, rule: str, subject: str = "") -> Problem:

@@ -43,6 +43,9 @@ class ModelCard(ModelOut):
 
 class ModelList(BaseModel):
     models: list[ModelCard]
+    refused: dict[str, Problem] = Field(
+        {}, description="Bundles of which no version could be loaded, by name, and why."
+    )
 
 
 class JobOut(BaseModel):

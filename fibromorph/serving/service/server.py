@@ -30,6 +30,8 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            # Whoever is let through could say to come from anywhere: wrong keys are counted by it.
+            proxy_headers=False,
             timeout_graceful_shutdown=CLOSE_SECONDS,
         )
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""What the service can be told: a YAML file, overridden by FIBROMORPH_SERVE_* variables."""
+"""What the service can be told: by options, FIBROMORPH_SERVE_* variables, a YAML file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -25,6 +26,8 @@ from fibromorph.serving.engine import available_cpus
 MIB = 1 << 20
 GIB = 1 << 30
 CPUS_PER_WORKER = 4
+FILE = "settings_file"
+"""Under this name the file's content is handed to `Settings`; no setting is called so."""
 
 
 class MlflowSource(BaseModel):
@@ -110,8 +113,11 @@ class Settings(BaseSettings):
         *_: PydanticBaseSettingsSource,
         **__: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment goes before the file, so that a container can be adjusted."""
-        return (EnvSettingsSource(settings_cls), init_settings)
+        """Options, then the environment, so that a container can be adjusted, then the file."""
+        assert isinstance(init_settings, InitSettingsSource)
+        file = init_settings.init_kwargs.pop(FILE, {})
+        environment = EnvSettingsSource(settings_cls)
+        return (init_settings, environment, InitSettingsSource(settings_cls, file))
 
     @property
     def url(self) -> str:
@@ -142,15 +148,16 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
 
     Args:
         path: the file; None = defaults and environment alone.
-        overrides: options of the command line; those that are None are left out.
+        overrides: options of the command line, which go before environment and file; those that
+            are None are left out.
 
     Raises:
         ConfigError: missing file, not a mapping, an unknown key or a value out of range.
     """
     content = {} if path is None else _read(path)
-    content.update({key: value for key, value in overrides.items() if value is not None})
+    given: dict[str, Any] = {k: value for k, value in overrides.items() if value is not None}
     try:
-        return Settings(**content)
+        return Settings(**given | {FILE: content})
     except SettingsError as error:
         named = re.search(r'field "(\w+)"', str(error))
         variable = f"{Settings.model_config['env_prefix']}{named[1] if named else ''}".upper()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
@@ -25,13 +26,22 @@ from fibromorph.serving.service.recovery import MAX_ATTEMPTS
 from fibromorph.serving.service.settings import Settings
 from fibromorph.serving.service.store import Store
 from fibromorph.serving.service.study import carry_out_study
-from fibromorph.serving.service.work import carry_out
+from fibromorph.serving.service.work import STORAGE, carry_out
 
 MAX_DEATHS = 2
+STORAGE_ATTEMPTS = 3
+"""A shared file system may be away for a moment."""
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 
 OnEnd = Callable[[Job, Ending], None]
+
+
+@dataclass(frozen=True)
+class Again:
+    """The job is to wait for another attempt; `died` counts a worker against it."""
+
+    died: bool = False
 
 
 class Supervisor:
@@ -126,8 +136,8 @@ class Supervisor:
             self._board.drop(job.id)
             self.poke()
 
-    async def _attempt(self, job: Job) -> Ending | None:
-        """How the attempt ended; None if the job is to wait for another."""
+    async def _attempt(self, job: Job) -> Ending | Again:
+        """How the attempt ended."""
         twin = await asyncio.to_thread(self._jobs.twin, job)
         if twin is not None and await self._share(twin, job):
             return Ending("done", detail={**job.detail, **twin.detail, "seconds": {}})
@@ -138,15 +148,20 @@ class Supervisor:
         except KilledWorker:
             return await self._after_death(job)
         except (FutureCancelledError, OSError) as error:
+            # The scheduler's connection: what a worker meets comes back as an outcome.
             log.warning("attempt lost", job=job.id, error=type(error).__name__)
             await asyncio.sleep(RETRY_SECONDS)
-            return None
+            return Again()
+        if outcome.reason == STORAGE and job.attempt < STORAGE_ATTEMPTS:
+            log.warning("files out of reach", job=job.id, attempt=job.attempt)
+            await asyncio.sleep(RETRY_SECONDS)
+            return Again()
         return ending_of(job, outcome)
 
     async def _share(self, twin: Job, job: Job) -> bool:
         return await asyncio.to_thread(self._store.share, twin.id, job.id, job.attempt)
 
-    async def _after_death(self, job: Job) -> Ending | None:
+    async def _after_death(self, job: Job) -> Ending | Again:
         now = await asyncio.to_thread(self._jobs.get, job.id, None)
         if now is None or now.cancel:
             return cancelled()
@@ -159,9 +174,9 @@ class Supervisor:
                 f"were killed, or went over {self._settings.worker_memory_mb} MiB)"
             )
             return failed("worker_died", rule)
-        return None
+        return Again(died=self._was_at_work(job))
 
-    async def _conclude(self, job: Job, ending: Ending | None) -> None:
+    async def _conclude(self, job: Job, ending: Ending | Again) -> None:
         """Record an ending; a ledger that cannot be written now is tried again."""
         while True:
             try:
@@ -170,10 +185,10 @@ class Supervisor:
                 log.error("ledger cannot be written", job=job.id, error=str(error.orig))
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _record(self, job: Job, ending: Ending | None) -> None:
-        if ending is None:
+    def _record(self, job: Job, ending: Ending | Again) -> None:
+        if isinstance(ending, Again):
             self._store.drop_work(job.id, job.attempt)
-            self._jobs.requeue(job, died=self._was_at_work(job))
+            self._jobs.requeue(job, died=ending.died)
             return
         if ending.state == "done":
             self._store.publish(job.id, job.attempt)

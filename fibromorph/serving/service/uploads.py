@@ -40,7 +40,7 @@ def body_of(request: Request) -> AsyncIterator[bytes]:
     if media_type in (*RAW_TYPES, CURL_TYPE):
         return request.stream()
     if media_type == FORM_TYPE and options.get(b"boundary"):
-        return _FirstFile(options[b"boundary"]).of(request.stream())
+        return _OneFile(options[b"boundary"]).of(request.stream())
     rule = f"the body must be the scan itself ({RAW_TYPES[0]}), or {FORM_TYPE} with one file"
     raise Refusal(415, rule, value=media_type[:100], subject="Content-Type")
 
@@ -85,20 +85,28 @@ async def receive(body: AsyncIterator[bytes], path: Path, limit: int) -> str:
     return digest.hexdigest()
 
 
-class _FirstFile:
-    """The content of the first file in a multipart form, as it arrives."""
+class _OneFile:
+    """The content of the file in a multipart form, as it arrives; there may be nothing else.
+
+    Raises:
+        Refusal: 422, the form is damaged, or holds another field or file: what it says would be
+            lost without a word.
+    """
 
     def __init__(self, boundary: bytes) -> None:
         self._pieces: list[bytes] = []
-        self._header = b""
-        self._wanted = self._found = False
+        self._field = self._value = b""
+        self._names: dict[bytes, bytes] = {}
+        self._found = False
         self._parser = MultipartParser(
             boundary,
             {
                 "on_part_begin": self._begin,
-                "on_header_value": self._on_header,
+                "on_header_field": self._on_field,
+                "on_header_value": self._on_value,
+                "on_header_end": self._on_header,
+                "on_headers_finished": self._on_headers,
                 "on_part_data": self._on_data,
-                "on_part_end": self._end,
             },
         )
 
@@ -115,19 +123,30 @@ class _FirstFile:
             raise Refusal(422, "the form must be intact", subject="body") from error
 
     def _begin(self) -> None:
-        self._header = b""
+        self._names = {}
 
-    def _on_header(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end]
-        self._wanted = not self._found and b"filename" in self._header
+    def _on_field(self, data: bytes, start: int, end: int) -> None:
+        self._field += data[start:end]
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header(self) -> None:
+        if self._field.lower() == b"content-disposition":
+            self._names = parse_options_header(self._value)[1]
+        self._field = self._value = b""
+
+    def _on_headers(self) -> None:
+        name = self._names.get(b"name", b"").decode("utf-8", "replace")
+        if b"filename" not in self._names:
+            rule = "a form may hold the scan alone; label, model and priority belong into the query"
+            raise Refusal(422, rule, value=name[:64], subject="body")
+        if self._found:
+            raise Refusal(422, "a form may hold one file", value=name[:64], subject="body")
+        self._found = True
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
-        if self._wanted:
-            self._pieces.append(data[start:end])
-
-    def _end(self) -> None:
-        self._found |= self._wanted
-        self._wanted = False
+        self._pieces.append(data[start:end])
 
 
 def _too_large(limit: int) -> Refusal:

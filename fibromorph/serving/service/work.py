@@ -47,6 +47,8 @@ FILES = {
     "places": PLACES,
 }
 ENGINES_KEPT = 2
+STORAGE = "storage"
+"""Why an attempt failed whose worker could not reach its files."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,10 @@ def attempt(order: Order, job: Callable[[Order], dict[str, Any]]) -> Outcome:
         rule = f"a job must fit into {order.memory >> 20} MiB of memory"
         return Outcome(reason="memory", problem=plain_problem(422, rule))
     except OSError as error:
-        if not is_full_disk(error):
-            raise
-        return Outcome(reason="disk_full", problem=plain_problem(507, FULL_DISK_RULE))
+        if is_full_disk(error):
+            return Outcome(reason="disk_full", problem=plain_problem(507, FULL_DISK_RULE))
+        rule = f"a worker must be able to read and write data_dir ({error.strerror})"
+        return Outcome(reason=STORAGE, problem=plain_problem(500, rule))
 
 
 def warm_up(model: str, device: str, threads: int) -> float:

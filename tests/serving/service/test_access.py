@@ -53,6 +53,11 @@ def test_guessing_is_slowed_down(keys: Keys) -> None:
         statuses.append(refused.value.status)
     assert statuses == [401] * 10 + [429] * 2
     assert access.caller(secret, "10.0.0.2").scopes == {"read"}
+    # Behind a proxy everybody has one address: who was let in before still is.
+    assert access.caller(secret, "10.0.0.1").scopes == {"read"}
+    with pytest.raises(Refusal) as refused:
+        access.caller("fm_00000000_guess", "10.0.0.1")
+    assert 30 < refused.value.retry_after <= 61
 
 
 def test_requests_are_counted_by_owner(keys: Keys) -> None:
@@ -107,3 +112,15 @@ def test_the_environment_goes_before_the_file(
     monkeypatch.setenv("FIBROMORPH_SERVE_PORT", "9100")
     settings = load_settings(path)
     assert (settings.port, settings.workers) == (9100, 3)
+    assert load_settings(path, port=9200).port == 9200
+
+
+def test_keys_of_a_service_without_a_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, before = ["--data-dir", str(tmp_path / "a")], ["--data-dir", str(tmp_path / "b")]
+    assert main(["keys", "add", "--name", "lab", *own]) == 0
+    assert main(["keys", *before, "list"]) == 0
+    assert "lab" not in capsys.readouterr().out.splitlines()[-1]
+    assert main(["keys", *own, "list"]) == 0
+    assert "lab" in capsys.readouterr().out

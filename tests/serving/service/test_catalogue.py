@@ -112,6 +112,69 @@ def test_a_network_that_does_not_run_changes_nothing(folder: Path, catalogue_of:
     assert catalogue.default.reload_problem is not None
 
 
+def test_a_bundle_that_comes_in_parts_is_taken_once_it_is_whole(
+    folder: Path, catalogue_of: Make
+) -> None:
+    other = make_bundle(folder.parent / "other", "7")
+    sha256 = read_manifest(other).network.sha256
+    network = (other / "network.onnx").read_bytes()
+    (other / "network.onnx").write_bytes(network[:100])
+    catalogue = catalogue_of(settings_for(folder, read_manifest(folder).network.sha256, sha256))
+    catalogue.reload()
+    assert [model.name for model in catalogue.models] == ["lab"]
+    assert "sha256" in catalogue.refused["other"].rule
+    (other / "network.onnx").write_bytes(network)
+    catalogue.reload()
+    assert catalogue["other"].manifest.version == "7"
+    assert catalogue.refused == {}
+
+
+def test_what_was_refused_is_tried_again_when_asked(folder: Path, catalogue_of: Make) -> None:
+    other = make_bundle(folder.parent / "other", "7")
+    allowed = [read_manifest(bundle).network.sha256 for bundle in (folder, other)]
+    catalogue, tried = catalogue_of(settings_for(folder, *allowed)), []
+
+    def trial(copy: Path) -> None:
+        tried.append(copy)
+        if read_manifest(copy).version == "7":
+            raise BundleError("graphs must load and run", value="it fell over")
+
+    catalogue.reload(trial=trial)
+    catalogue.reload(trial=trial)
+    assert len(tried) == 2
+    assert catalogue.refused["other"].rule == "graphs must load and run"
+    catalogue.reload(trial=trial, anew=True)
+    assert len(tried) == 3
+
+
+def test_going_back_to_the_old_version_ends_the_alarm(folder: Path, catalogue_of: Make) -> None:
+    catalogue = catalogue_of(settings_for(folder))
+    catalogue.reload()
+    good = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text("{")
+    catalogue.reload()
+    assert reload_problem(catalogue) is not None
+    (folder / "manifest.json").write_text(good)
+    catalogue.reload()
+    assert reload_problem(catalogue) is None
+
+
+def test_a_name_that_ships_stays_what_ships(
+    folder: Path, catalogue_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fibromorph.serving.service.catalogue.shipped_names", lambda: ["lab"])
+    monkeypatch.setattr(
+        "fibromorph.serving.service.catalogue.shipped_folder", lambda: folder.parent
+    )
+    own = make_bundle(folder.parents[1] / "own" / "lab", "9")
+    settings = settings_for(folder, read_manifest(own).network.sha256)
+    update = {"models_dir": own.parent, "ship_models": True}
+    catalogue = catalogue_of(settings.model_copy(update=update))
+    for _ in range(2):
+        catalogue.reload()
+        assert catalogue["lab"].manifest.version == "1"
+
+
 def test_a_service_does_not_start_without_its_default_model(
     folder: Path, catalogue_of: Make
 ) -> None:

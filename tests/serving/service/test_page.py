@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Route, expect, sync_playwright
 
 from fibromorph.client import Client
 from fibromorph.serving.service.routes.page import BUILT
@@ -93,6 +94,44 @@ def test_without_the_viewer_the_server_s_picture_is_shown(
     # It is visible before all of it has come; the page's policy forbids to poll for that.
     width = "image => image.decode().then(() => image.naturalWidth)"
     assert page.locator("#preview").evaluate(width) > 100
+
+
+def test_volumes_that_come_late_are_not_shown_under_another_name(
+    page: Page, server: Server, client: Client, tmp_path: Path
+) -> None:
+    jobs = [
+        client.wait(client.submit(write_head(tmp_path / f"{name}.nii.gz", n), label=name).id)
+        for n, name in enumerate(("late", "prompt"), 80)
+    ]
+    held: list[Route] = []
+    # A method of a list is not enough for Playwright.
+    page.route(f"**/{jobs[0].id}/volumes", lambda route: held.append(route))  # noqa: PLW0108
+    page.goto(server.url)
+    with page.expect_request(f"**/{jobs[0].id}/volumes"):
+        page.locator(f'#jobs li[data-id="{jobs[0].id}"] button').click()
+    page.locator(f'#jobs li[data-id="{jobs[1].id}"] button').click()
+    expect(page.locator("#rows tr").first).to_be_visible(timeout=PATIENCE_MS)
+    volumes = page.locator("#rows").inner_text()
+    regions = [row | {"volume_ml": 777.0} for row in client.volumes(jobs[0].id)]
+    with contextlib.suppress(Error):  # the page has given it up
+        held[0].fulfill(json={"job_id": jobs[0].id, "regions": regions})
+    page.wait_for_timeout(300)
+    assert page.locator("#job-name").inner_text() == "prompt"
+    assert page.locator("#rows").inner_text() == volumes
+
+
+def test_several_dropped_scans_are_refused_together(
+    page: Page, server: Server, client: Client
+) -> None:
+    before = len(client.jobs(limit=200))
+    page.goto(server.url)
+    data = page.evaluate_handle(
+        "() => { const d = new DataTransfer();"
+        " for (const n of ['a.nii', 'b.nii']) d.items.add(new File(['x'], n)); return d; }"
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+    expect(page.locator("#upload-problem")).to_contain_text("2 files were dropped, none was sent")
+    assert len(client.jobs(limit=200)) == before
 
 
 def test_a_refusal_is_shown(page: Page, server: Server, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fibromorph.client import Client, ServiceError
+from fibromorph.errors import ConfigError
 from fibromorph.manifest import open_bundle, read_manifest
 from fibromorph.postprocessing.volumes import read_volumes
 from fibromorph.scans import read_scan
@@ -88,14 +89,62 @@ def test_an_idempotency_key_makes_one_job(client: Client, tmp_path: Path) -> Non
     with pytest.raises(ServiceError, match="Idempotency-Key must not be used again") as refused:
         client.submit(two, idempotency_key="order-1")
     assert refused.value.status == 422
+    with pytest.raises(ServiceError, match="Idempotency-Key must not be used again"):
+        client.submit(one, label="sub-02", idempotency_key="order-1")
+
+
+def test_a_scanner_s_json_is_not_replaced(client: Client, head: Path, tmp_path: Path) -> None:
+    sidecar = tmp_path / "sub-01.json"
+    sidecar.write_text('{"MagneticFieldStrength": 3}')
+    with pytest.raises(ConfigError, match="did not write must stay"):
+        client.segment(head, tmp_path, label="sub-01")
+    assert "MagneticFieldStrength" in sidecar.read_text()
+
+
+def test_jobs_come_in_pages(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [client.submit(write_head(tmp_path / f"{n}.nii.gz", 70 + n)).id for n in range(5)]
+    monkeypatch.setattr("fibromorph.client.PAGE", 2)
+    assert [job.id for job in client.jobs(limit=5)] == sent[::-1]
+    assert len(client.jobs(limit=3)) == 3
+
+
+def test_a_service_that_is_away_is_named(unused_port: int) -> None:
+    with (
+        Client(f"http://127.0.0.1:{unused_port}") as away,
+        pytest.raises(ServiceError, match="must be reachable") as refused,
+    ):
+        away.jobs()
+    assert refused.value.status == 0
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def test_a_form_is_read_like_the_bare_scan(server: Server, client: Client, head: Path) -> None:
     bare = client.submit(head, label="form")
     files = {"scan": ("DOE_JANE.nii.gz", head.read_bytes())}
-    answer = httpx.post(f"{server.url}/v1/scans?label=form", data={"note": "x"}, files=files)
+    answer = httpx.post(f"{server.url}/v1/scans?label=form", files=files)
     assert answer.status_code == 202
     assert answer.json()["id"] == bare.id
+
+
+def test_a_form_with_more_than_the_scan_is_refused(server: Server, head: Path) -> None:
+    scan = ("head.nii.gz", head.read_bytes())
+    for form in (
+        {"files": {"scan": scan}, "data": {"label": "sub-02"}},
+        {"files": {"scan": scan}, "data": {"filename": "x"}},
+        {"files": {"scan": scan, "other": scan}},
+    ):
+        answer = httpx.post(f"{server.url}/v1/scans", **form)
+        assert answer.status_code == 422
+        assert answer.json()["subject"] == "body"
+    answer = httpx.post(f"{server.url}/v1/scans?lable=sub-02", content=head.read_bytes())
+    assert answer.status_code == 422
 
 
 def test_what_curl_sends_by_default_is_a_scan(server: Server, client: Client, head: Path) -> None:

@@ -70,6 +70,12 @@ def test_what_is_no_study_is_refused(server: Server, scans: list[str]) -> None:
     )
     assert few.status_code == 422
     assert "at least 4 finished scans" in few.json()["rule"]
+    halves = httpx.post(
+        f"{server.url}/v1/studies",
+        content=b'{"participants": "\\ud800"}',
+        headers={"Content-Type": "application/json"},
+    )
+    assert halves.status_code == 422
     huge = httpx.post(f"{server.url}/v1/studies", content=b'{"participants": "' + b"x" * 7_000_000)
     assert huge.status_code == 413
     assert huge.headers["content-type"] == "application/problem+json"

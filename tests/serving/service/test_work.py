@@ -50,6 +50,13 @@ def test_a_full_disk_is_said_to_be_one(order: Order) -> None:
     assert outcome.problem.status == 507
 
 
+def test_files_out_of_reach_are_an_outcome(order: Order) -> None:
+    outcome = attempt(order, lambda order: {"size": Path(order.input, "voxels").stat().st_size})
+    assert outcome.reason == "storage"
+    assert outcome.problem is not None
+    assert outcome.problem.status == 500
+
+
 def test_memory_runs_out_as_a_reason_not_as_a_death(order: Order) -> None:
     def fill(_: Order) -> dict[str, Any]:
         return {"sum": float(np.ones(4 << 27).sum())}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,7 +41,7 @@ class Request:
     @property
     def fingerprint(self) -> str:
         """What two requests with the same idempotency key must share."""
-        return self.content
+        return hashlib.sha256(f"{self.kind} {self.content} {self.label}".encode()).hexdigest()
 
 
 def check_room(session: Session, queue_length: int) -> None:

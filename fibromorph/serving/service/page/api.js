@@ -31,7 +31,7 @@ export async function json(path, options) {
 }
 
 export const blob = async (path, options) => (await answered(path, options)).blob();
-export const buffer = async (path) => (await answered(path)).arrayBuffer();
+export const buffer = async (path, options) => (await answered(path, options)).arrayBuffer();
 
 // fetch cannot tell how much of a body was sent; XMLHttpRequest can.
 export function send(path, file, onShare) {

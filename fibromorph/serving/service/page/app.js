@@ -36,6 +36,8 @@ async function upload(file) {
   try {
     const job = await send(`/v1/scans?${query}`, file, (share) => { $("sending").value = 100 * share; });
     remember(job, file.name);
+    // The next scan is another person's.
+    $("label").value = "";
     await refresh();
     choose(job);
   } catch (error) {
@@ -44,6 +46,12 @@ async function upload(file) {
     $("sending").hidden = true;
     $("file").value = "";
   }
+}
+
+// Each scan has an id of its own, so that they come one by one.
+function dropped(files) {
+  if (files.length === 1) upload(files[0]);
+  else complain($("upload-problem"), `One scan at a time: ${files.length} files were dropped, none was sent.`);
 }
 
 async function refresh() {
@@ -63,13 +71,15 @@ async function choose(job) {
   chosen = job;
   watching.abort();
   watching = new AbortController();
+  const { signal } = watching;
   history.replaceState(null, "", `#${job.id}`);
   $("result").hidden = true;
   for (const button of $("jobs").querySelectorAll("button")) button.ariaCurrent = String(button.dataset.id === job.id);
   draw(job);
   try {
-    for await (const now of events(`/v1/jobs/${job.id}/events`, watching.signal)) draw(now);
-    if (chosen.id === job.id && chosen.state === "done") await showResult(chosen);
+    for await (const now of events(`/v1/jobs/${job.id}/events`, signal)) draw(now);
+    signal.throwIfAborted();
+    if (chosen.state === "done") await showResult(chosen, signal);
     refresh();
   } catch (error) {
     if (error.name !== "AbortError") complain($("job-problem"), error);
@@ -110,9 +120,10 @@ function drawStages(job) {
   }));
 }
 
-async function showResult(job) {
+// Whoever chooses another scan meanwhile must not see this one's volumes under that name.
+async function showResult(job, signal) {
   const root = `/v1/jobs/${job.id}`;
-  const { regions } = await json(`${root}/volumes`, { headers: { Accept: "application/json" } });
+  const { regions } = await json(`${root}/volumes`, { signal, headers: { Accept: "application/json" } });
   const byId = new Map(regions.map((region) => [region.region_id, region]));
   $("result").hidden = false;
   $("report-box").open = false;
@@ -129,7 +140,7 @@ async function showResult(job) {
     const where = Array.from(mm).slice(0, 3).map((x) => x.toFixed(0)).join(" ");
     $("place").textContent = `${where} mm${region ? ` · ${said(region)}` : ""}`;
     if (region) table.mark(region.region_id);
-  });
+  }, signal);
 }
 
 async function end() {
@@ -159,7 +170,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     $("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files.length) upload(event.dataTransfer.files[0]);
+    if (kind === "drop" && event.dataTransfer.files.length) dropped(event.dataTransfer.files);
   });
 }
 $("file").onchange = () => upload($("file").files[0]);
@@ -169,7 +180,10 @@ $("opacity").oninput = () => viewer.setOpacity(Number($("opacity").value));
 $("key-button").onclick = () => $("key-dialog").showModal();
 $("key-dialog").onclose = () => { setKey($("key").value); begin(); };
 $("report-box").ontoggle = async () => {
-  if ($("report-box").open) $("report").srcdoc = await (await blob(`/v1/jobs/${chosen.id}/report`)).text();
+  if (!$("report-box").open) return;
+  const { signal } = watching;
+  const text = await (await blob(`/v1/jobs/${chosen.id}/report`)).text();
+  if (!signal.aborted) $("report").srcdoc = text;
 };
 const tabs = [$("tab-scans"), $("tab-study")];
 function open(tab) {

@@ -16,11 +16,13 @@ export async function refresh() {
 async function choose(job) {
   watching.abort();
   watching = new AbortController();
+  const { signal } = watching;
   $("study-result").hidden = true;
   draw(job);
   try {
-    for await (const now of events(`/v1/jobs/${job.id}/events`, watching.signal)) draw(now);
-    if (chosen.id === job.id && chosen.state === "done") await showReport(chosen);
+    for await (const now of events(`/v1/jobs/${job.id}/events`, signal)) draw(now);
+    signal.throwIfAborted();
+    if (chosen.state === "done") await showReport(chosen, signal);
     await refresh();
   } catch (error) {
     if (error.name !== "AbortError") complain($("study-failed"), error);
@@ -38,14 +40,15 @@ function draw(job) {
   complain($("study-failed"), job.problem && { message: job.problem.detail });
 }
 
-async function showReport(job) {
+async function showReport(job, signal) {
   const root = `/v1/studies/${job.id}`;
   $("study-downloads").replaceChildren(
     download("Tables (zip)", `${root}/tables`, "study_tables.zip"),
     download("Report (HTML)", `${root}/report`, "study_report.html"),
   );
+  const report = await (await blob(`${root}/report`, { signal })).text();
   $("study-result").hidden = false;
-  $("study-report").srcdoc = await (await blob(`${root}/report`)).text();
+  $("study-report").srcdoc = report;
 }
 
 async function start() {

@@ -44,28 +44,40 @@ function colours(regions) {
   return table;
 }
 
-async function showPicture(root) {
+async function showPicture(root, signal) {
+  const picture = await blob(`${root}/preview`, { signal });
   box.hidden = overlayControl.hidden = true;
   preview.hidden = false;
-  preview.src = URL.createObjectURL(await blob(`${root}/preview`));
+  preview.src = URL.createObjectURL(picture);
 }
 
-export async function show(root, regions, opacity, placeChanged) {
+// One after another: two scans that load at once would mix their volumes.
+let showing = Promise.resolve();
+
+export function show(...scan) {
+  showing = showing.catch(() => {}).then(() => load(...scan));
+  return showing;
+}
+
+async function load(root, regions, opacity, placeChanged, signal) {
+  signal.throwIfAborted();
   onPlace = placeChanged;
   try {
     box.hidden = overlayControl.hidden = false;
     preview.hidden = true;
     const nv = await start();
     for (const volume of [...nv.volumes]) nv.removeVolume(volume);
-    await nv.loadFromArrayBuffer(await buffer(`${root}/brain`), "brain.nii.gz");
-    await nv.loadFromArrayBuffer(await buffer(`${root}/segmentation`), "labels.nii.gz");
+    await nv.loadFromArrayBuffer(await buffer(`${root}/brain`, { signal }), "brain.nii.gz");
+    await nv.loadFromArrayBuffer(await buffer(`${root}/segmentation`, { signal }), "labels.nii.gz");
+    signal.throwIfAborted();
     nv.volumes[1].setColormapLabel(colours(regions));
     nv.setOpacity(1, opacity);
     nv.updateGLVolume();
     canvas.dataset.ready = "yes";
   } catch (error) {
+    signal.throwIfAborted();
     console.info("the interactive viewer is not available:", error.message);
-    await showPicture(root);
+    await showPicture(root, signal);
   }
 }
 

@@ -12,12 +12,14 @@ from fibromorph.serving.service.schemas import Health
 router = APIRouter(tags=["operation"])
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", responses={421: problems()[421]})
 async def live(service: The) -> Health:
     """The process answers."""
     return Health(status=service.status)
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", responses={421: problems()[421], 503: problems(503)[503]})
 async def ready(service: The) -> Health:
     """Scans are accepted: an engine has answered a warm-up scan, and nothing is being drained."""

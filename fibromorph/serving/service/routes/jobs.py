@@ -12,7 +12,16 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from fibromorph.serving.service.access import Reader, Submitter
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job
-from fibromorph.serving.service.routes.parts import JobId, The, find_job, problems, shown
+from fibromorph.serving.service.routes.parts import (
+    Before,
+    JobId,
+    Limit,
+    The,
+    find_job,
+    page_of,
+    problems,
+    shown,
+)
 from fibromorph.serving.service.schemas import JobList, JobOut
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -34,13 +43,11 @@ def get_jobs(
     service: The,
     caller: Reader,
     states: States = [],  # noqa: B006  # FastAPI copies it
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[float | None, Query(ge=0, le=1e12)] = None,
+    limit: Limit = 50,
+    before: Before = None,
 ) -> JobList:
     """Your jobs, newest first."""
-    jobs = service.jobs.find(caller.sees, "scan", states, limit, before)
-    following = jobs[-1].created_at if len(jobs) == limit else None
-    return JobList(jobs=[shown(service, job) for job in jobs], before=following)
+    return page_of(service, caller, "scan", states, limit=limit, before=before)
 
 
 @router.get("/jobs/{job_id}", responses=problems(404))

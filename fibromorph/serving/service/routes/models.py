@@ -23,11 +23,12 @@ async def reload_models(service: The, caller: Admin) -> ModelList:
     """Look for new versions now; one that fails leaves the old one in place and says why."""
     service.check_open()
     service.audit.note(caller.owner, "reload", "models")
-    await service.reload()
+    await service.reload(anew=True)
     return _listed(service)
 
 
 def _listed(service: Service) -> ModelList:
     models = service.catalogue.models
     default = service.catalogue.default.name if models else ""
-    return ModelList(models=[model_card(m, is_default=m.name == default) for m in models])
+    cards = [model_card(model, is_default=model.name == default) for model in models]
+    return ModelList(models=cards, refused=service.catalogue.refused)

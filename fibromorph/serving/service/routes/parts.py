@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Path, Request
+from fastapi import Depends, Path, Query, Request
 
 from fibromorph.serving.service.access import Caller
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.handlers import MEDIA_TYPE
 from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.ledger.tables import Kind
 from fibromorph.serving.service.problems import Problem, Refusal
-from fibromorph.serving.service.schemas import JOB_ID, JobOut, job_out
+from fibromorph.serving.service.schemas import JOB_ID, JobList, JobOut, job_out
 
 MEANING = {
     401: "No key, or one that is not valid.",
@@ -62,6 +64,25 @@ def find_job(service: Service, job_id: str, caller: Caller) -> Job:
     if job is None:
         raise Refusal(404, "there must be such a job", value=job_id, subject="job")
     return job
+
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+Before = Annotated[float | None, Query(ge=0, le=1e12)]
+
+
+def page_of(
+    service: Service,
+    caller: Caller,
+    kind: Kind,
+    states: Sequence[str] = (),
+    *,
+    limit: int,
+    before: float | None,
+) -> JobList:
+    """Jobs that the caller may see, newest first, and where the next page begins."""
+    jobs = service.jobs.find(caller.sees, kind, states, limit, before)
+    following = jobs[-1].created_at if len(jobs) == limit else None
+    return JobList(jobs=[shown(service, job) for job in jobs], before=following)
 
 
 def shown(service: Service, job: Job) -> JobOut:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from fibromorph.serving.service.access import Caller, Submitter
 from fibromorph.serving.service.catalogue import Model
@@ -48,6 +48,8 @@ BODY: dict[str, Any] = {
 
 class Choice(BaseModel):
     """What to do with a scan, and what to call it."""
+
+    model_config = ConfigDict(extra="forbid")
 
     model: str = Field("", max_length=64, description="Name of a model; the default if empty.")
     label: str = Field(

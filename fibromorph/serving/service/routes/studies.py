@@ -6,17 +6,26 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Response
 from fastapi import Request as HttpRequest
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
 from fibromorph.serving.service.access import Caller, Reader, Submitter
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job, Request, new_id
 from fibromorph.serving.service.problems import Refusal
-from fibromorph.serving.service.routes.parts import JobId, The, find_job, problems, shown
+from fibromorph.serving.service.routes.parts import (
+    Before,
+    JobId,
+    Limit,
+    The,
+    find_job,
+    page_of,
+    problems,
+    shown,
+)
 from fibromorph.serving.service.routes.results import HTML, REPORT_POLICY
 from fibromorph.serving.service.schemas import JOB_ID, JobList, JobOut
 from fibromorph.serving.service.study import (
@@ -78,6 +87,14 @@ class StudyIn(BaseModel):
     )
     label: str = Field("", pattern="^[A-Za-z0-9_.-]{0,64}$")
 
+    @field_validator("participants", "design")
+    @classmethod
+    def _is_text(cls, text: str) -> str:
+        """JSON can hold halves of characters, which no file can."""
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueError("the text must be Unicode, without lone surrogates")
+        return text
+
 
 @router.post("", status_code=202, responses=problems(404, 409, 411, 413, 503, 507))
 async def post_study(study: StudyIn, response: Response, service: The, caller: Submitter) -> JobOut:
@@ -92,12 +109,9 @@ async def post_study(study: StudyIn, response: Response, service: The, caller: S
 
 
 @router.get("", responses=problems())
-def get_studies(
-    service: The, caller: Reader, limit: Annotated[int, Query(ge=1, le=200)] = 50
-) -> JobList:
+def get_studies(service: The, caller: Reader, limit: Limit = 50, before: Before = None) -> JobList:
     """Your studies, newest first."""
-    jobs = service.jobs.find(caller.sees, "study", limit=limit)
-    return JobList(jobs=[shown(service, job) for job in jobs], before=None)
+    return page_of(service, caller, "study", limit=limit, before=before)
 
 
 def _study(job_id: JobId, service: The, caller: Reader) -> Job:
@@ -166,7 +180,8 @@ def _accept(service: Service, study: StudyIn, caller: Caller) -> Job:
 
 def _scans(service: Service, study: StudyIn, caller: Caller) -> list[Job]:
     if not study.jobs:
-        done = service.jobs.find(caller.sees, "scan", ["done"], MOST_SCANS)
+        # An admin sees everybody's: those of other labs take part only if they are named.
+        done = service.jobs.find(caller.owner, "scan", ["done"], MOST_SCANS)
         return [job for job in done if job.label]
     scans = [find_job(service, job_id, caller) for job_id in dict.fromkeys(study.jobs)]
     for scan in scans:
