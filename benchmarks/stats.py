@@ -25,6 +25,7 @@ from fibromorph.labels import FREESURFER
 from fibromorph.postprocessing.stats.change import analyse_change
 from fibromorph.postprocessing.stats.design import parse_design
 from fibromorph.postprocessing.stats.groups import estimate, permute
+from fibromorph.postprocessing.stats.linear import Floats
 from fibromorph.postprocessing.stats.model import GroupModel, centred
 from fibromorph.postprocessing.stats.permutation import freedman_lane
 from fibromorph.postprocessing.stats.study import Study
@@ -83,11 +84,12 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=400, help="studies of change")
     parser.add_argument("--permutations", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("groups", "linear", "change", "time"))
+    parser.add_argument("--only", choices=("groups", "linear", "small", "change", "time"))
     options = parser.parse_args()
     parts: dict[str, Callable[[], None]] = {
         "groups": lambda: groups(options.studies, options.permutations, options.seed),
         "linear": lambda: linear(options.studies, options.seed),
+        "small": lambda: small(options.studies, options.permutations, options.seed),
         "change": lambda: change(options.changes, options.seed),
         "time": lambda: timing(options.seed),
     }
@@ -175,6 +177,44 @@ def linear(studies: int, seed: int) -> None:
             tally.add(f"{name}: inside the interval in ml", in_ml, 0.95)
             tally.add(f"{name}: inside the interval of g", in_g, 0.95)
     tally.show()
+
+
+def small(studies: int, permutations: int, seed: int) -> None:
+    """Nothing planted, where samples are small: unequal spread, and someone without a like."""
+    print(f"small groups, 5 independent regions, nothing planted, {studies} studies")
+    tally = Tally()
+    for rng in generators(seed, studies, "small"):
+        for ill, well, spread in ((12, 12, 1), (12, 12, 3), (6, 24, 3), (6, 24, 1 / 3)):
+            group = np.repeat([1.0, 0.0], [ill, well])
+            volumes = 10 + rng.normal(size=(group.size, 5)) * np.where(group, spread, 1)[:, None]
+            name = f"{ill} v {well}, sd {spread:.2g} : 1"
+            null_study(name, group, volumes, {}, permutations, rng, tally)
+        group = np.repeat([1.0, 0.0], [12, 12])
+        for women in (1, 2):
+            sex = np.r_[np.zeros(12), np.arange(12) >= women]
+            name = f"12 women v {12 - women} men and {women} more, sex a covariate"
+            volumes = 10 + rng.normal(size=(24, 5))
+            null_study(name, group, volumes, {"sex": sex}, permutations, rng, tally)
+    tally.show()
+
+
+def null_study(
+    name: str,
+    group: Floats,
+    volumes: Floats,
+    covariates: dict[str, Floats],
+    permutations: int,
+    rng: np.random.Generator,
+    tally: Tally,
+) -> None:
+    """Uncorrected and family-wise tests of one study."""
+    table = pd.DataFrame(volumes, columns=[f"region {n}" for n in range(volumes.shape[1])])
+    nuisance = centred(pd.DataFrame(covariates, index=table.index))
+    model = GroupModel(table, table, None, group.astype(bool), nuisance)
+    found = estimate(model, DESIGN.inference, DESIGN.smallest_effect)
+    tally.add(f"{name}: uncorrected p <= 0.05", (found["p"] <= ALPHA).mean(), ALPHA)
+    p = permute(model, {"regions": list(table.columns)}, rng, permutations)["p_fwe"]
+    tally.add(f"{name}: any p_fwe <= 0.05", bool((p <= ALPHA).any()), ALPHA)
 
 
 def change(studies: int, seed: int) -> None:

@@ -17,7 +17,8 @@ def read_rows(path: Path, separators: Sequence[str]) -> list[tuple[int, list[str
 
     Args:
         path: the table.
-        separators: the first of them that the header contains is the table's, else a tab.
+        separators: of those that the header contains, the first that splits the next line into as
+            many cells is the table's, else the first, else a tab.
 
     Raises:
         TableError: not readable, no text, or a quote that is not closed in its line: what follows
@@ -29,8 +30,7 @@ def read_rows(path: Path, separators: Sequence[str]) -> list[tuple[int, list[str
         raise TableError("a table must be readable", value=error.strerror, subject=path) from error
     if "\0" in text:
         raise TableError("a table must be text, not a spreadsheet's own format", subject=path)
-    header = next((line for line in re.split(r"[\r\n]+", text) if line.strip()), "")
-    separator = next((s for s in separators if s in header.rstrip()), "\t")
+    separator = _separator(text, separators)
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
     rows, line = [], 0
     try:
@@ -44,6 +44,17 @@ def read_rows(path: Path, separators: Sequence[str]) -> list[tuple[int, list[str
         rule = "every quote must be closed in its line"
         raise TableError(rule, value=error, subject=f"{path}, line {line + 1}") from None
     return rows
+
+
+def _separator(text: str, separators: Sequence[str]) -> str:
+    """Of those in the header the first that splits the next line alike, else the first."""
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()][:2]
+    found = [s for s in separators if lines and s in lines[0].rstrip()]
+    for separator in found:
+        widths = {len(row) for row in csv.reader(lines, delimiter=separator)}
+        if len(lines) == 2 and len(widths) == 1:
+            return separator
+    return found[0] if found else "\t"
 
 
 def read_table(

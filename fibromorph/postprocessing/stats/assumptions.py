@@ -41,6 +41,20 @@ def check_assumptions(model: GroupModel, etiv: pd.Series | None = None) -> pd.Da
     return table
 
 
+def carried_note(model: GroupModel) -> str:
+    """Names those without whom there would be no group difference to estimate; '' = nobody."""
+    design = model.matrix
+    alone = fit(design, np.zeros((len(design), 1))).carried
+    if not alone.any():
+        return ""
+    names = ", ".join(str(key[0]) for key in model.volumes.index[alone])
+    return (
+        f"The adjusted group difference rests on {names} alone: nobody else of that group has such"
+        " covariates. How far that volume is off by chance cannot be told from it; the spread of"
+        " all others stands for it. Take the covariate out, or find more people like that."
+    )
+
+
 def _region(model: GroupModel, slopes: pd.DataFrame, region: str) -> dict[str, object]:
     volume = model.volumes[region].to_numpy(float)
     known = ~np.isnan(volume)

@@ -131,6 +131,7 @@ def read_columns(design: Design, participants: Participants) -> Columns:
     for level, key in ((design.groups.patients, "patients"), (design.groups.controls, "controls")):
         _require_level(participants, design.groups.column, level, f"groups.{key}")
         _require_one_spelling(participants, design.groups.column, level)
+    _require_one_value(participants, design.groups.column)
     for name in design.covariates:
         participants.require(name, "covariates")
         _require_age(participants, name)
@@ -144,6 +145,7 @@ def read_columns(design: Design, participants: Participants) -> Columns:
         for key in ("treated", "untreated"):
             level = getattr(design.sessions, key)
             _require_level(participants, design.sessions.arm, level, f"sessions.{key}")
+        _require_one_value(participants, design.sessions.arm)
     for column in design.sessions.time_varying:
         participants.require(column, "sessions.time_varying")
     return Columns(design, participants)
@@ -176,6 +178,19 @@ def _require_one_spelling(participants: Participants, column: str, level: str) -
             value=alike[0],
             subject=f"{participants.path}, column {column}",
         )
+
+
+def _require_one_value(participants: Participants, column: str) -> None:
+    """Refuse a person who is a patient in one session's row and a control in another's."""
+    first: dict[str, str] = {}
+    cells = participants.cells[column]
+    for (person, session), cell in zip(cells.index, cells, strict=True):
+        if cell is not None and first.setdefault(person, cell) != cell:
+            raise TableError(
+                f"{column} must be the same in all rows of a person: {first[person]}",
+                value=f"{person}: {cell}",
+                subject=participants.at((person, session), column),
+            )
 
 
 def _require_age(participants: Participants, name: str) -> None:

@@ -12,6 +12,24 @@ RATIO_WARNING = (
     "Volumes were divided by eTIV. Regions do not grow in proportion to the head, so ratios keep"
     " part of the head's size in them and add the error of eTIV; read the other adjustments too."
 )
+HEADS_APART_D = 0.5
+
+
+def adjustment_note(etiv: pd.Series | None, patients: pd.Series, method: EtivMethod) -> str:
+    """What to know of a method on these heads; '' = nothing."""
+    if method == "ratio":
+        return RATIO_WARNING
+    if method not in ("residual", "power") or etiv is None:
+        return ""
+    ill, well = etiv[patients.astype(bool)], etiv[~patients.astype(bool)]
+    apart = abs(ill.mean() - well.mean()) / np.sqrt((ill.var() + well.var()) / 2)
+    if not apart > HEADS_APART_D:
+        return ""
+    return (
+        f"The groups' eTIV differ by {apart:.1f} standard deviations. The slope on eTIV (etiv:"
+        f" {method}) was estimated in the controls, and its own error is not in se and p, which are"
+        " too small here: etiv: covariate has it in."
+    )
 
 
 def adjust(

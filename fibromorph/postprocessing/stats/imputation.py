@@ -6,6 +6,7 @@ Chained equations with predictive mean matching (van Buuren & Groothuis-Oudshoor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,10 +39,12 @@ def impute(study: Study, rng: np.random.Generator) -> Study:
     if study.etiv is not None:
         table[ETIV] = study.etiv
     fixed = np.column_stack([study.patients.astype(float), _components(study.volumes)])
-    filled = _chained(table.to_numpy(float), fixed, rng)
+    owners = [study.covariate_of(str(column)) for column in table.columns]
+    filled = _chained(table.to_numpy(float), fixed, rng, owners)
     completed = pd.DataFrame(filled, table.index, table.columns)
     predictors = np.column_stack([filled, fixed])
-    volumes = _chained(study.volumes.to_numpy(float), predictors, rng, cycles=1)
+    regions = list(study.volumes.columns)
+    volumes = _chained(study.volumes.to_numpy(float), predictors, rng, regions, cycles=1)
     return replace(
         study,
         covariates=completed[list(study.covariates.columns)],
@@ -78,31 +81,43 @@ def _components(volumes: pd.DataFrame) -> Floats:
 
 
 def _chained(
-    table: Floats, fixed: Floats, rng: np.random.Generator, cycles: int = CYCLES
+    table: Floats,
+    fixed: Floats,
+    rng: np.random.Generator,
+    owners: Sequence[str],
+    cycles: int = CYCLES,
 ) -> Floats:
-    """Fill the columns of `table` in turn from all others and `fixed`."""
+    """Fill the columns of `table` in turn from all others and `fixed`.
+
+    Columns of one owner, the levels of a covariate, are filled together: nobody has two levels.
+    """
     missing = np.isnan(table)
     if not missing.any():
         return table
     filled = np.where(missing, np.nanmean(table, axis=0), table)
-    columns = np.flatnonzero(missing.any(axis=0))
+    names = np.array(owners, dtype=object)
+    blocks = [np.flatnonzero(names == owner) for owner in dict.fromkeys(owners)]
     for _ in range(cycles):
-        for column in columns:
+        for block in blocks:
+            if not missing[:, block].any():
+                continue
             # One cycle: columns (regions) are not used to predict each other.
-            others = np.delete(filled, column, axis=1) if cycles > 1 else filled[:, :0]
+            others = np.delete(filled, block, axis=1) if cycles > 1 else filled[:, :0]
             predictors = np.column_stack([np.ones(len(table)), others, fixed])
-            filled[:, column] = _matched(predictors, table[:, column], rng)
+            filled[:, block] = _matched(predictors, table[:, block], rng)
     return filled
 
 
 def _matched(predictors: Floats, values: Floats, rng: np.random.Generator) -> Floats:
-    """Missing values taken from one of the five people whose prediction is nearest."""
-    known = ~np.isnan(values)
-    beta, drawn = _draw_coefficients(predictors[known], values[known], rng)
-    donors, wanted = predictors[known] @ beta, predictors[~known] @ drawn
-    distance = np.abs(donors[None, :] - wanted[:, None])
+    """Missing rows of (n, k) taken from one of the five people whose predictions are nearest."""
+    known = ~np.isnan(values).any(axis=1)
+    distance = np.zeros((int((~known).sum()), int(known.sum())))
+    for column in values.T:
+        beta, drawn = _draw_coefficients(predictors[known], column[known], rng)
+        donors, wanted = predictors[known] @ beta, predictors[~known] @ drawn
+        distance += (donors[None, :] - wanted[:, None]) ** 2
     nearest = np.argsort(distance, axis=1)[:, :DONORS]
-    chosen = nearest[np.arange(len(wanted)), rng.integers(0, nearest.shape[1], len(wanted))]
+    chosen = nearest[np.arange(len(nearest)), rng.integers(0, nearest.shape[1], len(nearest))]
     out = values.copy()
     out[~known] = values[known][chosen]
     return out

@@ -151,7 +151,7 @@ def _excluded(
         rows = flow.keep("site known", rows, known_site)
     if design.missing.method == "drop":
         known = columns.complete(rows.index)
-        if cohort.etiv_ml is not None and design.etiv != "none":
+        if cohort.etiv_ml is not None and cohort.knows_etiv and design.etiv != "none":
             known &= cohort.etiv_ml.loc[rows.index].notna()
         rows = flow.keep("covariates and eTIV known", rows, known)
     return rows
@@ -198,10 +198,11 @@ def _assemble(
     first, other = (soft, hard) if design.volumes == "soft" or hard is None else (hard, soft)
     families = resolve_families(design, cohort.regions)
     regions = [region for group in families.values() for region in group]
-    etiv = None if cohort.etiv_ml is None or cohort.etiv_ml.isna().all() else cohort.etiv_ml
+    etiv = cohort.etiv_ml if cohort.knows_etiv else None
     if etiv is None and design.etiv != "none":
         raise TableError(
-            "the volumes must have an eTIV column for this adjustment; without one set etiv: none",
+            "a scan must have an eTIV for this adjustment, as skull-stripped scans have not; set"
+            " etiv: none",
             value=f"etiv: {design.etiv}",
             subject=cohort.sources[0],
         )
@@ -294,6 +295,12 @@ def _require_enough(study: Study, participants: Participants) -> None:
                 subject="the volumes",
             )
         _require_df(study, region, known)
+        if not _varies_within_groups(values, study.patients[known]):
+            raise TableError(
+                "a region's volume must vary within groups; take it out of families",
+                value=region,
+                subject="the volumes",
+            )
         fewest = min(int((known & study.patients).sum()), int((known & ~study.patients).sum()))
         if fewest < SMALLEST_GROUP:
             raise TableError(
@@ -309,6 +316,10 @@ def _require_enough(study: Study, participants: Participants) -> None:
                 value=f"always {values.iloc[0]:g}",
                 subject=f"{participants.path}, column {name}",
             )
+
+
+def _varies_within_groups(values: pd.Series, patients: pd.Series) -> bool:
+    return bool((values.groupby(patients).nunique() > 1).any())
 
 
 def _require_df(study: Study, region: str, known: pd.Series) -> None:

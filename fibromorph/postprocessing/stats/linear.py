@@ -16,6 +16,11 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.intp]
 
+ALONE = 1.0 - 1e-8
+"""Leverage above which the design fits a row exactly."""
+WEIGHTLESS = 1e-8
+"""Weights up to this are 0 but for rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class LinearFit:
@@ -24,7 +29,8 @@ class LinearFit:
     Attributes:
         beta: (p, R).
         se: (p, R) classical standard errors.
-        se_hc3: (p, R) robust to unequal variances (MacKinnon & White 1985).
+        se_hc3: (p, R) robust to unequal variances (MacKinnon & White 1985). Of a row that the
+            design fits exactly (leverage 1) nothing can be learnt: it counts with `sigma`.
         sigma: (R,) residual standard deviation.
         df: n - p.
         unscaled: (p, p) inverse of X'X.
@@ -45,8 +51,13 @@ class LinearFit:
 
     def hc3_covariance(self, first: int, second: int) -> Floats:
         """(R,) robust covariance of two coefficients."""
-        scaled = self.residuals / spare(self.leverage)[:, None]
-        return np.asarray((self.to_beta[first] * self.to_beta[second]) @ scaled**2)
+        weights = self.to_beta[first] * self.to_beta[second]
+        return np.asarray(weights @ _row_variances(self.residuals, self.leverage, self.sigma))
+
+    @property
+    def carried(self) -> Bools:
+        """(n,) rows on which alone the last coefficient rests, with other rows or without."""
+        return np.asarray((self.leverage > ALONE) & (np.abs(self.to_beta[-1]) > WEIGHTLESS))
 
 
 def fit(design: Floats, outcomes: Floats) -> LinearFit:
@@ -60,11 +71,10 @@ def fit(design: Floats, outcomes: Floats) -> LinearFit:
     sigma = np.sqrt((residuals**2).sum(axis=0) / df)
     unscaled = inverse @ inverse.T
     leverage = (q**2).sum(axis=1)
-    scaled = residuals / spare(leverage)[:, None]
     return LinearFit(
         beta=beta,
         se=np.sqrt(np.diag(unscaled))[:, None] * sigma,
-        se_hc3=np.sqrt((to_beta**2) @ (scaled**2)),
+        se_hc3=np.sqrt((to_beta**2) @ _row_variances(residuals, leverage, sigma)),
         sigma=sigma,
         df=df,
         unscaled=unscaled,
@@ -85,6 +95,16 @@ def patterns(outcomes: Floats) -> Iterator[tuple[Bools, Ints]]:
 def spare(leverage: Floats) -> Floats:
     """1 - leverage, kept above 0: a row that has a covariate's level to itself has residual 0."""
     return np.maximum(1.0 - leverage, 1e-8)
+
+
+def _row_variances(residuals: Floats, leverage: Floats, sigma: Floats) -> Floats:
+    """(n, R) what HC3 takes for the variance of each row.
+
+    A person who alone has a covariate's level leaves no residual. With 0 instead of `sigma`, a
+    group difference that rests on that person would seem to have hardly any error.
+    """
+    scaled = residuals / spare(leverage)[:, None]
+    return np.where(leverage[:, None] > ALONE, sigma**2, scaled**2)
 
 
 def independent(design: Floats) -> Floats:

@@ -1,9 +1,10 @@
 """Permutation p values under nuisance covariates, family-wise over regions.
 
 Freedman & Lane (1983) permute the residuals of the reduced model; the statistic is the HC3 t of the
-contrast, which keeps the test right when the groups' variances differ (DiCiccio & Romano 2017, J
-Am Stat Assoc 112:1211-1220; Winkler et al. 2014, NeuroImage 92:381-397), and its maximum over
-regions controls the family-wise error (Westfall & Young 1993).
+contrast, which makes the test right in large samples when the groups' variances differ (DiCiccio &
+Romano 2017, J Am Stat Assoc 112:1211-1220; Winkler et al. 2014, NeuroImage 92:381-397), and its
+maximum over regions controls the family-wise error (Westfall & Young 1993). Where a small group has
+the larger variance it rejects too often: docs/statistics-validation.md.
 
 Nothing is refitted. With Q an orthonormal basis of nuisance and contrast, U the reduced model's
 residuals and P a permutation of rows, coefficient and HC3 variance after P are sums of products of
@@ -17,7 +18,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fibromorph.postprocessing.stats.linear import Bools, Floats, Ints, independent, patterns, spare
+from fibromorph.postprocessing.stats.linear import (
+    ALONE,
+    Bools,
+    Floats,
+    Ints,
+    independent,
+    patterns,
+    spare,
+)
 
 BLOCK_BYTES = 64_000_000
 TOLERANCE = 1e-9
@@ -101,7 +110,12 @@ class _Piece:
         x = contrast[self.rows] - basis @ (basis.T @ contrast[self.rows])
         x /= np.linalg.norm(x)
         full = np.column_stack([basis, x])
-        weight = (x / spare((full**2).sum(axis=1))) ** 2
+        leverage = (full**2).sum(axis=1)
+        # As in `linear.fit`: rows without a residual count with the variance of all.
+        alone = leverage > ALONE
+        weight = np.where(alone, 0.0, x / spare(leverage)) ** 2
+        self.alone = float((x[alone] ** 2).sum())
+        self.df = len(x) - full.shape[1]
         self.gram = full.T @ (weight[:, None] * full)
         # Columns to permute: those met by U, then the weight, met by U squared.
         self.linear = np.column_stack([full, weight[:, None] * full])
@@ -118,6 +132,9 @@ class _Piece:
         squares = self.weight[own] @ self.residuals**2
         variance = squares - 2.0 * (coefficients * crossed).sum(axis=1)
         variance += (coefficients * np.matmul(self.gram, coefficients)).sum(axis=1)
+        if self.alone:
+            squared = (self.residuals**2).sum(axis=0) - (coefficients**2).sum(axis=1)
+            variance += self.alone * squared / self.df
         smallest = np.finfo(float).tiny
         return np.asarray(coefficients[:, -1] / np.sqrt(np.maximum(variance, smallest)))
 

@@ -70,13 +70,14 @@ def _baseline_note(data: ChangeData, table: pd.DataFrame) -> str:
 
 
 def _loss_note(table: pd.DataFrame) -> str:
-    first = table.iloc[0]
-    lost = int(first["lost_treated"] + first["lost_compared"])
-    if lost == 0:
+    losses = []
+    for _, row in table.drop_duplicates("session").iterrows():
+        lost = int(row["lost_treated"] + row["lost_compared"])
+        everyone = lost + int(row["n_treated"] + row["n_compared"])
+        losses += [f"{lost} of {everyone} people in session {row['session']}"] if lost else []
+    if not losses:
         return ""
-    everyone = lost + int(first["n_treated"] + first["n_compared"])
     return (
-        f"{lost} of {everyone} people have no usable scan in session {first['session']}. The mixed"
-        " model uses their baseline and is right if drop-out depends on what was measured, not on"
-        " what would have been."
+        f"Without a usable scan are {', '.join(losses)}. The mixed model uses their baseline and is"
+        " right if drop-out depends on what was measured, not on what would have been."
     )

@@ -13,12 +13,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.assumptions import check_assumptions
+from fibromorph.postprocessing.stats.assumptions import carried_note, check_assumptions
 from fibromorph.postprocessing.stats.change import Change, analyse_change
 from fibromorph.postprocessing.stats.collinear import Collinear, going_with_group
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.groups import compare_groups, estimate
-from fibromorph.postprocessing.stats.head_size import RATIO_WARNING
+from fibromorph.postprocessing.stats.head_size import adjustment_note
 from fibromorph.postprocessing.stats.imputation import impute
 from fibromorph.postprocessing.stats.imputed_groups import compare_imputed
 from fibromorph.postprocessing.stats.joining import build_study
@@ -127,9 +127,14 @@ def analyse(
             *left_out,
             *impossible,
             *not_shown,
-            *((RATIO_WARNING,) if design.etiv == "ratio" else ()),
+            *(note for note in _model_notes(complete, model) if note),
         ),
     )
+
+
+def _model_notes(study: Study, model: GroupModel) -> tuple[str, ...]:
+    heads = adjustment_note(study.etiv, study.patients, study.design.etiv)
+    return heads, carried_note(model)
 
 
 def _change(whole: Study, shown: bool) -> Change | None:

@@ -32,6 +32,8 @@ FEWEST = 2
 """Known volumes of a group (at a site) below which the other kind of a region is left out."""
 MOST = 0.8
 """Share of people whose eTIV must be known before methods that need it are a reasonable choice."""
+ROUNDING = 1e-9
+"""Residual spread below this share of the volume is none."""
 BASIC = re.compile(r"(age|sex|gender)(_?(y|yr|yrs|years)|_at_.*)?$", re.IGNORECASE)
 """Names of age and sex, as `age`, `age_years`; not `age_of_onset`."""
 CHOICES = ("etiv", "covariates", "exclusions", "volumes", "model")
@@ -200,7 +202,10 @@ def quick_effects(
         fitted = fit(design, values[np.ix_(known, columns)])
         reach = stats.t.ppf(0.5 + confidence / 2, fitted.df)
         factor = small_sample_factor(fitted.df)
+        varying = fitted.sigma > ROUNDING * np.abs(fitted.beta[0])
         for i, column in enumerate(columns):
+            if not varying[i]:  # without some people, a region may be the same in all others
+                continue
             difference, se = float(fitted.beta[-1, i]), float(fitted.se_hc3[-1, i])
             if weighted and model.sd is not None:
                 sd = model.sd.iloc[:, column].to_numpy(float)[known]

@@ -82,7 +82,7 @@ def guess_design(cohort: CohortVolumes, people: Participants) -> Design:
     content = {
         "groups": {"column": group, "patients": patients, "controls": controls},
         "covariates": [c for c in columns if _useful_covariate(people, c)],
-        "etiv": "covariate" if cohort.etiv_ml is not None else "none",
+        "etiv": "covariate" if cohort.knows_etiv else "none",
         "families": guess_families(cohort.regions),
         "scores": _scores(people, columns, group),
         "sessions": {"baseline": sessions[0], "follow_up": sessions[1:]},

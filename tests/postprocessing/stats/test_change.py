@@ -61,7 +61,7 @@ def test_drop_outs_are_counted(therapy: Change) -> None:
     row = table(therapy).iloc[0]
     total = row[["n_treated", "n_compared", "lost_treated", "lost_compared"]].sum()
     assert total == 40
-    assert any("have no usable scan in session ses-02" in note for note in therapy.notes)
+    assert any("people in session ses-02" in note for note in therapy.notes)
 
 
 def test_share_of_the_gap_closed(therapy: Change) -> None:

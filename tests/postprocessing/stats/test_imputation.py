@@ -43,6 +43,16 @@ def test_drawn_values_are_those_of_people(gaps: Path) -> None:
     assert set(study.covariates["age"]) <= set(ages)
 
 
+def test_nobody_has_two_levels(folder: Path) -> None:
+    people = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=object, keep_default_na=False)
+    levels = ["n/a" if i % 3 == 0 else "abc"[i % 5 % 3] for i in range(len(people))]
+    write(folder / "participants.tsv", people.assign(school=levels))
+    study, _ = built(folder, missing=IMPUTE, covariates=["age", "school"])
+    for seed in range(20):
+        drawn = impute(study, np.random.default_rng(seed)).covariates
+        assert drawn[["school[b]", "school[c]"]].sum(axis=1).isin([0, 1]).all()
+
+
 def test_draws_differ_and_repeat_with_the_seed(gaps: Path) -> None:
     study, _ = built(gaps, missing=IMPUTE)
     first, again, other = (impute(study, np.random.default_rng(s)) for s in (1, 1, 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from fibromorph.postprocessing.stats.linear import fit
 from fibromorph.postprocessing.stats.permutation import freedman_lane
@@ -40,6 +41,32 @@ def test_same_as_refitting_every_permutation() -> None:
     assert np.abs(found.t) == pytest.approx(t[0])
     assert found.p == pytest.approx((t >= t[0] * (1 - 1e-9)).mean(axis=0))
     assert found.p_fwe == pytest.approx((t.max(axis=1)[:, None] >= t[0] * (1 - 1e-9)).mean(axis=0))
+
+
+def test_someone_who_has_a_level_alone_leaves_the_error_as_large_as_it_is() -> None:
+    """Twelve women against eleven men and one woman: the difference rests on her."""
+    rng = np.random.default_rng(5)
+    contrast = (np.arange(N) < N // 2).astype(float)
+    sex = (np.arange(N) >= N // 2 + 1).astype(float)
+    nuisance = np.column_stack([np.ones(N), sex - sex.mean(), rng.standard_normal((N, 2))])
+    fitted = fit(np.column_stack([nuisance, contrast]), rng.standard_normal((N, 4000)))
+    assert list(np.flatnonzero(fitted.carried)) == [N // 2]
+    p = 2 * stats.t.sf(np.abs(fitted.beta[-1] / fitted.se_hc3[-1]), fitted.df)
+    assert (p <= 0.05).mean() == pytest.approx(0.05, abs=0.02)
+    found = freedman_lane(
+        rng.standard_normal((N, 5)), contrast, nuisance, np.random.default_rng(6), 50
+    )
+    assert np.isfinite(found.t).all()
+
+
+def test_the_reported_statistic_is_the_permuted_one_where_someone_stands_alone() -> None:
+    rng = np.random.default_rng(7)
+    contrast = (np.arange(N) < N // 2).astype(float)
+    sex = (np.arange(N) >= N // 2 + 1).astype(float)
+    nuisance, outcomes = np.column_stack([np.ones(N), sex]), rng.standard_normal((N, 3))
+    fitted = fit(np.column_stack([nuisance, contrast]), outcomes)
+    found = freedman_lane(outcomes, contrast, nuisance, np.random.default_rng(8), 20)
+    assert found.t == pytest.approx(fitted.beta[-1] / fitted.se_hc3[-1])
 
 
 def test_missing_cells_use_the_same_order_of_people() -> None:

@@ -32,6 +32,16 @@ def test_the_designs_own_choice_repeats_the_main_result(results: Results) -> Non
         assert (own[column] - main[column]).abs().max() < 1e-9
 
 
+def test_a_region_whose_variation_is_one_person_s(folder: Path) -> None:
+    table = pd.read_csv(folder / "volumes.tsv", sep="\t", dtype=object, keep_default_na=False)
+    write(folder / "volumes.tsv", table.assign(**{PUTAMEN: ["5.1"] + ["5.0"] * 43}))
+    found = run(folder).sensitivity
+    assert "Left-Caudate" in set(found["region"])
+    soft = found[(found["region"] == PUTAMEN) & (found["volumes"] == "soft")]
+    assert set(soft["exclusions"]) < set(found["exclusions"])
+    assert (found["se_ml"] > 0).all()
+
+
 def test_shares_that_agree(results: Results) -> None:
     shares = results.sensitivity.groupby("region")[["share_same_sign", "share_significant"]].first()
     assert list(shares.loc[PUTAMEN]) == [1.0, 1.0]

@@ -10,6 +10,8 @@ import pytest
 
 from fibromorph.errors import ConfigError, FibromorphError, TableError
 from fibromorph.postprocessing.stats import Study, build_study, read_cohort, read_people
+from fibromorph.postprocessing.stats.starter import guess_design
+from fibromorph.postprocessing.stats.tables import read_participants
 from tests.postprocessing.stats.cohorts import PUTAMEN, design, write
 
 
@@ -128,9 +130,36 @@ def test_too_few_people(folder: Path) -> None:
 def test_no_head_size(folder: Path) -> None:
     table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
     write(folder / "volumes.tsv", table.drop(columns="eTIV"))
-    with pytest.raises(TableError, match="without one set etiv: none"):
+    with pytest.raises(TableError, match="set etiv: none"):
         build(folder)
     assert build(folder, etiv="none").etiv is None
+
+
+def test_skull_stripped_scans_have_no_head_size(folder: Path) -> None:
+    table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    write(folder / "volumes.tsv", table.assign(eTIV="n/a"))
+    with pytest.raises(TableError, match="skull-stripped scans have not; set etiv: none"):
+        build(folder)
+    guessed = guess_design(
+        read_cohort([folder / "volumes.tsv"]), read_participants(folder / "participants.tsv")
+    )
+    assert guessed.etiv == "none"
+
+
+def test_a_person_of_both_groups(folder: Path) -> None:
+    people = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=object, keep_default_na=False)
+    again = people.iloc[[0]].assign(group="HC", session_id="ses-2")
+    both = pd.concat([people.assign(session_id="ses-1"), again])
+    write(folder / "participants.tsv", both)
+    with pytest.raises(TableError, match=r"line 46, column group.*same in all rows.*sub-001: HC"):
+        build(folder)
+
+
+def test_a_region_that_differs_between_groups_alone(folder: Path) -> None:
+    table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    write(folder / "volumes.tsv", table.assign(**{PUTAMEN: [5.0] * 23 + [6.0] * 21}))
+    with pytest.raises(TableError, match=r"must vary within groups.*Left-Putamen"):
+        build(folder)
 
 
 def test_covariates_that_follow_from_each_other(folder: Path) -> None:

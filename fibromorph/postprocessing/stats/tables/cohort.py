@@ -57,6 +57,11 @@ class CohortVolumes:
         return [str(c) for c in self.soft_ml.columns]
 
     @property
+    def knows_etiv(self) -> bool:
+        """Whether any scan has one; skull-stripped scans have none."""
+        return self.etiv_ml is not None and bool(self.etiv_ml.notna().any())
+
+    @property
     def participants(self) -> list[str]:
         return list(dict.fromkeys(str(p) for p, _ in self.soft_ml.index))
 
