@@ -42,7 +42,8 @@ def _check_file_size(size: int, limits: ReadLimits, path: Path) -> None:
         rule = f"a scan file may have at most {limits.max_bytes} bytes"
         raise ScanError(rule, value=size, subject=path)
     if size < 4:
-        raise ScanError("a scan file must not be empty", value=f"{size} bytes", subject=path)
+        rule = "a scan file must hold a header and voxels"
+        raise ScanError(rule, value=f"{size} bytes", subject=path)
 
 
 class Stream:

@@ -32,6 +32,10 @@ HEADER_TAGS = [
     *("RescaleSlope", "RescaleIntercept", "SOPInstanceUID"),
     *("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"),
 ]
+LAST_FIRST_ELEMENT = 0x70
+"""Of group 8: what comes first in a file without preamble is among its type, times and makers."""
+SAME_DIRECTION = 0.01
+"""Direction cosines of one volume's slices differ by less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,20 +82,34 @@ def tolerant() -> Iterator[None]:
 
 
 def read_slices(members: Iterable[Member]) -> list[Slice]:
-    """Every slice with a place in space; meshes, DICOMDIR, reports and the like are passed over."""
+    """Every slice with a place in space; meshes, DICOMDIR, reports and the like are passed over.
+
+    A file that is there twice, as after two exports into one folder, counts once.
+    """
     found: list[Slice] = []
+    seen: set[bytes] = set()
     with tolerant():
         for member in members:
             content = member.read()
-            if content[128:132] == b"DICM" and DEFLATED not in content:
+            digest = hashlib.sha256(content).digest()
+            if is_dicom(content) and DEFLATED not in content and digest not in seen:
+                seen.add(digest)
                 found += _slices(member, content)
     return found
+
+
+def is_dicom(content: bytes) -> bool:
+    """Whether a file begins as DICOM does: with a preamble, or right away with group 2 or 8."""
+    if content[128:132] == b"DICM":
+        return True
+    group, element = (int.from_bytes(content[n : n + 2], "little") for n in (0, 2))
+    return group in (2, 8) and element <= LAST_FIRST_ELEMENT
 
 
 def _slices(member: Member, content: bytes) -> list[Slice]:
     try:
         header = pydicom.dcmread(
-            io.BytesIO(content), stop_before_pixels=True, specific_tags=HEADER_TAGS
+            io.BytesIO(content), force=True, stop_before_pixels=True, specific_tags=HEADER_TAGS
         )
         # pydicom converts a field when it is first used: do it here, where damage costs one file.
         for _ in header.iterall():
@@ -146,7 +164,6 @@ def _slice(
         int(header.Columns),
         str(header.get("EchoTime", "")),
         tuple(str(t) for t in header.get("ImageType") or ()),
-        tuple(np.round(orientation, 2).tolist()),
     )
     row_mm, column_mm = spacing
     return Slice(member, frame, series, header, position, orientation, (row_mm, column_mm), number)
@@ -154,10 +171,20 @@ def _slice(
 
 def series_of(slices: Iterable[Slice]) -> list[list[Slice]]:
     """Slices grouped into volumes, each sorted along its normal."""
-    groups: dict[tuple[object, ...], list[Slice]] = {}
+    groups: dict[tuple[object, ...], list[list[Slice]]] = {}
     for one in slices:
-        groups.setdefault(one.series, []).append(one)
-    return [sorted(g, key=lambda s: (s.along_mm, s.number)) for g in groups.values()]
+        alike = groups.setdefault(one.series, [])
+        group = next((g for g in alike if _same_direction(g[0], one)), None)
+        if group is None:
+            alike.append([one])
+        else:
+            group.append(one)
+    found = [group for alike in groups.values() for group in alike]
+    return [sorted(group, key=lambda s: (s.along_mm, s.number)) for group in found]
+
+
+def _same_direction(one: Slice, other: Slice) -> bool:
+    return bool(np.abs(one.orientation - other.orientation).max() < SAME_DIRECTION)
 
 
 def sha256_of(contents: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from fibromorph.errors import ScanError
 from fibromorph.grid import Affine, Grid, Shape3
@@ -65,6 +66,10 @@ def read_stack(slices: Sequence[Slice], limits: ReadLimits, subject: Path) -> Vo
     affine = _affine(layout)
     findings += check_grid(Grid(shape, affine), limits, subject)
     data, sha256 = _voxels(layout, subject)
+    if str(layout.slices[0].header.get("PhotometricInterpretation", "")) == "MONOCHROME1":
+        data = data.max() - data
+        message = "The series is stored as MONOCHROME1, dark where it is bright: it was inverted."
+        findings += (Finding("monochrome1", "mended", message),)
     return Volume(data, affine, "DICOM", sha256, findings)
 
 
@@ -185,7 +190,11 @@ def _voxels(layout: Layout, subject: Path) -> tuple[NDArray[np.float32], str]:
 
 def _decode(content: bytes, one: Slice, subject: Path) -> tuple[NDArray[Any], Any]:
     try:
-        dataset = pydicom.dcmread(io.BytesIO(content))
+        dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+        if "TransferSyntaxUID" not in dataset.file_meta:  # no preamble, no group 2
+            implicit, _ = dataset.original_encoding
+            syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+            dataset.file_meta.TransferSyntaxUID = syntax
         pixels = dataset.pixel_array
     except Exception as error:
         # pydicom's decoders raise many kinds; all mean that this file gives no picture.

@@ -45,15 +45,62 @@ def test_a_slice_missing_at_the_start_leaves_a_gap_in_the_numbers(tmp_path: Path
 def test_a_slice_stored_twice_counts_once(tmp_path: Path) -> None:
     folder = phantoms.write_series(tmp_path / "s", GRID, **T1)
     shutil.copy(folder / "s1_003.dcm", folder / "copy.dcm")
+    other = pydicom.dcmread(folder / "s1_003.dcm")
+    other.ContentTime = "120000"
+    other.save_as(folder / "copy.dcm")
     scan = read_scan(folder)
     assert "duplicate_slices" in phantoms.codes(scan)
     np.testing.assert_array_equal(scan.data, HEAD)
 
 
+def test_a_series_exported_twice_is_one_series(tmp_path: Path) -> None:
+    folder = phantoms.write_series(tmp_path / "s", GRID, **T1)
+    shutil.copytree(folder, folder / "again")
+    scan = read_scan(folder)
+    assert "duplicate_slices" not in phantoms.codes(scan)
+    np.testing.assert_array_equal(scan.data, HEAD)
+
+
+def test_directions_that_differ_by_rounding_are_one_series(tmp_path: Path) -> None:
+    folder = phantoms.write_series(tmp_path / "s", GRID, SeriesInstanceUID="1.2.3", **T1)
+    for number, file in enumerate(sorted(folder.iterdir())):
+        one = pydicom.dcmread(file)
+        first = [float(v) for v in one.ImageOrientationPatient]
+        first[1] = 0.005 + (-1) ** number * 1e-6
+        one.ImageOrientationPatient = first
+        one.save_as(file)
+    assert read_scan(folder).data.shape == HEAD.shape
+
+
+def test_a_series_of_dark_for_bright_is_inverted(tmp_path: Path) -> None:
+    folder = phantoms.write_series(
+        tmp_path / "s", GRID, PhotometricInterpretation="MONOCHROME1", **T1
+    )
+    scan = read_scan(folder)
+    assert "monochrome1" in phantoms.codes(scan)
+    np.testing.assert_array_equal(scan.data, HEAD.max() - HEAD)
+
+
+def test_files_without_a_preamble_are_dicom(tmp_path: Path) -> None:
+    folder = phantoms.write_series(tmp_path / "s", GRID, **T1)
+    for file in folder.iterdir():
+        one = pydicom.dcmread(file)
+        bare = pydicom.Dataset()
+        for element in one:
+            bare.add(element)
+        pydicom.dcmwrite(
+            file, bare, implicit_vr=True, little_endian=True, enforce_file_format=False
+        )
+    assert (sorted(folder.iterdir())[0]).read_bytes()[128:132] != b"DICM"
+    np.testing.assert_array_equal(read_scan(folder).data, HEAD)
+
+
 def test_a_time_series_is_refused(tmp_path: Path) -> None:
     folder = phantoms.write_series(tmp_path / "s", GRID, SeriesInstanceUID="1.2.3", **T1)
     for file in list(folder.iterdir()):
-        shutil.copy(file, folder / f"again_{file.name}")
+        later = pydicom.dcmread(file)
+        later.ContentTime = "120000"
+        later.save_as(folder / f"again_{file.name}")
     with pytest.raises(ScanError, match=r"one volume.*48 slices at 24 places"):
         read_scan(folder)
 

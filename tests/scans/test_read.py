@@ -64,7 +64,7 @@ def test_an_analyze_pair_is_told_to_be_converted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"abc"])
 def test_an_empty_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.nii").write_bytes(content)
-    with pytest.raises(ScanError, match="must not be empty"):
+    with pytest.raises(ScanError, match="must hold a header and voxels"):
         read_scan(tmp_path / "a.nii")
 
 

@@ -14,10 +14,14 @@ from fibromorph.postprocessing.stats.linear import (
     fit,
     has_full_rank,
     independent,
+    robust_df,
     spare,
 )
 from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
+
+FEWEST_DF = 4.0
+"""Below this, one test in twelve of nothing has p <= 0.05: docs/statistics-validation.md."""
 
 
 def check_assumptions(model: GroupModel, etiv: pd.Series | None = None) -> pd.DataFrame:
@@ -42,16 +46,24 @@ def check_assumptions(model: GroupModel, etiv: pd.Series | None = None) -> pd.Da
 
 
 def carried_note(model: GroupModel) -> str:
-    """Names those without whom there would be no group difference to estimate; '' = nobody."""
+    """Whether the group difference rests on somebody, or on few; '' = on enough."""
     design = model.matrix
-    alone = fit(design, np.zeros((len(design), 1))).carried
-    if not alone.any():
+    fitted = fit(design, np.zeros((len(design), 1)))
+    if fitted.carried.any():
+        names = ", ".join(str(key[0]) for key in model.volumes.index[fitted.carried])
+        return (
+            f"The adjusted group difference rests on {names} alone: nobody else of that group has"
+            " such covariates. How far that volume is off by chance cannot be told from it; the"
+            " spread of all others stands for it. Take the covariate out, or find more like that."
+        )
+    worth = robust_df(design, fitted)
+    if worth >= FEWEST_DF:
         return ""
-    names = ", ".join(str(key[0]) for key in model.volumes.index[alone])
     return (
-        f"The adjusted group difference rests on {names} alone: nobody else of that group has such"
-        " covariates. How far that volume is off by chance cannot be told from it; the spread of"
-        " all others stands for it. Take the covariate out, or find more people like that."
+        f"The adjusted group difference rests on few people whose covariates the groups share: its"
+        f" error is known as from {worth:.1f} degrees of freedom instead of {fitted.df}. p and"
+        " intervals find differences too often; p_permutation and p_fwe keep their level. Take the"
+        " covariate out that parts the groups, or find more like those few."
     )
 
 

@@ -60,6 +60,24 @@ class LinearFit:
         return np.asarray((self.leverage > ALONE) & (np.abs(self.to_beta[-1]) > WEIGHTLESS))
 
 
+def robust_df(design: Floats, fitted: LinearFit) -> float:
+    """How many independent squares the HC3 error of the last coefficient is worth.
+
+    Satterthwaite's degrees of freedom, (trace A)^2 / trace A^2, with A the quadratic form that the
+    variance is of errors that are alike and normal (Bell & McCaffrey 2002, Surv Methodol
+    28:169-181). Far below `df` where the coefficient rests on few people. Rows with leverage 1 are
+    left out.
+    """
+    q, _ = np.linalg.qr(design)
+    rest = 1.0 - fitted.leverage
+    weight = (
+        np.where(fitted.leverage > ALONE, 0.0, fitted.to_beta[-1] / spare(fitted.leverage)) ** 2
+    )
+    trace = float((weight * rest).sum())
+    own = float((weight**2 * (rest**2 - fitted.leverage**2)).sum())
+    return trace**2 / (own + float((((q * weight[:, None]).T @ q) ** 2).sum()))
+
+
 def fit(design: Floats, outcomes: Floats) -> LinearFit:
     """Fit all columns of `outcomes` (n, R), none missing, on `design` (n, p) of full rank."""
     q, r = np.linalg.qr(design)

@@ -15,6 +15,10 @@ from fibromorph.scans.scan import Finding, ReadLimits
 DARKEST_PERCENT = 0.5
 
 FEW_GREY_VALUES = 24
+FEWEST_PADDED = 0.01
+"""Share of the voxels from which on one negative value may be padding."""
+SPIKE = 10.0
+"""How many times brighter than the 99.9th percentile a voxel must be to be no tissue."""
 SHORTEST_EXTENT_MM = 100.0
 # Tissue is brighter than this share of the scan's 98th percentile; air and noise are not.
 TISSUE_SHARE = 0.25
@@ -28,7 +32,7 @@ FACES = {"left": (0, 0), "right": (0, -1), "back": (1, 0), "front": (1, -1), "up
 def check_voxels(
     data: NDArray[np.float32], limits: ReadLimits, subject: Path
 ) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
-    """The voxels with NaN and infinity made dark, and findings on what they hold.
+    """The voxels with NaN and infinity made dark, padding and spikes pulled in, and findings.
 
     Up to `max_nonfinite_fraction` may be NaN or infinite; more only where NaN marks the outside
     of a mask (every NaN region reaches the border of the image).
@@ -50,7 +54,42 @@ def check_voxels(
         kind = "empty" if highest == 0 else "constant"
         rule = f"a scan must show something: this one is {kind}"
         raise ScanError(rule, value=f"all voxels {highest:g}", subject=subject)
-    return data, (*findings, *_check_grey_values(data))
+    data, padding = _mend_padding(data, lowest)
+    data, spikes = _mend_spikes(data, highest)
+    return data, (*findings, *padding, *spikes, *_check_grey_values(data))
+
+
+def _mend_padding(
+    data: NDArray[np.float32], lowest: float
+) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
+    """What lies outside a field of view may be marked by a value far below all others.
+
+    Left as it is, the head would be all but uniform beside it.
+    """
+    if lowest >= 0:
+        return data, ()
+    sample = data[::3, ::3, ::3]
+    others = sample[sample > lowest]
+    if not 0 < others.size < (1 - FEWEST_PADDED) * sample.size:
+        return data, ()
+    darkest, bright = float(others.min()), float(np.percentile(others, 99))
+    if darkest - lowest <= bright - darkest:
+        return data, ()
+    message = f"Voxels of {lowest:g}, far below all others, were taken for padding."
+    return np.maximum(data, np.float32(darkest)), (Finding("padding", "mended", message, lowest),)
+
+
+def _mend_spikes(
+    data: NDArray[np.float32], highest: float
+) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
+    """A few voxels far above all others would make the head dark beside them."""
+    dark, bright = np.percentile(data[::3, ::3, ::3], (DARKEST_PERCENT, 99.9))
+    limit = dark + SPIKE * (bright - dark)
+    if bright <= dark or highest <= limit:
+        return data, ()
+    count = int((data > limit).sum())
+    message = f"{count} voxels far above all others were pulled in to {limit:g}."
+    return np.minimum(data, np.float32(limit)), (Finding("spikes", "mended", message, count),)
 
 
 def _mend_nonfinite(

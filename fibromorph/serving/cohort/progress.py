@@ -34,7 +34,8 @@ class Progress:
         self.done += outcome.status != "failed"
         self._bar.set_postfix_str(f"{self.failed} failed")
         self._bar.update()
-        if self._bar.disable and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
+        going_on = self.done + self.failed < self.total
+        if going_on and self._bar.disable and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
             self._told = time.monotonic()
             print(self.line(), file=sys.stderr, flush=True)
 

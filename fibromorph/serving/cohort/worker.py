@@ -9,7 +9,7 @@ import traceback
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from fibromorph.errors import ConfigError, FibromorphError
+from fibromorph.errors import ConfigError, FibromorphError, ScanError
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.leases import STALE_S, Lease, Leases
@@ -59,6 +59,14 @@ class Read:
     scan: Scan | None = None
     siblings: dict[str, tuple[Stamp, Scan]] = field(default_factory=dict)
     error: Exception | None = None
+
+
+class OtherSessionError(ScanError):
+    """Another session of the person cannot be read; nothing is wrong with the scan itself."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        rule = "all sessions of a person must be readable to be conformed jointly"
+        super().__init__(rule, value=f"{name}: {reason}")
 
 
 class Worker:
@@ -155,8 +163,15 @@ class Worker:
         return replace(result, scan=scan)
 
     def _siblings(self, task: ScanTask) -> dict[str, tuple[Stamp, Scan]]:
-        paths = {name: self.settings.bids / name for name in task.siblings}
-        return {name: (stamp_of(path), read_scan(path)) for name, path in paths.items()}
+        found = {}
+        for name in task.siblings:
+            path = self.settings.bids / name
+            try:
+                found[name] = stamp_of(path), read_scan(path)
+            except (FibromorphError, OSError) as error:
+                reason = _one_line(error, self.settings.bids)
+                raise OtherSessionError(name, reason) from error
+        return found
 
     def _on_step(self, step: str) -> None:
         self._step = step
@@ -167,7 +182,8 @@ class Worker:
         log.say(f"failed at {self._step}")
         reason = _one_line(error, self.settings.bids)
         outcome = Outcome(read.task, "failed", self._step, reason)
-        lasting = isinstance(error, FibromorphError) and read.stamp is not None
+        own = isinstance(error, FibromorphError) and not isinstance(error, OtherSessionError)
+        lasting = own and read.stamp is not None
         self.store.write_failure(outcome, self.settings.recipe, read.stamp, lasting=lasting)
         return outcome
 
@@ -187,7 +203,7 @@ class Worker:
 def _one_line(error: Exception, bids: Path) -> str:
     """The reason without the scan's own path, which stands beside it."""
     if isinstance(error, FibromorphError):
-        text = str(type(error)(error.rule, value=error.value))
+        text = str(FibromorphError(error.rule, value=error.value))
     else:
         text = f"{type(error).__name__}: {error}"
     return " ".join(text.replace(f"{bids}{os.sep}", "").split())

@@ -24,6 +24,17 @@ def test_the_planted_region_comes_out_and_no_other(results: Results) -> None:
     assert row["conclusion"] == "lower in patients"
 
 
+def test_who_carries_the_difference_is_named(folder: Path) -> None:
+    people = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=object, keep_default_na=False)
+    for women, said in ((1, "rests on sub-024 alone"), (2, "rests on few people")):
+        sexes = np.where((people["group"] == "FM") | (people.index < 23 + women), "F", "M")
+        write(folder / "participants.tsv", people.assign(sex=sexes))
+        notes = run(folder, covariates=["sex"]).notes
+        assert any(said in note for note in notes)
+    write(folder / "participants.tsv", people)
+    assert not any("rests on" in note for note in run(folder, covariates=["sex"]).notes)
+
+
 def test_columns_begin_as_documented(results: Results) -> None:
     assert tuple(results.groups.columns[: len(FIRST_COLUMNS)]) == FIRST_COLUMNS
     assert results.groups.index.name == "region"

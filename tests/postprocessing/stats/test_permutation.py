@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fibromorph.postprocessing.stats.linear import fit
+from fibromorph.postprocessing.stats.linear import fit, robust_df
 from fibromorph.postprocessing.stats.permutation import freedman_lane
 
 N = 24
@@ -57,6 +57,19 @@ def test_someone_who_has_a_level_alone_leaves_the_error_as_large_as_it_is() -> N
         rng.standard_normal((N, 5)), contrast, nuisance, np.random.default_rng(6), 50
     )
     assert np.isfinite(found.t).all()
+
+
+def test_a_difference_that_rests_on_two_people_is_worth_little() -> None:
+    contrast = (np.arange(N) < N // 2).astype(float)
+    worth = {}
+    for women in (2, 6):
+        sex = (np.arange(N) >= N // 2 + women).astype(float)
+        design = np.column_stack([np.ones(N), sex, contrast])
+        worth[women] = robust_df(design, fit(design, np.zeros((N, 1))))
+    assert worth[2] < 2
+    assert worth[6] > 9
+    alone = np.column_stack([np.ones(N), contrast])
+    assert robust_df(alone, fit(alone, np.zeros((N, 1)))) == pytest.approx(N - 2)
 
 
 def test_the_reported_statistic_is_the_permuted_one_where_someone_stands_alone() -> None:

@@ -55,6 +55,31 @@ def test_an_image_that_shows_nothing_is_refused(tmp_path: Path, value: float, ki
         _read(tmp_path, np.full(GRID.shape, value, np.float32))
 
 
+def test_padding_far_below_the_head_does_not_flatten_it(tmp_path: Path) -> None:
+    dark = HEAD.copy()
+    dark[HEAD < 5] = 5
+    padded = dark.copy()
+    padded[:4] = -32768
+    scan = _read(tmp_path, padded)
+    [finding] = [f for f in scan.findings if f.code == "padding"]
+    assert finding.value == -32768
+    assert scan.data.min() >= 0
+    untouched = _read(tmp_path, (HEAD - HEAD.mean()) / HEAD.std())
+    assert not [f for f in untouched.findings if f.code in ("padding", "spikes")]
+
+
+def test_a_few_hot_voxels_do_not_darken_the_head(tmp_path: Path) -> None:
+    hot = HEAD.astype(np.float32)
+    hot[2, 3, 4] = 1e6
+    scan = _read(tmp_path, hot)
+    [finding] = [f for f in scan.findings if f.code == "spikes"]
+    assert finding.value == 1
+    assert scan.data.max() < 20 * HEAD.max()
+    rest = np.ones(HEAD.shape, dtype=bool)
+    rest[2, 3, 4] = False
+    assert (scan.data[rest] == HEAD[rest]).all()
+
+
 def test_a_segmentation_is_suspected(tmp_path: Path) -> None:
     assert "few_grey_values" in phantoms.codes(_read(tmp_path, phantoms.head_labels(GRID)))
 
