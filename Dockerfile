@@ -42,6 +42,7 @@ COPY constraints.txt /tmp/
 RUN pip install --no-cache-dir -c /tmp/constraints.txt mlflow
 USER mlflow
 VOLUME /mlflow
+ENV MLFLOW_DISABLE_TELEMETRY=true
 EXPOSE 5000
 CMD ["mlflow", "server", "--host", "0.0.0.0", "--port", "5000", "--serve-artifacts", \
      "--backend-store-uri", "sqlite:////mlflow/mlflow.db", "--artifacts-destination", "/mlflow/artifacts"]

@@ -64,6 +64,7 @@ class MissingExtraError(FibromorphError):
 
     def __init__(self, extra: str, module: str) -> None:
         super().__init__(
-            f"this command needs the '{extra}' extra: pip install 'fibromorph[{extra}]'",
+            f"this command needs the '{extra}' extra; where fibromorph was installed from:"
+            f' pip install -c constraints.txt ".[{extra}]"',
             value=f"no module {module}",
         )

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 import fibromorph
-from fibromorph.cli import main
+from fibromorph.cli import build_parser, main
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -20,6 +22,50 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_nothing_reports_to_its_makers() -> None:
+    code = (
+        "import fibromorph, onnxruntime, mlflow.telemetry.utils as mlflow;"
+        "import os; print(os.environ['ORT_DISABLE_TELEMETRY'], mlflow.is_telemetry_disabled())"
+    )
+    clean = {k: v for k, v in os.environ.items() if "TELEMETRY" not in k}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=clean
+    )
+    assert done.stdout.split() == ["true", "True"]
+
+
+def test_every_option_is_explained() -> None:
+    pending, options = [build_parser()], []
+    while pending:
+        for action in pending.pop()._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                pending += action.choices.values()
+            else:
+                options.append(action)
+    assert len(options) > 100
+    assert [action.dest for action in options if not action.help] == []
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "extra"),
+    [(["serve"], "distributed", "serve"), (["train", "--config", "x"], "torch", "train")],
+)
+def test_what_is_missing_is_named_with_what_brings_it(
+    command: list[str],
+    module: str,
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(_: object) -> int:
+        raise ModuleNotFoundError(name=module)
+
+    handler = "service._serve" if extra == "serve" else "training._train"
+    monkeypatch.setattr(f"fibromorph.cli.{handler}", fail)
+    assert main(command) == 2
+    assert f'pip install -c constraints.txt ".[{extra}]"' in capsys.readouterr().err
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

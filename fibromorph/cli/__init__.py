@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRA_OF:
             raise
-        return _complain(MissingExtraError(EXTRA_OF[package], package))
+        return _complain(MissingExtraError(options.extra or EXTRA_OF[package], package))
     except OSError as error:
         named = next((str(n) for n in (error.filename, error.filename2) if n is not None), "")
         return _complain(FibromorphError(error.strerror or str(error), subject=named))

@@ -7,25 +7,37 @@ from pathlib import Path
 
 from fibromorph.cli.parts import DONE, Commands, add_engine_options, command, engine_choice
 
+PROTOCOL_HELP = "of the labels: neuromorphometrics or freesurfer"
+
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
     parser = command(commands, "models", "the bundles that ship", _models)
-    parser.add_argument("action", choices=("list", "show", "verify", "compare"))
-    parser.add_argument("model", nargs="?", default="t1-open", metavar="NAME|DIR")
+    parser.add_argument(
+        "action",
+        choices=("list", "show", "verify", "compare"),
+        help="all that ship; the card of one; its hashes; its engines' labels and seconds",
+    )
+    parser.add_argument(
+        "model", nargs="?", default="t1-open", metavar="NAME|DIR", help="bundle (default: t1-open)"
+    )
     parser.add_argument("--scan", type=Path, help="compare: engines with each other, on this scan")
     parser.add_argument(
         "--update-bundle", action="store_true", help="compare: write what was found into the bundle"
     )
     parser = command(commands, "evaluate", "score a bundle on labelled scans", _evaluate)
     parser.add_argument("folder", type=Path, metavar="DIR", help="scans with reference labels")
-    parser.add_argument("--scans", default="*_SS.nii.gz", metavar="GLOB")
+    parser.add_argument("--scans", default="*_SS.nii.gz", metavar="GLOB", help="in DIR")
     parser.add_argument(
         "--labels", default="_SS.nii.gz=_glm.nii.gz", metavar="OLD=NEW", help="scan to label name"
     )
-    parser.add_argument("--protocol", default="neuromorphometrics", help="of the labels")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--repeats", type=int, default=0, metavar="N", help="re-scans a scan")
+    parser.add_argument("--protocol", default="neuromorphometrics", help=PROTOCOL_HELP)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="for tables and pictures"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=0, metavar="N", help="simulated re-scans of each scan"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N scans")
     parser.add_argument(
         "--folds",
@@ -41,14 +53,16 @@ def add_commands(commands: Commands) -> None:
     parser = command(
         commands, "reliability", "how far volumes move when only the acquisition does", _reliability
     )
-    parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN")
+    parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN", help="heads to disturb")
     parser.add_argument(
         "--labels",
         metavar="OLD=NEW",
         help="scan to reference label name; without, a scan is its own",
     )
-    parser.add_argument("--protocol", default="neuromorphometrics", help="of the labels")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--protocol", default="neuromorphometrics", help=PROTOCOL_HELP)
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="for tables and pictures"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the perturbations")
     parser.add_argument(
         "--update-bundle", action="store_true", help="write error, scores, picture into the bundle"
@@ -61,7 +75,9 @@ def add_commands(commands: Commands) -> None:
         _responsiveness,
     )
     parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN", help="heads to change")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="for tables and pictures"
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the changes")
     parser.add_argument(
         "--update-bundle", action="store_true", help="write what was found into the bundle"

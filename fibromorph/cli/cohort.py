@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
     parser = command(commands, "bids", "segment a BIDS data set, gather a cohort", _bids)
-    parser.add_argument("bids_dir", type=Path, metavar="BIDS_DIR")
-    parser.add_argument("out_dir", type=Path, metavar="OUT_DIR")
-    parser.add_argument("level", choices=("participant", "group"))
+    parser.add_argument("bids_dir", type=Path, metavar="BIDS_DIR", help="the study; never written")
+    parser.add_argument(
+        "out_dir", type=Path, metavar="OUT_DIR", help="derivatives, resumed if there"
+    )
+    parser.add_argument(
+        "level", choices=("participant", "group"), help="segment its scans, or gather what is there"
+    )
     _add_selection(parser)
     _add_execution(parser)
     group = parser.add_argument_group("group")
@@ -60,9 +64,9 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where it runs")
-    group.add_argument("--workers", type=int, default=1, metavar="N", help="processes (1)")
+    group.add_argument("--workers", type=int, default=1, metavar="N", help="processes")
     group.add_argument(
-        "--readers", type=int, default=1, metavar="N", help="scans a worker reads ahead (1)"
+        "--readers", type=int, default=1, metavar="N", help="scans a worker reads ahead"
     )
     group.add_argument("--scheduler", metavar="ADDRESS", help="Dask scheduler, tls://HOST:PORT")
     for what in ("ca", "cert", "key"):
@@ -75,7 +79,7 @@ OF_PARTICIPANTS = (
     "dry_run",
 )
 """Options that would have to change what the group stage does, and do not."""
-STALE_HELP = "seconds without a sign of life after which another run's scan is taken over (180)"
+STALE_HELP = "seconds without a sign of life after which another run's scan is taken over"
 
 
 def _bids(options: argparse.Namespace) -> int:

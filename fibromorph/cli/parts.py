@@ -19,6 +19,7 @@ def command(
     handler: Handler,
     *,
     passes_on: bool = False,
+    extra: str = "",
 ) -> argparse.ArgumentParser:
     """Add a command.
 
@@ -28,15 +29,33 @@ def command(
         summary: one line for `--help`.
         handler: runs it, returns the exit status.
         passes_on: what is not known here is left in `options.rest` for the handler.
+        extra: that brings all it needs; named when something is missing.
     """
-    parser = commands.add_parser(name, help=summary, description=summary, add_help=not passes_on)
-    parser.set_defaults(handler=handler, passes_on=passes_on)
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        add_help=not passes_on,
+        formatter_class=WithDefaults,
+    )
+    parser.set_defaults(handler=handler, passes_on=passes_on, extra=extra)
     return parser
+
+
+class WithDefaults(argparse.HelpFormatter):
+    """Adds the default of every option that has one and does not name it itself."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        text = action.help
+        unsaid = action.default in (None, False, "", (), argparse.SUPPRESS) or action.default == []
+        if not action.option_strings or unsaid or "default" in (text or ""):
+            return text
+        return f"{text} (default: %(default)s)" if text else "default: %(default)s"
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Which bundle, on what: `--model`, `--device`, `--threads`."""
-    parser.add_argument("--model", default="t1-open", metavar="NAME|DIR", help="bundle to use")
+    parser.add_argument("--model", default="t1-open", metavar="NAME|DIR", help="bundle")
     parser.add_argument(
         "--device",
         default="auto",

@@ -13,21 +13,34 @@ from fibromorph.cli.parts import (
     add_engine_options,
     command,
 )
+from fibromorph.errors import ConfigError
 
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
     parser = command(commands, "segment", "segment scans, write volumes and reports", _segment)
-    parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "scans",
+        nargs="+",
+        type=Path,
+        metavar="SCAN",
+        help="NIfTI, MGH or MGZ, or a DICOM series as a folder or zip",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="for the files of all scans"
+    )
     parser.add_argument(
         "--space", choices=("scan", "conformed"), default="scan", help="conformed: both grids"
     )
     add_engine_options(parser)
     parser = command(commands, "demo", "segment the T1 template that nilearn carries", _demo)
-    parser.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR")
     parser.add_argument(
-        "--study", action="store_true", help="a simulated study instead, to its group report"
+        "--out", type=Path, default=Path("demo"), metavar="DIR", help="for what is made"
+    )
+    parser.add_argument(
+        "--study",
+        action="store_true",
+        help="24 simulated scans instead, to their group report: some minutes",
     )
     add_engine_options(parser)
 
@@ -50,6 +63,9 @@ def _segment(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     if options.study:
+        if options.threads:
+            rule = "each core runs a worker of one thread: leave it out with --study"
+            raise ConfigError(rule, value=options.threads, subject="--threads")
         from fibromorph.serving.demo_study import run_demo_study
 
         run_demo_study(options.out, options.model, options.device)

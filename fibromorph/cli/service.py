@@ -14,15 +14,25 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
-    parser = command(commands, "serve", "answer REST requests, with a page at /", _serve)
-    parser.add_argument("--config", type=Path, metavar="YAML")
-    parser.add_argument("--host", metavar="ADDRESS", help="others than this machine need keys")
-    parser.add_argument("--port", type=int, metavar="N")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="ledger, inputs, results")
+    parser = command(
+        commands, "serve", "answer REST requests, with a page at /", _serve, extra="serve"
+    )
+    parser.add_argument("--config", type=Path, metavar="YAML", help="see configs/serve.yaml")
+    parser.add_argument(
+        "--host", metavar="ADDRESS", help="others than this machine need keys (default: 127.0.0.1)"
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="to listen on (default: 8000)")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="ledger, inputs, results (default: fibromorph-data)",
+    )
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tls://..."
     )
-    _add_keys(command(commands, "keys", "make, list and revoke keys of the service", _list))
+    summary = "make, list and revoke keys of the service"
+    _add_keys(command(commands, "keys", summary, _list, extra="serve"))
 
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +46,7 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser("list", help="the keys there are")
     listing.set_defaults(handler=_list)
     revoke = actions.add_parser("revoke", help="end a key at once")
-    revoke.add_argument("key_id", metavar="ID")
+    revoke.add_argument("key_id", metavar="ID", help="as `keys list` shows it")
     revoke.set_defaults(handler=_revoke)
     for action in (add, listing, revoke):
         # Before or after the action; not given after it, what was given before stays.

@@ -26,9 +26,15 @@ def _add_stats(commands: Commands) -> None:
         metavar="PATH",
         help="volumes of the cohort: fibromorph, FreeSurfer, ENIGMA or SynthSeg",
     )
-    parser.add_argument("--participants", type=Path, required=True, metavar="TSV")
+    parser.add_argument(
+        "--participants",
+        type=Path,
+        required=True,
+        metavar="TSV",
+        help="a row a person: group, covariates, scores",
+    )
     parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="the design")
-    parser.add_argument("--out", type=Path, metavar="DIR")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="for tables and report")
     parser.add_argument(
         "--init", action="store_true", help="write a design for these tables to --config"
     )
@@ -80,9 +86,9 @@ def _add_power(commands: Commands) -> None:
         action="store_true",
         help="the region differs between unchanged neighbours, so that less of it is seen",
     )
-    parser.add_argument("--alpha", type=float, default=0.05)
-    parser.add_argument("--power", type=float, default=0.8)
-    parser.add_argument("--covariates", type=int, default=3, metavar="K")
+    parser.add_argument("--alpha", type=float, default=0.05, help="level of one test")
+    parser.add_argument("--power", type=float, default=0.8, help="to find the effect with")
+    parser.add_argument("--covariates", type=int, default=3, metavar="K", help="adjusted for")
     parser.add_argument("--ratio", type=float, default=1.0, help="controls a patient")
     parser.add_argument(
         "--change", action="store_true", help="compare change between two scans of two arms"

@@ -18,7 +18,9 @@ def add_commands(commands: Commands) -> None:
     parser = commands.add_parser("synth", help="simulate data", description="Simulate data.")
     kinds = parser.add_subparsers(metavar="KIND", required=True)
     cohort = command(kinds, "cohort", "simulate a BIDS study with planted changes", _cohort)
-    cohort.add_argument("--out", type=Path, required=True, metavar="DIR")
+    cohort.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="of the new BIDS study"
+    )
     _add_study_options(cohort)
     _add_anatomy_options(cohort)
     add_engine_options(cohort)
@@ -26,8 +28,8 @@ def add_commands(commands: Commands) -> None:
 
 def _add_study_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--patients", type=int, default=23, metavar="N")
-    add("--controls", type=int, default=21, metavar="N")
+    add("--patients", type=int, default=23, metavar="N", help="people of that group")
+    add("--controls", type=int, default=21, metavar="N", help="people of that group")
     add(
         "--effect",
         action="append",
@@ -36,7 +38,7 @@ def _add_study_options(parser: argparse.ArgumentParser) -> None:
         help="change in patients, once a region; without a side: both"
         " (default: Putamen=-8%% Thalamus=+5%%; 'none' plants nothing)",
     )
-    add("--sessions", type=int, default=1, metavar="N")
+    add("--sessions", type=int, default=1, metavar="N", help="scans a person")
     add(
         "--gap-closed",
         type=float,
@@ -45,11 +47,11 @@ def _add_study_options(parser: argparse.ArgumentParser) -> None:
         help="of the patients' change, gone at the last session",
     )
     add("--dropout", type=float, default=0.0, metavar="SHARE", help="who miss the last session")
-    add("--women", type=float, default=0.9, metavar="SHARE")
+    add("--women", type=float, default=0.9, metavar="SHARE", help="among all people")
     add("--voxel", type=float, default=1.0, metavar="MM", help="nominal voxel side")
     add("--noise", type=float, default=0.03, metavar="SD", help="relative to white matter")
     add("--true-labels", action="store_true", help="also write the true segmentations")
-    add("--seed", type=int, default=0, metavar="S")
+    add("--seed", type=int, default=0, metavar="S", help="of everything drawn")
     add("--workers", type=int, default=1, metavar="N", help="processes, about 1 GB each")
 
 

@@ -18,11 +18,14 @@ def add_commands(commands: Commands) -> None:
         passes_on=True,
     )
     parser = command(commands, "export", "write a bundle from trained weights", _export)
-    parser.add_argument("--weights", type=Path, required=True, metavar="CKPT|DIR")
-    parser.add_argument("--locator", type=Path, required=True, metavar="CKPT|DIR")
-    parser.add_argument("--check", type=Path, required=True, metavar="SCAN")
-    parser.add_argument("--facts", type=Path, required=True, metavar="YAML")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    for option, metavar, text in (
+        ("--weights", "CKPT|DIR", "checkpoint of the network, or a bundle"),
+        ("--locator", "CKPT|DIR", "checkpoint of the locator, or a bundle"),
+        ("--check", "SCAN", "on which ONNX Runtime and torch must agree"),
+        ("--facts", "YAML", "name, version, licence and so on: see configs/bundle-t1-open.yaml"),
+        ("--out", "DIR", "the bundle, which replaces an older one there"),
+    ):
+        parser.add_argument(option, type=Path, required=True, metavar=metavar, help=text)
     parser.add_argument(
         "--balance",
         type=Path,
@@ -30,14 +33,28 @@ def add_commands(commands: Commands) -> None:
         help="scores.tsv of `evaluate`: shift borders until its mean volume errors vanish",
     )
     parser = command(commands, "register", "put a bundle into MLflow's model registry", _register)
-    parser.add_argument("bundle", type=Path, metavar="DIR")
+    parser.add_argument("bundle", type=Path, metavar="DIR", help="of the bundle")
     parser.add_argument("--name", required=True, help="of the registered model")
     parser.add_argument("--alias", default="production", help="moves to the new version")
 
 
-def _train(options: argparse.Namespace) -> int:
-    from fibromorph.training.fit import train
+TRAIN_HELP = """\
+usage: fibromorph train [network|locator] --config YAML [--ckpt_path last] [--KEY VALUE ...]
 
+Fits the segmentation network, or the locator. What a configuration may hold, and what --KEY VALUE
+overrides, `fibromorph train --help` lists in full once the extra is installed:
+  pip install -c constraints.txt ".[train]"
+To begin with: configs/train-*.yaml, configs/finetune.yaml; docs/training.md says how."""
+
+
+def _train(options: argparse.Namespace) -> int:
+    try:
+        from fibromorph.training.fit import train
+    except ModuleNotFoundError:
+        if not {"-h", "--help"} & set(options.rest):
+            raise
+        print(TRAIN_HELP)
+        return DONE
     train(options.rest)
     return DONE
 

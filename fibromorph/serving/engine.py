@@ -176,7 +176,7 @@ def resolve_device(device: str, measured: Mapping[str, float] = MappingProxyType
         raise MissingExtraError("openvino", "openvino")
     if device == "cuda" and not _has_cuda():
         raise ConfigError(
-            "onnxruntime must have its CUDA provider (pip install 'fibromorph[gpu]')",
+            "onnxruntime must have its CUDA provider, of the extra 'gpu'",
             value="CPU only",
             subject="--device",
         )

@@ -54,7 +54,7 @@ def paint(groups: pd.DataFrame, alpha: float, atlas: Path | None) -> PaintedBrai
         LabelError: the atlas is not readable.
     """
     if importlib.util.find_spec("nilearn") is None:
-        return PaintedBrain("", (), "Painting needs nilearn: pip install 'fibromorph[stats]'.")
+        return PaintedBrain("", (), "Painting needs nilearn, of the extra 'stats'.")
     labels = _read_own(list(map(str, groups.index))) if atlas is None else _read(atlas)
     ids = {region: _label_id(region) for region in map(str, groups.index)}
     voxels = np.asarray(labels.dataobj)

@@ -165,7 +165,8 @@ def _strip(cohort: Cohort, name: str, detail: str, values: Values, z: Values, un
     ]
     low, middle, high = np.nanpercentile(values, (25, 50, 75))
     spread = f"{_three_digits(low)} to {_three_digits(high)}"
-    plot = strip(z, dots, (-LIMIT, LIMIT) if enough else ())
+    # In robust standard deviations of three scans, one of them is always far off.
+    plot = strip(z, dots, (-LIMIT, LIMIT)) if enough else Markup("")
     return _Strip(name, detail, _three_digits(middle) + unit, spread, len(far), plot)
 
 
