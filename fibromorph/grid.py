@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,18 @@ from numpy.typing import NDArray
 
 Shape3 = tuple[int, int, int]
 Affine = NDArray[np.float64]
+
+
+def shape3(values: Iterable[float | np.number]) -> Shape3:
+    """Three whole numbers, such as an array of lengths holds, as plain integers."""
+    i, j, k = (int(value) for value in values)
+    return i, j, k
+
+
+def triple(values: Iterable[float | np.number]) -> tuple[float, float, float]:
+    """Three numbers as plain floats."""
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +40,7 @@ class Grid:
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
         """Distance between neighbouring voxel centres along i, j, k, in mm."""
-        norms = np.linalg.norm(self.affine_ijk_to_ras[:3, :3], axis=0)
-        return float(norms[0]), float(norms[1]), float(norms[2])
+        return triple(np.linalg.norm(self.affine_ijk_to_ras[:3, :3], axis=0))
 
     @property
     def voxel_ml(self) -> float:

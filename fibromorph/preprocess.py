@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fibromorph.errors import ScanError
-from fibromorph.grid import Grid, Shape3
+from fibromorph.grid import Grid, shape3
 from fibromorph.manifest import GraphFile
 from fibromorph.scans import Scan, resample, working_grid
 
@@ -162,7 +162,7 @@ def _enclosing(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> Grid:
             subject=scan.source,
         )
     start, stop = _extent(brain)
-    return padded.box(_shape3(start), _shape3(stop - start))
+    return padded.box(shape3(start), shape3(stop - start))
 
 
 def _intracranial_ml(located: Located, grid: Grid) -> float | None:
@@ -175,7 +175,7 @@ def _intracranial_ml(located: Located, grid: Grid) -> float | None:
 
 def _padded(grid: Grid, multiple: int, smallest: int) -> Grid:
     shape = np.array([padded_length(max(n, smallest), multiple) for n in grid.shape])
-    return grid.box(_shape3(-((shape - grid.shape) // 2)), _shape3(shape))
+    return grid.box(shape3(-((shape - grid.shape) // 2)), shape3(shape))
 
 
 def _box_around(brain: Grid, field: Grid, multiple: int) -> Grid:
@@ -184,7 +184,7 @@ def _box_around(brain: Grid, field: Grid, multiple: int) -> Grid:
     extent_mm = np.asarray(brain.shape) * brain.spacing_mm + 2 * MARGIN_MM
     shape = np.array([padded_length(int(n), multiple) for n in np.ceil(extent_mm / spacing)])
     centre = (field.affine_ras_to_ijk @ [*brain.centre_ras, 1.0])[:3]
-    return field.box(_shape3(np.rint(centre - (shape - 1) / 2)), _shape3(shape))
+    return field.box(shape3(np.rint(centre - (shape - 1) / 2)), shape3(shape))
 
 
 def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -199,7 +199,3 @@ def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _extent(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     voxels = np.argwhere(mask)
     return voxels.min(axis=0), voxels.max(axis=0) + 1
-
-
-def _shape3(values: NDArray[np.generic]) -> Shape3:
-    return int(values[0]), int(values[1]), int(values[2])

@@ -16,7 +16,7 @@ from fibromorph.datasets.samples import Sample
 from fibromorph.datasets.structures import Structures, find_structures
 from fibromorph.datasets.tissues import FLUID_ID
 from fibromorph.errors import ConfigError, LabelError
-from fibromorph.grid import Shape3
+from fibromorph.grid import Shape3, shape3
 from fibromorph.labels import FREESURFER, TABLES, LabelTable
 from fibromorph.lookups import lookup
 from fibromorph.preprocess import MARGIN_MM, air_of, normalise, padded_length
@@ -166,8 +166,8 @@ def load_labelled_scan(
         labels_sha256=hashlib.sha256(pair.labels.read_bytes()).hexdigest(),
         image=np.ascontiguousarray(np.maximum(image[kept], 0) / max(white, 1e-6)),
         ids=np.ascontiguousarray(ids[kept]),
-        brain_start=_shape3(start - begin),
-        brain_stop=_shape3(stop - begin),
+        brain_start=shape3(start - begin),
+        brain_stop=shape3(stop - begin),
         structures=find_structures(ids[kept], [i for i in table.ids if i != FLUID_ID]),
         table=table,
     )
@@ -183,8 +183,8 @@ def whole_brain(scan: LabelledScan, multiple: int) -> Sample:
     start, stop = np.asarray(scan.brain_start), np.asarray(scan.brain_stop)
     shape = [padded_length(int(n + 2 * MARGIN_MM), multiple) for n in stop - start]
     first = np.rint((start + stop - 1) / 2 - (np.asarray(shape) - 1) / 2).astype(int)
-    image = take_box(scan.image, _shape3(first), _shape3(shape))
-    ids = take_box(scan.ids, _shape3(first), _shape3(shape))
+    image = take_box(scan.image, shape3(first), shape3(shape))
+    ids = take_box(scan.ids, shape3(first), shape3(shape))
     return make_sample(torch.from_numpy(image), torch.from_numpy(ids), scan)
 
 
@@ -233,8 +233,3 @@ def _translate(ids: torch.Tensor, values: Mapping[int, int]) -> torch.Tensor:
 def _box(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     along = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     return np.array([a[0] for a in along]), np.array([a[-1] + 1 for a in along])
-
-
-def _shape3(values: Iterable[int | np.integer]) -> Shape3:
-    i, j, k = values
-    return int(i), int(j), int(k)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.grid import Affine, Grid, Shape3
+from fibromorph.grid import Affine, Grid, shape3, triple
 
 STRAIGHT_DEGREES = 1.0
 SAME_SPACING = 0.01
@@ -57,8 +57,8 @@ def axis_map(grid_from: Grid, grid_to: Grid) -> AxisMap | None:
         return None
     return AxisMap(
         (int(source_of[0]), int(source_of[1]), int(source_of[2])),
-        _three(linear[source_of, range(3)]),
-        _three(start[source_of]),
+        triple(linear[source_of, range(3)]),
+        triple(start[source_of]),
     )
 
 
@@ -69,7 +69,7 @@ def canonical_grid(grid: Grid) -> Grid:
     orientation = io_orientation(grid.affine_ijk_to_ras)
     affine = grid.affine_ijk_to_ras @ inv_ornt_aff(orientation, grid.shape)
     order = np.argsort(orientation[:, 0])
-    return Grid(_shape(np.asarray(grid.shape)[order]), np.asarray(affine))
+    return Grid(shape3(np.asarray(grid.shape)[order]), np.asarray(affine))
 
 
 def obliqueness_degrees(grid: Grid) -> float:
@@ -119,16 +119,8 @@ def _centred(
     affine = np.eye(4)
     affine[:3, :3] = directions * spacing_mm
     affine[:3, 3] = centre_ras - affine[:3, :3] @ ((shape - 1) / 2.0)
-    return Grid(_shape(shape), affine)
+    return Grid(shape3(shape), affine)
 
 
 def _norms(matrix: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     return np.asarray(np.linalg.norm(matrix, axis=axis))
-
-
-def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    return float(values[0]), float(values[1]), float(values[2])
-
-
-def _shape(values: NDArray[np.int_]) -> Shape3:
-    return int(values[0]), int(values[1]), int(values[2])

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from fibromorph.datasets.cohort.body import Body, Mould
 from fibromorph.datasets.cohort.flow import Lattice, at_nodes, on_voxels, read_along
-from fibromorph.grid import Affine, Grid, Shape3
+from fibromorph.grid import Affine, Grid, Shape3, triple
 
 Three = tuple[float, float, float]
 Voxel = TypeVar("Voxel", bound=np.generic)
@@ -49,9 +49,9 @@ class Visit:
 def draw_visit(rng: np.random.Generator, voxel_mm: float, noise: float) -> Visit:
     """Draw voxels within 5 %, a position within 5 degrees and 5 mm, contrast and shading."""
     return Visit(
-        _three(voxel_mm * rng.uniform(0.95, 1.05, 3)),
-        _three(rng.uniform(-5, 5, 3)),
-        _three(rng.uniform(-5, 5, 3)),
+        triple(voxel_mm * rng.uniform(0.95, 1.05, 3)),
+        triple(rng.uniform(-5, 5, 3)),
+        triple(rng.uniform(-5, 5, 3)),
         float(np.exp(rng.normal(0, 0.04))),
         tuple(rng.normal(0, 0.06, BIAS_POINTS**3).tolist()),
         noise,
@@ -129,7 +129,3 @@ def _shading(visit: Visit, shape: Shape3) -> NDArray[np.float32]:
         field = read_along(field, np.linspace(0, field.shape[axis] - 1, n), axis)
     shading: NDArray[np.float32] = np.exp(field, out=field)
     return shading
-
-
-def _three(values: NDArray[np.float64]) -> Three:
-    return float(values[0]), float(values[1]), float(values[2])

@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from fibromorph.datasets.cohort.anatomy import Anatomy
+from fibromorph.datasets.cohort.targets import structure_of
 from fibromorph.datasets.tissues import T1_RANGES
-from fibromorph.labels import FREESURFER
 
 BLUR_MM = 0.6
 
@@ -26,7 +26,7 @@ def with_tissue_contrast(anatomy: Anatomy, share: float) -> Anatomy:
     """
     levels = np.zeros(256, np.float32)
     for label_id in anatomy.ids:
-        low, high = T1_RANGES[_structure(label_id)]
+        low, high = T1_RANGES[structure_of(label_id)]
         levels[label_id] = (low + high) / 2
     made = ndimage.gaussian_filter(levels[anatomy.labels], BLUR_MM)
     inside = ndimage.gaussian_filter((anatomy.labels > 0).astype(np.float32), BLUR_MM)
@@ -35,7 +35,3 @@ def with_tissue_contrast(anatomy: Anatomy, share: float) -> Anatomy:
     level = made / np.maximum(inside, np.float32(1e-3))
     image = (1 - weight) * anatomy.intensities + weight * level
     return replace(anatomy, intensities=image.astype(np.float32))
-
-
-def _structure(label_id: int) -> str:
-    return FREESURFER[label_id].name.removeprefix("Left-").removeprefix("Right-")

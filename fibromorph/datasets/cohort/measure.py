@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fibromorph.datasets.cohort.flow import Field, Lattice, on_voxels
-from fibromorph.grid import Shape3
+from fibromorph.grid import Shape3, shape3
 
 REACH_MM = 16
 """No part of a structure is carried further than this."""
@@ -42,7 +41,7 @@ def region_of(mask: NDArray[np.bool_]) -> Region:
     (box,) = ndimage.find_objects(mask.astype(np.uint8))
     volume_ml = np.count_nonzero(mask[box]) / 1000
     every = next(step for largest_ml, step in SAMPLING_MM if volume_ml < largest_ml)
-    return Region(mask[box].astype(np.float32), _three([s.start for s in box]), every)
+    return Region(mask[box].astype(np.float32), shape3([s.start for s in box]), every)
 
 
 def volume_ml(region: Region, pull_back: Field, lattice: Lattice) -> float:
@@ -63,13 +62,13 @@ def _where(region: Region, pull_back: Field, lattice: Lattice) -> tuple[Shape3, 
     """The box that the structure has moved to: its start, and samples along each axis."""
     shape = tuple(-(-(n + 2 * REACH_MM) // LOOK_MM) + 1 for n in region.mask.shape)
     start = tuple(o - REACH_MM for o in region.origin)
-    places = _places(region, pull_back, lattice, _three(start), LOOK_MM, _three(shape))
+    places = _places(region, pull_back, lattice, shape3(start), LOOK_MM, shape3(shape))
     size = np.asarray(region.mask.shape).reshape(3, 1, 1, 1)
     near = ((places > -MARGIN_MM) & (places < size + MARGIN_MM)).all(axis=0)
     (box,) = ndimage.find_objects(near.astype(np.uint8))
     first = [o + LOOK_MM * part.start for o, part in zip(start, box, strict=True)]
     samples = [-(-LOOK_MM * (part.stop - part.start) // region.every) for part in box]
-    return _three(first), _three(samples)
+    return shape3(first), shape3(samples)
 
 
 def _places(
@@ -80,8 +79,3 @@ def _places(
     places += on_voxels(pull_back, lattice, start, every, shape)
     places += (np.asarray(start, np.float32) - region.origin).reshape(3, 1, 1, 1)
     return places
-
-
-def _three(values: Sequence[int]) -> Shape3:
-    i, j, k = (int(v) for v in values)
-    return i, j, k

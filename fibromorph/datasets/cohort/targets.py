@@ -43,7 +43,7 @@ class Constitution:
 
 def norm_of(label_id: int) -> Norm:
     """The norm of a label; both sides of a structure have the same."""
-    return NORMS.get(_structure(label_id), OTHERS)
+    return NORMS.get(structure_of(label_id), OTHERS)
 
 
 def draw_constitution(
@@ -52,12 +52,12 @@ def draw_constitution(
     """Draw head size and the deviations of all structures, correlated between sides and in all."""
     size = INTRACRANIAL_ML[sex] * np.exp(INTRACRANIAL_CV * _bounded(rng.normal()))
     common = rng.normal()
-    pairs = {name: rng.normal() for name in dict.fromkeys(_structure(i) for i in ids)}
+    pairs = {name: rng.normal() for name in dict.fromkeys(structure_of(i) for i in ids)}
     deviations = {}
     for label_id in ids:
         z = (
             COMMON_SHARE**0.5 * common
-            + PAIR_SHARE**0.5 * pairs[_structure(label_id)]
+            + PAIR_SHARE**0.5 * pairs[structure_of(label_id)]
             + (1 - COMMON_SHARE - PAIR_SHARE) ** 0.5 * rng.normal()
         )
         deviations[label_id] = norm_of(label_id).cv * _bounded(z)
@@ -105,7 +105,8 @@ def target_volumes(
 
 
 @cache
-def _structure(label_id: int) -> str:
+def structure_of(label_id: int) -> str:
+    """Name of a FreeSurfer label without its side."""
     return FREESURFER[label_id].name.removeprefix("Left-").removeprefix("Right-")
 
 
