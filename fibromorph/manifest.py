@@ -20,8 +20,9 @@ LARGEST_DIFFERING_SHARE = 1e-3
 """Of the voxels of a scan, that another engine may label otherwise than the reference does."""
 MANIFEST_NAME = "manifest.json"
 CARD_NAME = "card.md"
-COARSE_MM = 1.25
-"""Voxels with a longer side are coarse: a bundle's errors on them are measured apart."""
+COARSE_MM = 1.3
+"""Voxels with a longer side are coarse: a bundle's errors on them are measured apart. Between the
+sizes that scanners are set to, so that rounding in a header decides nothing."""
 
 
 class _Frozen(BaseModel):

@@ -100,10 +100,14 @@ def coverage(table: pd.DataFrame, manifest: Manifest) -> float:
     The sd of each scan comes from the other scans, where there are others.
     """
     reference = _reference_confidence(manifest)
+    everything = measured_errors(table)
     inside: list[bool] = []
     for scan in table.scan.unique():
-        others = table[table.scan != scan]
-        known = measured_errors(others if len(others) else table)
+        others = measured_errors(table[table.scan != scan])
+        known = [
+            theirs if theirs.regions else own
+            for theirs, own in zip(others, everything, strict=True)
+        ]
         own = acquisitions(table[table.scan == scan])
         coarse = own.voxel_mm > COARSE_MM
         for rows, errors in zip((own[~coarse], own[coarse]), known, strict=True):
@@ -175,7 +179,7 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
     manifest = latest.model_copy(
         update={
             "labels": entries,
-            "totals": _rounded(found.fine.totals),
+            "totals": _rounded(found.coarse.totals | found.fine.totals),
             "coarse_totals": _rounded(found.coarse.totals),
             "scores": {**kept, **new},
         }
