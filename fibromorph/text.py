@@ -30,10 +30,11 @@ def read_rows(path: Path, separators: Sequence[str]) -> list[tuple[int, list[str
         raise TableError("a table must be readable", value=error.strerror, subject=path) from error
     if "\0" in text:
         raise TableError("a table must be text, not a spreadsheet's own format", subject=path)
-    separator = _separator(text, separators)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
-    rows, line = [], 0
+    rows: list[tuple[int, list[str]]] = []
+    line = 0
     try:
+        separator = _separator(text, separators)
+        reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
         for row in reader:
             if reader.line_num > line + 1:
                 raise csv.Error("a cell that goes on in the next line")
@@ -51,8 +52,8 @@ def _separator(text: str, separators: Sequence[str]) -> str:
     lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()][:2]
     found = [s for s in separators if lines and s in lines[0].rstrip()]
     for separator in found:
-        widths = {len(row) for row in csv.reader(lines, delimiter=separator)}
-        if len(lines) == 2 and len(widths) == 1:
+        widths = {len(_trimmed(row, 0)) for row in csv.reader(lines, delimiter=separator)}
+        if len(lines) == 2 and len(widths) == 1 and widths != {1}:
             return separator
     return found[0] if found else "\t"
 

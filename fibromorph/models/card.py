@@ -68,7 +68,7 @@ def _scores(manifest: Manifest) -> str:
         for name, sd in manifest.totals.items()
     ]
     header = [
-        *("structure", "Dice", "volume error", "error sd", "coarse", "repeat sd", "MDC"),
+        *("structure", "Dice", "volume error", "error sd", "coarse voxels", "repeat sd", "MDC"),
         *("responsiveness", "confidence"),
     ]
     picture = PICTURE if any(name.startswith("reliability") for name in manifest.scores) else ""

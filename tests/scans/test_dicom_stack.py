@@ -93,6 +93,8 @@ def test_files_without_a_preamble_are_dicom(tmp_path: Path) -> None:
         )
     assert (sorted(folder.iterdir())[0]).read_bytes()[128:132] != b"DICM"
     np.testing.assert_array_equal(read_scan(folder).data, HEAD)
+    with pytest.raises(ScanError, match="series"):  # one slice is no volume, but it is DICOM
+        read_scan(sorted(folder.iterdir())[0])
 
 
 def test_a_time_series_is_refused(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ class Participants:
 def read_participants(path: Path) -> Participants:
     """Read a table of participants.
 
-    Tabs, or commas or semicolons where there is no tab in the header; UTF-8 with or without a byte
+    Cells are parted by tabs, semicolons or commas, see `read_rows`; UTF-8 with or without a byte
     order mark, else Windows-1252.
 
     Raises:

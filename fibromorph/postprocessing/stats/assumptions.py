@@ -14,6 +14,7 @@ from fibromorph.postprocessing.stats.linear import (
     fit,
     has_full_rank,
     independent,
+    patterns,
     robust_df,
     spare,
 )
@@ -21,7 +22,7 @@ from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
 
 FEWEST_DF = 4.0
-"""Below this, one test in twelve of nothing has p <= 0.05: docs/statistics-validation.md."""
+"""Below this, tests of nothing have p <= 0.05 too often: docs/statistics-validation.md."""
 
 
 def check_assumptions(model: GroupModel, etiv: pd.Series | None = None) -> pd.DataFrame:
@@ -45,25 +46,40 @@ def check_assumptions(model: GroupModel, etiv: pd.Series | None = None) -> pd.Da
     return table
 
 
-def carried_note(model: GroupModel) -> str:
-    """Whether the group difference rests on somebody, or on few; '' = on enough."""
-    design = model.matrix
+def carried_notes(model: GroupModel) -> tuple[str, ...]:
+    """Where the group difference rests on somebody alone, or on few, and in which regions."""
+    found: dict[str, list[str]] = {}
+    for known, columns in patterns(model.volumes.to_numpy(float)):
+        names = [str(key[0]) for key in model.volumes.index[known]]
+        note = _carried_note(independent(model.matrix[known]), names)
+        found.setdefault(note, []).extend(model.regions[column] for column in columns)
+    found.pop("", None)
+    everywhere = len(model.regions)
+    return tuple(
+        note if len(regions) == everywhere else f"In {', '.join(regions)}: {note}"
+        for note, regions in found.items()
+    )
+
+
+def _carried_note(design: Floats, names: list[str]) -> str:
     fitted = fit(design, np.zeros((len(design), 1)))
     if fitted.carried.any():
-        names = ", ".join(str(key[0]) for key in model.volumes.index[fitted.carried])
+        carrying = zip(names, fitted.carried, strict=True)
+        alone = ", ".join(name for name, carries in carrying if carries)
         return (
-            f"The adjusted group difference rests on {names} alone: nobody else of that group has"
-            " such covariates. How far that volume is off by chance cannot be told from it; the"
-            " spread of all others stands for it. Take the covariate out, or find more like that."
+            f"The adjusted group difference rests on {alone} alone: nobody else in their group has"
+            " such covariates. How far such a volume is off by chance cannot be told from it; the"
+            " spread of all others stands for it. Remove the covariate, or find more people like"
+            " that."
         )
     worth = robust_df(design, fitted)
     if worth >= FEWEST_DF:
         return ""
     return (
-        f"The adjusted group difference rests on few people whose covariates the groups share: its"
-        f" error is known as from {worth:.1f} degrees of freedom instead of {fitted.df}. p and"
-        " intervals find differences too often; p_permutation and p_fwe keep their level. Take the"
-        " covariate out that parts the groups, or find more like those few."
+        "The adjusted group difference rests on the few people whose covariates both groups have:"
+        f" its error is known as from {worth:.1f} degrees of freedom instead of {fitted.df}. p and"
+        " intervals find differences too often; p_permutation and p_fwe keep their level. Remove"
+        " the covariate that separates the groups, or find more people like those few."
     )
 
 

@@ -28,7 +28,7 @@ def adjustment_note(etiv: pd.Series | None, patients: pd.Series, method: EtivMet
     return (
         f"The groups' eTIV differ by {apart:.1f} standard deviations. The slope on eTIV (etiv:"
         f" {method}) was estimated in the controls, and its own error is not in se and p, which are"
-        " too small here: etiv: covariate has it in."
+        " too small here; etiv: covariate includes it."
     )
 
 

@@ -201,7 +201,7 @@ def _assemble(
     etiv = cohort.etiv_ml if cohort.knows_etiv else None
     if etiv is None and design.etiv != "none":
         raise TableError(
-            "a scan must have an eTIV for this adjustment, as skull-stripped scans have not; set"
+            "a scan must have an eTIV for this adjustment, which skull-stripped scans lack; set"
             " etiv: none",
             value=f"etiv: {design.etiv}",
             subject=cohort.sources[0],

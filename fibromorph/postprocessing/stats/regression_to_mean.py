@@ -78,6 +78,6 @@ def _loss_note(table: pd.DataFrame) -> str:
     if not losses:
         return ""
     return (
-        f"Without a usable scan are {', '.join(losses)}. The mixed model uses their baseline and is"
-        " right if drop-out depends on what was measured, not on what would have been."
+        f"Some people have no usable scan: {', '.join(losses)}. The mixed model uses their baseline"
+        " and is right if drop-out depends on what was measured, not on what would have been."
     )

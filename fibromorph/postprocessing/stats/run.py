@@ -13,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.assumptions import carried_note, check_assumptions
+from fibromorph.postprocessing.stats.assumptions import carried_notes, check_assumptions
 from fibromorph.postprocessing.stats.change import Change, analyse_change
 from fibromorph.postprocessing.stats.collinear import Collinear, going_with_group
 from fibromorph.postprocessing.stats.design import Design
@@ -134,7 +134,7 @@ def analyse(
 
 def _model_notes(study: Study, model: GroupModel) -> tuple[str, ...]:
     heads = adjustment_note(study.etiv, study.patients, study.design.etiv)
-    return heads, carried_note(model)
+    return heads, *carried_notes(model)
 
 
 def _change(whole: Study, shown: bool) -> Change | None:

@@ -17,6 +17,8 @@ DARKEST_PERCENT = 0.5
 FEW_GREY_VALUES = 24
 FEWEST_PADDED = 0.01
 """Share of the voxels from which on one negative value may be padding."""
+FAR, AIR_SHARE = 2.0, 0.15
+"""How many times the head's own range padding lies below it; the lowest share of it that is air."""
 SPIKE = 10.0
 """How many times brighter than the 99.9th percentile a voxel must be to be no tissue."""
 SHORTEST_EXTENT_MM = 100.0
@@ -64,7 +66,8 @@ def _mend_padding(
 ) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
     """What lies outside a field of view may be marked by a value far below all others.
 
-    Left as it is, the head would be all but uniform beside it.
+    Left as it is, the head would be all but uniform beside it. Only where there is air to be as
+    dark as: around a brain whose mean was taken off, the value below all others is the background.
     """
     if lowest >= 0:
         return data, ()
@@ -72,8 +75,10 @@ def _mend_padding(
     others = sample[sample > lowest]
     if not 0 < others.size < (1 - FEWEST_PADDED) * sample.size:
         return data, ()
-    darkest, bright = float(others.min()), float(np.percentile(others, 99))
-    if darkest - lowest <= bright - darkest:
+    darkest = float(others.min())
+    dark, bright = (float(p) for p in np.percentile(others, (10, 99)))
+    span = bright - darkest
+    if darkest - lowest <= FAR * span or dark - darkest >= AIR_SHARE * span:
         return data, ()
     message = f"Voxels of {lowest:g}, far below all others, were taken for padding."
     return np.maximum(data, np.float32(darkest)), (Finding("padding", "mended", message, lowest),)

@@ -104,13 +104,16 @@ class Catalogue:
             kept = {} if anew else {n: why for n, why in self._refused.items() if n in there}
             self._refused = kept
             for name, folder in sources:
+                state = ""
                 try:
-                    self._take(name, folder, trial)
+                    # Before anything is read: what changes from now on is worth another try.
+                    state = _state(folder)
+                    self._take(name, folder, state, trial)
                     self._refused.pop(name, None)
                 except _RefusedBefore:
                     continue
                 except FibromorphError as error:
-                    self._keep_old(name, error, _state(folder))
+                    self._keep_old(name, error, state)
                 except OSError as error:
                     # A worker died, a disk was full: worth another try.
                     told = BundleError("a bundle must be readable", value=error, subject=name)
@@ -135,13 +138,13 @@ class Catalogue:
             folders.append(find_bundle(self._settings.model).folder)
         return [(folder.name, folder) for folder in folders]
 
-    def _take(self, name: str, folder: Path, trial: Try) -> None:
+    def _take(self, name: str, folder: Path, state: str, trial: Try) -> None:
         digest = _digest(folder)
         known = self._models.get(name)
         if known is not None and known.digest == digest:
             self._models[name] = replace(known, reload_problem=None)
             return
-        if name in self._refused and self._refused[name][0] == _state(folder):
+        if name in self._refused and self._refused[name][0] == state:
             raise _RefusedBefore
         copy = self._copy(folder, digest)
         manifest = open_bundle(copy).manifest

@@ -138,8 +138,8 @@ class _OneFile:
 
     def _on_headers(self) -> None:
         name = self._names.get(b"name", b"").decode("utf-8", "replace")
-        if b"filename" not in self._names:
-            rule = "a form may hold the scan alone; label, model and priority belong into the query"
+        if not {b"filename", b"filename*"} & self._names.keys():
+            rule = "a form may hold the scan alone; label, model and priority belong in the query"
             raise Refusal(422, rule, value=name[:64], subject="body")
         if self._found:
             raise Refusal(422, "a form may hold one file", value=name[:64], subject="body")

@@ -115,6 +115,8 @@ def attempt(order: Order, job: Callable[[Order], dict[str, Any]]) -> Outcome:
     except OSError as error:
         if is_full_disk(error):
             return Outcome(reason="disk_full", problem=plain_problem(507, FULL_DISK_RULE))
+        if error.errno is None:  # a library's, not the file system's
+            raise
         rule = f"a worker must be able to read and write data_dir ({error.strerror})"
         return Outcome(reason=STORAGE, problem=plain_problem(500, rule))
 

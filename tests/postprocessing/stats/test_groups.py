@@ -26,13 +26,24 @@ def test_the_planted_region_comes_out_and_no_other(results: Results) -> None:
 
 def test_who_carries_the_difference_is_named(folder: Path) -> None:
     people = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=object, keep_default_na=False)
-    for women, said in ((1, "rests on sub-024 alone"), (2, "rests on few people")):
+    for women, said in ((1, "rests on sub-024 alone"), (2, "rests on the few people")):
         sexes = np.where((people["group"] == "FM") | (people.index < 23 + women), "F", "M")
         write(folder / "participants.tsv", people.assign(sex=sexes))
         notes = run(folder, covariates=["sex"]).notes
         assert any(said in note for note in notes)
     write(folder / "participants.tsv", people)
     assert not any("rests on" in note for note in run(folder, covariates=["sex"]).notes)
+
+
+def test_who_carries_the_difference_of_one_region_is_named(folder: Path) -> None:
+    people = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=object, keep_default_na=False)
+    sexes = np.where((people["group"] == "FM") | (people.index < 28), "F", "M")
+    write(folder / "participants.tsv", people.assign(sex=sexes))
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", dtype=object, keep_default_na=False)
+    volumes.loc[24:27, PUTAMEN] = "n/a"
+    write(folder / "volumes.tsv", volumes)
+    [note] = [note for note in run(folder, covariates=["sex"]).notes if "rests on" in note]
+    assert note.startswith(f"In {PUTAMEN}: The adjusted group difference rests on sub-024 alone")
 
 
 def test_columns_begin_as_documented(results: Results) -> None:

@@ -126,6 +126,14 @@ def test_a_row_of_another_length_names_its_line(tmp_path: Path) -> None:
 def test_a_comma_in_a_name_does_not_make_the_table_one_of_commas(tmp_path: Path) -> None:
     path = table(tmp_path, "participant_id;group;pain, now\n1;FM;3\n2;HC;0\n")
     assert list(read_participants(path).cells.columns) == ["group", "pain, now"]
+    path = table(tmp_path, "participant_id,group,pain now\n1,FM,not asked,\n2,HC,0,\n")
+    assert list(read_participants(path).cells.columns) == ["group", "pain now"]
+
+
+def test_a_header_too_long_is_an_error_like_any_other(tmp_path: Path) -> None:
+    path = table(tmp_path, f"participant_id,{'x' * 140_000}\n1,2\n")
+    with pytest.raises(TableError, match="field larger than field limit"):
+        read_participants(path)
 
 
 def test_a_quote_that_is_not_closed_swallows_nobody(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_no_head_size(folder: Path) -> None:
 def test_skull_stripped_scans_have_no_head_size(folder: Path) -> None:
     table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
     write(folder / "volumes.tsv", table.assign(eTIV="n/a"))
-    with pytest.raises(TableError, match="skull-stripped scans have not; set etiv: none"):
+    with pytest.raises(TableError, match="skull-stripped scans lack; set etiv: none"):
         build(folder)
     guessed = guess_design(
         read_cohort([folder / "volumes.tsv"]), read_participants(folder / "participants.tsv")

@@ -68,6 +68,17 @@ def test_padding_far_below_the_head_does_not_flatten_it(tmp_path: Path) -> None:
     assert not [f for f in untouched.findings if f.code in ("padding", "spikes")]
 
 
+def test_the_background_of_a_centred_brain_is_no_padding(tmp_path: Path) -> None:
+    """Grey and white matter alone, mean off: the one value below all others is the background."""
+    noise = np.random.default_rng(0).normal(0, 1, HEAD.shape)
+    brain = np.where(np.percentile(HEAD, 80) < HEAD, 100 + 10 * noise, 0)
+    known = brain[brain > 0]
+    for scaled in (brain - known.mean(), (brain - known.mean()) / known.std()):
+        scan = _read(tmp_path, scaled)
+        assert not [f for f in scan.findings if f.code == "padding"]
+        np.testing.assert_allclose(scan.data, scaled, rtol=1e-5)
+
+
 def test_a_few_hot_voxels_do_not_darken_the_head(tmp_path: Path) -> None:
     hot = HEAD.astype(np.float32)
     hot[2, 3, 4] = 1e6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +128,26 @@ def test_a_bundle_that_comes_in_parts_is_taken_once_it_is_whole(
     catalogue.reload()
     assert catalogue["other"].manifest.version == "7"
     assert catalogue.refused == {}
+
+
+def test_a_bundle_that_becomes_whole_while_it_is_refused_is_taken_next_time(
+    folder: Path, catalogue_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_bundle(folder.parent / "other", "7")
+    allowed = [read_manifest(bundle).network.sha256 for bundle in (folder, other)]
+    network = (other / "network.onnx").read_bytes()
+    (other / "network.onnx").write_bytes(network[:100])
+    catalogue = catalogue_of(settings_for(folder, *allowed))
+    keep_old = Catalogue._keep_old
+
+    def late(self: Catalogue, *arguments: Any) -> None:
+        (other / "network.onnx").write_bytes(network)
+        keep_old(self, *arguments)
+
+    monkeypatch.setattr(Catalogue, "_keep_old", late)
+    catalogue.reload()
+    catalogue.reload()
+    assert catalogue["other"].manifest.version == "7"
 
 
 def test_what_was_refused_is_tried_again_when_asked(folder: Path, catalogue_of: Make) -> None:

@@ -19,8 +19,8 @@ SEPARATORS = ("\t", ",", ";", " ")
 def read_text_table(path: Path) -> pd.DataFrame:
     """A delimited table with every cell as stripped text, missing ones as None.
 
-    The separator is the first of tab, comma, semicolon and space that the header contains. The
-    index is each row's line in the file, as errors name it: blank lines count, too.
+    The separator is tab, comma, semicolon or space, see `read_rows`. The index is each row's line
+    in the file, as errors name it: blank lines count, too.
 
     Raises:
         TableError: not readable, empty, a column named twice, or rows of different lengths.

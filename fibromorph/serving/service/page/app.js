@@ -30,14 +30,15 @@ function remember(job, name) {
 }
 
 async function upload(file) {
-  const query = new URLSearchParams({ label: $("label").value, model: $("model").value });
+  const label = $("label").value;
+  const query = new URLSearchParams({ label, model: $("model").value });
   complain($("upload-problem"), null);
   $("sending").hidden = false;
   try {
     const job = await send(`/v1/scans?${query}`, file, (share) => { $("sending").value = 100 * share; });
     remember(job, file.name);
-    // The next scan is another person's.
-    $("label").value = "";
+    // The next scan is another person's, whose id may have been typed meanwhile.
+    if ($("label").value === label) $("label").value = "";
     await refresh();
     choose(job);
   } catch (error) {
