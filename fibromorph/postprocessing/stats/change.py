@@ -18,6 +18,7 @@ from fibromorph.postprocessing.stats.effects import (
 from fibromorph.postprocessing.stats.follow_up import ancova, individuals
 from fibromorph.postprocessing.stats.gap import gap_share
 from fibromorph.postprocessing.stats.linear import Floats, has_full_rank
+from fibromorph.postprocessing.stats.measured import sd_as_fitted
 from fibromorph.postprocessing.stats.mixed import (
     MixedFit,
     Resampled,
@@ -118,7 +119,8 @@ def _fit(
         # Where leaving out what has no known error leaves too little, nothing is weighted.
         if sure.sum() > matrix.shape[1] + SMALLEST_DF and has_full_rank(matrix[sure]):
             people = np.unique(person[sure], return_inverse=True)[1]
-            with_errors = fit_mixed_known(matrix[sure], volume[sure], people, sd[sure])
+            errors = sd_as_fitted(matrix[sure], volume[sure], sd[sure])
+            with_errors = fit_mixed_known(matrix[sure], volume[sure], people, errors)
     fitted = []
     for session, column in columns.items():
         drawn = resample(matrix, volume, person, mixed.ratio, column, signs[:, numbers])
@@ -153,7 +155,7 @@ def _row(
         **_equivalence(whole, one, df, mean, spread),
         **ancova(data, one.region, one.session, inference.confidence),
         **_true_change(data, one.region, one.session, estimate, spread),
-        "regression_to_mean_ml": expected_regression(data, one.region, one.mixed.intraclass),
+        "regression_to_mean_ml": expected_regression(data, one.mixed),
         **gap_share(whole, data, one.region, one.session, rng),
     }
 

@@ -79,7 +79,7 @@ CHRONIC_PAIN: tuple[Measure, ...] = (
         source="Harden et al. 2005, J Pain 6:364-371",
     ),
     Measure(
-        "duration", "Duration of pain", "years", 0, 80,
+        "duration", "Duration of illness", "years", 0, 80,
         r"duration|fm_?years|(pain|illness|disease)_?(duration|years)|durill|years_?(of_?)?pain",
         True,
     ),

@@ -33,23 +33,23 @@ class Pooled:
 def impute(study: Study, rng: np.random.Generator) -> Study:
     """The study with missing covariates, eTIV and volumes drawn once.
 
-    Predictors are covariates, eTIV, group and the first principal components of the volumes.
+    Predictors are covariates, eTIV, group and the first principal components of the volumes; of a
+    volume, those of the other regions: with itself among them, people without it would be drawn
+    towards the mean of all, and groups towards each other.
     """
     table = study.covariates.copy()
     if study.etiv is not None:
         table[ETIV] = study.etiv
-    fixed = np.column_stack([study.patients.astype(float), _components(study.volumes)])
+    patients = study.patients.to_numpy(float)
+    fixed = np.column_stack([patients, _components(study.volumes, study.patients)])
     owners = [study.covariate_of(str(column)) for column in table.columns]
     filled = _chained(table.to_numpy(float), fixed, rng, owners)
     completed = pd.DataFrame(filled, table.index, table.columns)
-    predictors = np.column_stack([filled, fixed])
-    regions = list(study.volumes.columns)
-    volumes = _chained(study.volumes.to_numpy(float), predictors, rng, regions, cycles=1)
     return replace(
         study,
         covariates=completed[list(study.covariates.columns)],
         etiv=None if study.etiv is None else completed[ETIV],
-        volumes=pd.DataFrame(volumes, study.volumes.index, study.volumes.columns),
+        volumes=_filled_volumes(study, filled, rng),
     )
 
 
@@ -71,21 +71,30 @@ def pool(estimates: Floats, errors: Floats, complete_df: Floats) -> Pooled:
     return Pooled(estimates.mean(axis=0), np.sqrt(total), df)
 
 
-def _components(volumes: pd.DataFrame) -> Floats:
-    """(n, up to 3) scores of the first principal components, missing cells at the mean."""
-    values = volumes.to_numpy(float)
-    values = np.where(np.isnan(values), np.nanmean(values, axis=0), values)
+def _components(volumes: pd.DataFrame, patients: pd.Series) -> Floats:
+    """(n, up to 3) scores of the first principal components; missing cells at the group's mean."""
+    means = volumes.groupby(patients).transform("mean").fillna(volumes.mean())
+    values = volumes.fillna(means).to_numpy(float)
     values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
     left, size, _ = np.linalg.svd(values, full_matrices=False)
     return np.asarray((left * size)[:, :COMPONENTS])
 
 
+def _filled_volumes(study: Study, covariates: Floats, rng: np.random.Generator) -> pd.DataFrame:
+    """Missing volumes drawn, each region from covariates, group and the other regions."""
+    out = study.volumes.copy()
+    ones, patients = np.ones(len(out)), study.patients.to_numpy(float)
+    for region in out.columns[study.volumes.isna().any()]:
+        others = study.volumes.drop(columns=region)
+        components = [_components(others, study.patients)] if len(others.columns) else []
+        predictors = np.column_stack([ones, covariates, patients, *components])
+        values = study.volumes[region].to_numpy(float)
+        out[region] = _matched(predictors, values[:, None], rng)[:, 0]
+    return out
+
+
 def _chained(
-    table: Floats,
-    fixed: Floats,
-    rng: np.random.Generator,
-    owners: Sequence[str],
-    cycles: int = CYCLES,
+    table: Floats, fixed: Floats, rng: np.random.Generator, owners: Sequence[str]
 ) -> Floats:
     """Fill the columns of `table` in turn from all others and `fixed`.
 
@@ -97,14 +106,12 @@ def _chained(
     filled = np.where(missing, np.nanmean(table, axis=0), table)
     names = np.array(owners, dtype=object)
     blocks = [np.flatnonzero(names == owner) for owner in dict.fromkeys(owners)]
-    for _ in range(cycles):
+    for _ in range(CYCLES):
         for block in blocks:
-            if not missing[:, block].any():
-                continue
-            # One cycle: columns (regions) are not used to predict each other.
-            others = np.delete(filled, block, axis=1) if cycles > 1 else filled[:, :0]
-            predictors = np.column_stack([np.ones(len(table)), others, fixed])
-            filled[:, block] = _matched(predictors, table[:, block], rng)
+            if missing[:, block].any():
+                others = np.delete(filled, block, axis=1)
+                predictors = np.column_stack([np.ones(len(table)), others, fixed])
+                filled[:, block] = _matched(predictors, table[:, block], rng)
     return filled
 
 

@@ -62,6 +62,21 @@ def fit_weighted(design: Floats, outcome: Floats, sd: Floats) -> WeightedFit:
     )
 
 
+def sd_as_fitted(design: Floats, outcome: Floats, sd: Floats) -> Floats:
+    """(n,) errors as they would be told of the volumes that the design fits.
+
+    A bundle's error is a share of the volume that was measured. One measured too small would have
+    too small an error and too much weight, and where one group's scans are the noisier ones its
+    mean would be too small.
+
+    Args:
+        design, outcome, sd: as of `fit_weighted`; what is not above 0 keeps its error.
+    """
+    fitted = design @ np.linalg.lstsq(design, outcome, rcond=None)[0]
+    usable = (outcome > 0) & (fitted > 0)
+    return np.asarray(sd * np.where(usable, fitted / np.where(usable, outcome, 1.0), 1.0))
+
+
 def reml_variance(design: Floats, outcome: Floats, variances: Floats) -> float:
     """The variance beyond the known ones, by restricted maximum likelihood; not below 0."""
 

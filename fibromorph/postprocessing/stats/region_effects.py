@@ -16,7 +16,7 @@ from fibromorph.postprocessing.stats.effects import (
     jzs_bayes_factor,
 )
 from fibromorph.postprocessing.stats.linear import Bools, Floats, LinearFit, fit, independent
-from fibromorph.postprocessing.stats.measured import correction, fit_weighted
+from fibromorph.postprocessing.stats.measured import correction, fit_weighted, sd_as_fitted
 from fibromorph.postprocessing.stats.model import GroupModel
 from fibromorph.postprocessing.stats.study import SMALLEST_DF
 
@@ -115,7 +115,8 @@ def _corrected(
     design, group = independent(model.matrix[sure]), model.patients[sure]
     if len(design) - design.shape[1] < SMALLEST_DF or min(group.sum(), (~group).sum()) < 2:
         return {}
-    weighted = fit_weighted(design, model.volumes[region].to_numpy(float)[sure], sd[sure])
+    volumes = model.volumes[region].to_numpy(float)[sure]
+    weighted = fit_weighted(design, volumes, sd_as_fitted(design, volumes, sd[sure]))
     difference, se = float(weighted.beta[-1]), float(weighted.se[-1])
     factor = correction(weighted.reliability)
     reach = float(stats.t.ppf(0.5 + inference.confidence / 2, weighted.df))

@@ -6,21 +6,23 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.postprocessing.stats.change_design import ChangeData
+from fibromorph.postprocessing.stats.mixed import MixedFit
 
 NOTICEABLE_D = 0.25
 
 
-def expected_regression(data: ChangeData, region: str, intraclass: float) -> float:
+def expected_regression(data: ChangeData, mixed: MixedFit) -> float:
     """ml by which the arms' difference at baseline, which is chance, shrinks without any effect.
 
     (1 - intraclass correlation) x (compared - treated mean at baseline) (Barnett et al. 2005, Int J
-    Epidemiol 34:215-220); NaN without arms: patients and controls may differ for good.
+    Epidemiol 34:215-220), both after the covariates: what age or head size put between the arms
+    stays. NaN without arms: patients and controls may differ for good.
     """
     if not data.arms:
         return float("nan")
-    baseline, treated = data.values_at(region, data.baseline), data.treated_people()
-    gap = np.nanmean(baseline[~treated]) - np.nanmean(baseline[treated])
-    return float((1 - intraclass) * gap)
+    # After the arm come the sessions, and the sessions of the treated.
+    gap = -mixed.beta[-1 - 2 * len(data.follow_up)]
+    return float((1 - mixed.intraclass) * gap)
 
 
 def regression_notes(data: ChangeData, table: pd.DataFrame) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from fibromorph.postprocessing.stats.assumptions import FEWEST_DF
 from fibromorph.postprocessing.stats.correlation import (
     detectable_correlation,
     linearised,
@@ -22,6 +23,7 @@ from fibromorph.postprocessing.stats.linear import (
     fit,
     has_full_rank,
     independent_columns,
+    robust_df,
 )
 from fibromorph.postprocessing.stats.measured import correction, fit_weighted
 from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
@@ -75,6 +77,12 @@ def narrowed(study: Study, model: GroupModel, scope: ScoreScope) -> ScoreScope:
             reasons.append(f"{scope.name}: in {group} it follows from the covariates.")
         else:
             groups.append(group)
+            worth = asked.worth
+            if worth < FEWEST_DF:
+                reasons.append(
+                    f"{scope.name}: in {group} it rests on few people (its error is known as from"
+                    f" {worth:.1f} degrees of freedom): p_permutation and p_fwe keep their level."
+                )
     if groups and _own_columns(study, model, scope.name):
         reasons.append(
             f"{scope.name} is a covariate, too; what goes with it is not adjusted for it."
@@ -110,11 +118,20 @@ class _Question:
     @property
     def follows_from_covariates(self) -> bool:
         """Whether nothing of the score is left once the covariates are taken out."""
-        nuisance = np.column_stack(
-            [np.ones(int(self.members.sum())), self.covariates(self.members)]
-        )
+        return not has_full_rank(self._design)
+
+    @property
+    def worth(self) -> float:
+        """Degrees of freedom that the slope's robust error is worth, see `robust_df`."""
+        design = self._design
+        return robust_df(design, fit(design, np.zeros((len(design), 1))))
+
+    @property
+    def _design(self) -> Floats:
+        """(members, k + 2) intercept, what is adjusted for, and the score last."""
         score = self.score[self.members]
-        return not has_full_rank(np.column_stack([nuisance, score - score.mean()]))
+        ones = np.ones(len(score))
+        return np.column_stack([ones, self.covariates(self.members), score - score.mean()])
 
 
 def _question(study: Study, model: GroupModel, name: str, group: str) -> _Question:

@@ -19,7 +19,7 @@ from fibromorph.postprocessing.stats.assumptions import cooks_distance
 from fibromorph.postprocessing.stats.design_sections import EtivMethod
 from fibromorph.postprocessing.stats.effects import small_sample_factor
 from fibromorph.postprocessing.stats.linear import Bools, fit, independent, patterns
-from fibromorph.postprocessing.stats.measured import fit_weighted
+from fibromorph.postprocessing.stats.measured import fit_weighted, sd_as_fitted
 from fibromorph.postprocessing.stats.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.sites import harmonised
 from fibromorph.postprocessing.stats.study import SMALLEST_DF, Study
@@ -209,7 +209,8 @@ def quick_effects(
             difference, se = float(fitted.beta[-1, i]), float(fitted.se_hc3[-1, i])
             if weighted and model.sd is not None:
                 sd = model.sd.iloc[:, column].to_numpy(float)[known]
-                one = fit_weighted(design, values[known, column], sd)
+                errors = sd_as_fitted(design, values[known, column], sd)
+                one = fit_weighted(design, values[known, column], errors)
                 difference, se = float(one.beta[-1]), float(one.se[-1])
             yield {
                 "region": model.regions[column],

@@ -86,10 +86,17 @@ def test_bayes_factor(region: str, model: GroupModel) -> None:
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_weights_by_measurement_error(effects: pd.DataFrame, region: str) -> None:
-    row, r = effects.loc[region], recorded("groups")["regions"][region]
-    assert agrees(row["weighted_difference_ml"], r["weighted"])
-    assert agrees(row["weighted_se_ml"], r["weighted_se"])
+def test_weights_by_measurement_error(model: GroupModel, region: str) -> None:
+    r = recorded("groups")["regions"][region]
+    known = model.volumes[region].notna().to_numpy()
+    assert model.sd is not None
+    found = fit_weighted(
+        model.matrix[known],
+        model.volumes[region][known].to_numpy(),
+        model.sd[region][known].to_numpy(),
+    )
+    assert agrees(found.beta[-1], r["weighted"])
+    assert agrees(found.se[-1], r["weighted_se"])
 
 
 @pytest.mark.parametrize("region", REGIONS)

@@ -12,6 +12,7 @@ import pytest
 from fibromorph.postprocessing.stats import Results, compare
 from fibromorph.postprocessing.stats.assumptions import check_assumptions
 from fibromorph.postprocessing.stats.groups import FIRST_COLUMNS, conclusion
+from fibromorph.postprocessing.stats.measured import fit_weighted, sd_as_fitted
 from tests.postprocessing.stats.cohorts import MEANS_ML, PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built, groups, run
 
@@ -44,6 +45,24 @@ def test_who_carries_the_difference_of_one_region_is_named(folder: Path) -> None
     write(folder / "volumes.tsv", volumes)
     [note] = [note for note in run(folder, covariates=["sex"]).notes if "rests on" in note]
     assert note.startswith(f"In {PUTAMEN}: The adjusted group difference rests on sub-024 alone")
+
+
+def test_noisier_scans_of_one_group_do_not_make_it_smaller() -> None:
+    """Errors are told as shares of the volume measured; here patients' are half as large again."""
+    rng, n = np.random.default_rng(0), 40
+    group = np.repeat([1.0, 0.0], n)
+    design = np.column_stack([np.ones(2 * n), group])
+    share = np.where(group, 0.2, 0.13)
+    naive, fair = [], []
+    for _ in range(200):
+        measured = (1 + 0.1 * rng.standard_normal(2 * n)) * (1 + share * rng.standard_normal(2 * n))
+        measured = np.maximum(measured, 0.2)
+        told = share * measured
+        naive.append(fit_weighted(design, measured, told).beta[1])
+        errors = sd_as_fitted(design, measured, told)
+        fair.append(fit_weighted(design, measured, errors).beta[1])
+    assert abs(np.mean(fair)) < 0.01
+    assert np.mean(naive) < -0.02
 
 
 def test_columns_begin_as_documented(results: Results) -> None:

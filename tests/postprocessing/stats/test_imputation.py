@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,22 @@ def test_drawn_values_are_those_of_people(gaps: Path) -> None:
     study = completed(built(gaps, missing=IMPUTE)[0])
     ages = pd.read_csv(gaps / "participants.tsv", sep="\t")["age"].dropna()
     assert set(study.covariates["age"]) <= set(ages)
+
+
+def test_a_missing_volume_does_not_draw_the_groups_together(folder: Path) -> None:
+    """Four regions that go together, one a sd smaller in patients and missing in a third."""
+    study, _ = built(folder, missing=IMPUTE)
+    rng, found = np.random.default_rng(3), []
+    patients = study.patients.to_numpy(bool)
+    for _ in range(60):
+        values = 0.6 * rng.standard_normal((len(patients), 1))
+        values = 5 + values + 0.8 * rng.standard_normal((len(patients), 4))
+        values[patients, 0] -= 1
+        values[rng.random(len(patients)) < 0.33, 0] = np.nan
+        volumes = pd.DataFrame(values, study.volumes.index, study.volumes.columns[:4])
+        drawn = impute(replace(study, volumes=volumes), rng).volumes.iloc[:, 0]
+        found.append(drawn[patients].mean() - drawn[~patients].mean())
+    assert np.mean(found) == pytest.approx(-1, abs=0.12)
 
 
 def test_nobody_has_two_levels(folder: Path) -> None:

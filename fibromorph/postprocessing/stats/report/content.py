@@ -61,7 +61,7 @@ def primary_associations(results: Results) -> pd.DataFrame:
     if table.empty:
         return table
     first = results.design.correlations.methods[0]
-    return table[table["method"] == first].sort_values("p")
+    return table[table["method"] == first].sort_values(["p_fwe", "p"])
 
 
 def downloads(results: Results) -> Mapping[str, str]:

@@ -68,9 +68,10 @@ def _groups(results: Results) -> str:
     design, study = results.design, results.study
     inference, smallest = design.inference, design.smallest_effect
     covariates = ", ".join(design.covariates) or "no covariates"
+    kind = "" if study.other_volumes is None else f", {design.volumes}"
     bound = f"{smallest.value:g} {'sd' if smallest.unit == 'd' else '%'}"
     parts = [
-        f"Regional volumes ({study.tool}, {design.volumes}) of {int(study.patients.sum())} patients"
+        f"Regional volumes ({study.tool}{kind}) of {int(study.patients.sum())} patients"
         f" and {int((~study.patients).sum())} controls were compared in"
         f" {len(results.groups)} regions ({', '.join(study.families)}) by analysis of covariance,"
         f" adjusted for {covariates}, with errors robust to unequal variances (HC3 [1]).",
