@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import fibromorph
 from fibromorph.errors import ConfigError
-from fibromorph.manifest import Manifest
+from fibromorph.manifest import Manifest, file_sha256
 from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.report import ReportContent, write_report
 from fibromorph.postprocessing.volumes import write_volumes, write_whole
@@ -76,7 +79,9 @@ def write_outputs(
     conformed: bool = False,
     picture: bytes | None = None,
 ) -> dict[str, Path]:
-    """Write segmentation, volumes, report and, last, provenance.
+    """Write segmentation, volumes, report and provenance, then move them into place together.
+
+    Files there that are not what an earlier call wrote, such as corrected labels, are set aside.
 
     Args:
         result: of `segment_scan`.
@@ -91,15 +96,43 @@ def write_outputs(
     stem = stem or result.scan.stem
     require_own(folder, stem)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = output_paths(folder, stem)
-    write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
+    final = output_paths(folder, stem)
     if conformed:
-        paths["conformed"] = folder / f"{stem}_space-conformed_dseg.nii.gz"
-        write_labels(paths["conformed"], result.labels, result.conformed.grid)
-    write_volumes(paths["volumes"], result.rows)
-    write_report(paths["report"], report_content(result, stem, picture))
-    write_whole(paths["provenance"], json.dumps(provenance(result), indent=2) + "\n")
-    return paths
+        final["conformed"] = folder / f"{stem}_space-conformed_dseg.nii.gz"
+    with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
+        paths = {what: Path(name) / path.name for what, path in final.items()}
+        write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
+        if conformed:
+            write_labels(paths["conformed"], result.labels, result.conformed.grid)
+        write_volumes(paths["volumes"], result.rows)
+        write_report(paths["report"], report_content(result, stem, picture))
+        hashes = {p.name: file_sha256(p) for what, p in paths.items() if what != "provenance"}
+        content = {**provenance(result), "outputs": hashes}
+        write_whole(paths["provenance"], json.dumps(content, indent=2) + "\n")
+        for other, sha256 in _written_before(final["provenance"]).items():
+            set_aside(folder / other, sha256)
+        # The provenance last: what it names is there.
+        for what in sorted(paths, key=lambda what: what == "provenance"):
+            os.replace(paths[what], final[what])
+    return final
+
+
+def _written_before(provenance_path: Path) -> dict[str, str]:
+    """File name -> its hash as an earlier call wrote it; empty where nothing is known."""
+    try:
+        known = json.loads(provenance_path.read_bytes())["outputs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {Path(name).name: str(sha256) for name, sha256 in known.items()}
+
+
+def set_aside(path: Path, sha256: str) -> None:
+    """Rename a file that is not what was recorded, `NAME.edited.nii.gz`: somebody worked on it."""
+    if not path.is_file() or file_sha256(path) == sha256:
+        return
+    stem, _, suffix = path.name.partition(".")
+    free = (path.with_name(f"{stem}.edited{n or ''}.{suffix}") for n in count())
+    path.rename(next(other for other in free if not other.exists()))
 
 
 def provenance(result: Segmented) -> dict[str, object]:

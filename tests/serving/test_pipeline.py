@@ -123,6 +123,33 @@ def test_four_files_come_out(upright: Segmented, template: Path, tmp_path: Path)
     assert "Thalamus" in page
 
 
+def test_corrected_labels_are_set_aside(upright: Segmented, tmp_path: Path) -> None:
+    labels = write_outputs(upright, tmp_path)["dseg"]
+    first = labels.read_bytes()
+    write_outputs(upright, tmp_path)
+    assert not list(tmp_path.glob("*.edited*"))
+    labels.write_bytes(b"corrected by hand")
+    write_outputs(upright, tmp_path)
+    [kept] = tmp_path.glob("*.edited*")
+    assert kept.read_bytes() == b"corrected by hand"
+    assert labels.read_bytes() == first
+
+
+def test_a_call_that_is_broken_off_leaves_what_was_there(
+    upright: Segmented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_outputs(upright, tmp_path)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fibromorph.serving.outputs.write_report", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_outputs(upright, tmp_path)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
 def test_engines_agree(upright: Segmented, engine: Engine, template: Path) -> None:
     if engine.device == "cpu":
         pytest.skip("only one engine is installed")

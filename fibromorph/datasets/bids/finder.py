@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from fibromorph.datasets.bids.sidecars import read_sidecar
 from fibromorph.errors import ConfigError
 
 EXTENSIONS = (".nii.gz", ".nii")
+INDICES = ("run", "echo", "inv")
+"""Entities whose label is a number, with or without zeros before it."""
 
 
 @dataclass(frozen=True)
@@ -89,15 +91,31 @@ def find_t1w(root: Path, subjects: Iterable[str], wanted: Wanted = Wanted()) -> 
         root: of the data set.
         subjects: names of folders, see `Dataset`.
         wanted: what was asked for.
+
+    Raises:
+        ConfigError: a session that none of them has.
     """
     taken: list[Candidate] = []
     left: list[Left] = []
+    subjects = list(subjects)
+    _require_sessions(root, subjects, wanted.sessions)
     for subject in subjects:
         for folder in _sessions(root / subject, wanted.sessions):
             candidates, leftovers = _one_session(root, folder, wanted.entities)
             taken += candidates
             left += leftovers
     return Found(tuple(taken), tuple(left))
+
+
+def _require_sessions(root: Path, subjects: Sequence[str], wanted: tuple[str, ...]) -> None:
+    if not wanted or not subjects:
+        return
+    there = {p.name for subject in subjects for p in _folders(root / subject)}
+    strange = sorted({f"ses-{bare_label(label, 'ses')}" for label in wanted} - there)
+    if strange:
+        known = ", ".join(sorted(n for n in there if SESSION_FOLDER.fullmatch(n))) or "none"
+        rule = f"must name sessions of the subjects (they have {known})"
+        raise ConfigError(rule, value=", ".join(strange), subject="--session-label")
 
 
 def _sessions(subject: Path, wanted: tuple[str, ...]) -> list[Path]:
@@ -148,7 +166,7 @@ def _why_not(
 ) -> str | None:
     if name is None:
         return "its name does not follow BIDS"
-    reasons = (*_name_reasons(path, name, entities), *_sibling_reasons(path, beside))
+    reasons = (*_name_reasons(path, name, entities), *_sibling_reasons(root, path, beside))
     found = next(iter(reasons), None) or why_not_readable(root / path)
     return found or read_sidecar(root, path, name).why_not
 
@@ -158,7 +176,7 @@ def _name_reasons(path: Path, name: BidsName, entities: Mapping[str, str]) -> It
     if list(path.parts[:-1]) != parents:
         yield f"its name says {'/'.join(parents)}, its folder another"
     for key, label in entities.items():
-        if name.entities.get(key) != label:
+        if _plain(key, name.entities.get(key)) != _plain(key, label):
             yield f"not {key}-{label} (--filter)"
     if "ce" in name.entities:
         yield f"contrast agent ({name.entities['ce']}) changes what tissue looks like"
@@ -168,8 +186,15 @@ def _name_reasons(path: Path, name: BidsName, entities: Mapping[str, str]) -> It
         yield "a later echo of the same scan"
 
 
-def _sibling_reasons(path: Path, beside: list[str]) -> Iterator[str]:
-    if path.suffix == ".nii" and f"{path.name}.gz" in beside:
+def _plain(key: str, label: str | None) -> str | None:
+    """An index without its zeros: run-01 is run-1."""
+    return label.lstrip("0") if label is not None and key in INDICES else label
+
+
+def _sibling_reasons(root: Path, path: Path, beside: list[str]) -> Iterator[str]:
+    compressed = path.with_name(f"{path.name}.gz")
+    twice = path.suffix == ".nii" and compressed.name in beside
+    if twice and why_not_readable(root / compressed) is None:
         yield "the same scan is there as .nii.gz"
 
 

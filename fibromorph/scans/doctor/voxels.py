@@ -19,6 +19,8 @@ FEWEST_PADDED = 0.01
 """Share of the voxels from which on one negative value may be padding."""
 FAR, AIR_SHARE = 2.0, 0.15
 """How many times the head's own range padding lies below it; the lowest share of it that is air."""
+SMALLEST_LEVEL, LARGEST_LEVEL = 1e-3, 1e9
+"""Between them bright tissue has the intensity that it has."""
 SPIKE = 10.0
 """How many times brighter than the 99.9th percentile a voxel must be to be no tissue."""
 SHORTEST_EXTENT_MM = 100.0
@@ -58,7 +60,18 @@ def check_voxels(
         raise ScanError(rule, value=f"all voxels {highest:g}", subject=subject)
     data, padding = _mend_padding(data, lowest)
     data, spikes = _mend_spikes(data, highest)
-    return data, (*findings, *padding, *spikes, *_check_grey_values(data))
+    data, scale = _mend_scale(data)
+    return data, (*findings, *padding, *spikes, *scale, *_check_grey_values(data))
+
+
+def _mend_scale(data: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
+    """Squares of values this small or large leave the range of 32 bits."""
+    largest = float(np.percentile(np.abs(data[::3, ::3, ::3]), 99))
+    if largest == 0 or SMALLEST_LEVEL <= largest <= LARGEST_LEVEL:
+        return data, ()
+    factor = 10.0 ** round(2 - np.log10(largest))
+    message = f"Intensities of about {largest:.0e} were multiplied by {factor:.0e}."
+    return data * np.float32(factor), (Finding("scale", "mended", message, factor),)
 
 
 def _mend_padding(

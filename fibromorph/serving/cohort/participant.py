@@ -12,6 +12,7 @@ from typing import Protocol
 
 from fibromorph.datasets.bids import Wanted, open_dataset, require_dataset
 from fibromorph.errors import ConfigError, ScanError
+from fibromorph.postprocessing.volumes import require_folder
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.description import write_description
 from fibromorph.serving.cohort.failures import failed_scans, failure_table, write_failures
@@ -109,8 +110,9 @@ def run_participants(
         How many scans of the plan have failed, now or before.
 
     Raises:
-        FibromorphError: no worker could load the model.
+        FibromorphError: no worker could load the model, or OUT_DIR cannot be written.
     """
+    require_folder(settings.out)
     store = Store(settings.out)
     bundle = find_bundle(settings.model)
     write_description(settings.out, settings.bids, bundle.manifest.table, settings.recipe.model)

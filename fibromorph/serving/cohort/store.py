@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from fibromorph.manifest import file_sha256
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.cohort.recipe import Recipe
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask
+from fibromorph.serving.outputs import set_aside
 
 STATE = ".fibromorph"
 LOGS = "logs"
@@ -130,7 +130,7 @@ class Store:
         `NAME.edited.nii.gz`. Only the holder of the scan's lease may do this.
         """
         for name, sha256 in self.record(task).get("files", {}).items():
-            _set_aside(self.out / name, sha256)
+            set_aside(self.out / name, sha256)
         for kind in ("done", "failed"):
             path = self._path(kind, task)
             path.unlink(missing_ok=True)
@@ -166,15 +166,6 @@ class Store:
 
     def _path(self, kind: str, task: ScanTask) -> Path:
         return self.state / kind / task.subject / f"{task.stem}.json"
-
-
-def _set_aside(path: Path, sha256: str) -> None:
-    """Rename a file that is not what was recorded: somebody has worked on it."""
-    if not path.is_file() or file_sha256(path) == sha256:
-        return
-    stem, _, suffix = path.name.partition(".")
-    free = (path.with_name(f"{stem}.edited{n or ''}.{suffix}") for n in count())
-    path.rename(next(other for other in free if not other.exists()))
 
 
 def same_siblings(record: Mapping[str, Any], task: ScanTask, bids: Path) -> bool:

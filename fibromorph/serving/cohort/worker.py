@@ -157,7 +157,13 @@ class Worker:
         if not siblings:
             return segment_scan(scan, self.engine, self._on_step)
         others = [sibling for _, sibling in siblings.values()]
-        moved, conformed = seen_from_middle(scan, others, self.engine)
+        try:
+            moved, conformed = seen_from_middle(scan, others, self.engine)
+        except ScanError as error:
+            name = error.subject.removeprefix(f"{self.settings.bids}{os.sep}")
+            if name not in siblings:
+                raise
+            raise OtherSessionError(name, _one_line(error, self.settings.bids)) from error
         log.say(f"conformed half-way to {len(others)} other sessions")
         result = segment_scan(moved, self.engine, self._on_step, conformed)
         return replace(result, scan=scan)

@@ -42,6 +42,27 @@ def test_scans_with_and_without_sessions_are_taken(tmp_path: Path) -> None:
     assert left == {}
 
 
+def test_an_uncompressed_scan_stands_in_for_one_that_was_not_fetched(tmp_path: Path) -> None:
+    scan(tmp_path, "sub-01_T1w.nii")
+    pointer = tmp_path / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
+    pointer.symlink_to("../../.git/annex/objects/none")
+    taken, left = look(tmp_path)
+    assert taken == ["sub-01_T1w.nii"]
+    assert list(left) == ["sub-01_T1w.nii.gz"]
+
+
+def test_zeros_before_an_index_say_nothing(tmp_path: Path) -> None:
+    for run in ("01", "02"):
+        scan(tmp_path, f"sub-01_run-{run}_T1w.nii.gz")
+    assert look(tmp_path, entities={"run": "1"})[0] == ["sub-01_run-01_T1w.nii.gz"]
+
+
+def test_sessions_that_nobody_has_are_named(tmp_path: Path) -> None:
+    scan(tmp_path, "sub-01_ses-01_T1w.nii.gz")
+    with pytest.raises(ConfigError, match=r"they have ses-01.*found: ses-1"):
+        look(tmp_path, sessions=("1",))
+
+
 def test_all_runs_are_taken_and_say_so(tmp_path: Path) -> None:
     for run in (1, 2):
         scan(tmp_path, f"sub-01_run-{run}_T1w.nii.gz")

@@ -91,6 +91,15 @@ def test_a_few_hot_voxels_do_not_darken_the_head(tmp_path: Path) -> None:
     assert (scan.data[rest] == HEAD[rest]).all()
 
 
+@pytest.mark.parametrize("factor", [1e-9, 1e15])
+def test_the_unit_of_intensities_says_nothing(tmp_path: Path, factor: float) -> None:
+    scan = _read(tmp_path, HEAD.astype(np.float64) * factor)
+    assert "scale" in [f.code for f in scan.findings]
+    ratio = scan.data[HEAD > 0] / HEAD[HEAD > 0]
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
+    assert 1 < np.percentile(scan.data, 99) < 1e4
+
+
 def test_a_segmentation_is_suspected(tmp_path: Path) -> None:
     assert "few_grey_values" in phantoms.codes(_read(tmp_path, phantoms.head_labels(GRID)))
 

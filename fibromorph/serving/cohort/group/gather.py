@@ -156,4 +156,5 @@ def _quality(facts: Mapping[str, Any]) -> ScanQuality:
 
 
 def _model(recipe: Mapping[str, str]) -> str:
-    return f"{recipe['model']} (fibromorph {recipe['fibromorph']}, {recipe['engine']})"
+    jointly = ", sessions jointly" if recipe.get("sessions") == "jointly" else ""
+    return f"{recipe['model']} (fibromorph {recipe['fibromorph']}, {recipe['engine']}{jointly})"

@@ -54,7 +54,7 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         f"{out / 'quality.html'}"
     )
     if len(cohort.models) > 1:
-        say(f"measured by several models, whose volumes differ: {'; '.join(cohort.models)}")
+        say(f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}")
     if gone:
         names = ", ".join(task.stem for task in gone[:SHOWN])
         more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
