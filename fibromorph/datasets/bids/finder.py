@@ -81,6 +81,26 @@ def pick_subjects(subjects: Iterable[str], wanted: tuple[str, ...]) -> list[str]
     return [subject for subject in known if not asked or subject in asked]
 
 
+def require_sessions(root: Path, subjects: Sequence[str], wanted: tuple[str, ...]) -> None:
+    """Refuse a session that none of the subjects has.
+
+    Raises:
+        ConfigError: the first of them.
+    """
+    missing = {f"ses-{bare_label(label, 'ses')}" for label in wanted}
+    there: set[str] = set()
+    for subject in subjects:
+        # As a rule the first has them all: no walk through a hundred thousand.
+        if not missing:
+            return
+        there |= {folder.name for folder in _folders(root / subject)}
+        missing -= there
+    if missing and subjects:
+        known = ", ".join(sorted(n for n in there if SESSION_FOLDER.fullmatch(n))) or "none"
+        rule = f"must name sessions of the subjects (they have {known})"
+        raise ConfigError(rule, value=", ".join(sorted(missing)), subject="--session-label")
+
+
 def find_t1w(root: Path, subjects: Iterable[str], wanted: Wanted = Wanted()) -> Found:
     """Sort the T1-weighted scans of some subjects.
 
@@ -91,31 +111,15 @@ def find_t1w(root: Path, subjects: Iterable[str], wanted: Wanted = Wanted()) -> 
         root: of the data set.
         subjects: names of folders, see `Dataset`.
         wanted: what was asked for.
-
-    Raises:
-        ConfigError: a session that none of them has.
     """
     taken: list[Candidate] = []
     left: list[Left] = []
-    subjects = list(subjects)
-    _require_sessions(root, subjects, wanted.sessions)
     for subject in subjects:
         for folder in _sessions(root / subject, wanted.sessions):
             candidates, leftovers = _one_session(root, folder, wanted.entities)
             taken += candidates
             left += leftovers
     return Found(tuple(taken), tuple(left))
-
-
-def _require_sessions(root: Path, subjects: Sequence[str], wanted: tuple[str, ...]) -> None:
-    if not wanted or not subjects:
-        return
-    there = {p.name for subject in subjects for p in _folders(root / subject)}
-    strange = sorted({f"ses-{bare_label(label, 'ses')}" for label in wanted} - there)
-    if strange:
-        known = ", ".join(sorted(n for n in there if SESSION_FOLDER.fullmatch(n))) or "none"
-        rule = f"must name sessions of the subjects (they have {known})"
-        raise ConfigError(rule, value=", ".join(strange), subject="--session-label")
 
 
 def _sessions(subject: Path, wanted: tuple[str, ...]) -> list[Path]:

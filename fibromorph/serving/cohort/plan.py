@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fibromorph.datasets.bids import Candidate, Dataset, Left, Wanted, find_t1w
-from fibromorph.datasets.bids.finder import pick_subjects
+from fibromorph.datasets.bids.finder import pick_subjects, require_sessions
 from fibromorph.manifest import file_sha256
 from fibromorph.serving.cohort.recipe import Recipe
 from fibromorph.serving.cohort.store import Stamp, Store, same_siblings, stamp_of
@@ -83,9 +83,11 @@ def make_plan(
         retry_failed: also try again what would fail again.
 
     Raises:
-        ConfigError: a subject that was asked for is not there.
+        ConfigError: a subject or session that was asked for is not there.
     """
-    subjects = shard.of(tuple(pick_subjects(dataset.subjects, wanted.subjects)))
+    picked = tuple(pick_subjects(dataset.subjects, wanted.subjects))
+    require_sessions(dataset.root, picked, wanted.sessions)
+    subjects = shard.of(picked)
     judge = _Judge(dataset.root, store, recipe, retry_failed)
     # Looking costs little but waiting: on network file systems many looks at once are faster.
     with ThreadPoolExecutor(READERS) as pool:

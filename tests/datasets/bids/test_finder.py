@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fibromorph.datasets.bids import Wanted, find_t1w, open_dataset, require_dataset
-from fibromorph.datasets.bids.finder import pick_subjects
+from fibromorph.datasets.bids.finder import pick_subjects, require_sessions
 from fibromorph.errors import ConfigError, ScanError
 
 
@@ -59,8 +59,10 @@ def test_zeros_before_an_index_say_nothing(tmp_path: Path) -> None:
 
 def test_sessions_that_nobody_has_are_named(tmp_path: Path) -> None:
     scan(tmp_path, "sub-01_ses-01_T1w.nii.gz")
-    with pytest.raises(ConfigError, match=r"they have ses-01.*found: ses-1"):
-        look(tmp_path, sessions=("1",))
+    scan(tmp_path, "sub-02_ses-02_T1w.nii.gz")
+    require_sessions(tmp_path, ["sub-01", "sub-02"], ("01", "ses-02"))
+    with pytest.raises(ConfigError, match=r"they have ses-01, ses-02\).*found: ses-1"):
+        require_sessions(tmp_path, ["sub-01", "sub-02"], ("1",))
 
 
 def test_all_runs_are_taken_and_say_so(tmp_path: Path) -> None:
