@@ -93,7 +93,8 @@ def make_plan(
     with ThreadPoolExecutor(READERS) as pool:
         found = list(pool.map(lambda name: find_t1w(dataset.root, [name], wanted), subjects))
         jointly = recipe.sessions == "jointly"
-        scans = pool.map(judge, [pair for part in found for pair in _tasks(part.taken, jointly)])
+        pairs = [pair for part in found for pair in _tasks(part.taken, jointly, store)]
+        scans = pool.map(judge, pairs)
     left = tuple(item for part in found for item in part.left)
     remarks = _remarks(dataset) if shard.count == 1 and not wanted.subjects else ()
     return Plan(tuple(scans), left, remarks)
@@ -143,10 +144,18 @@ class _Judge:
         return ""
 
 
-def _tasks(candidates: Sequence[Candidate], jointly: bool) -> Iterator[tuple[Candidate, ScanTask]]:
-    """Tasks of one subject; each with one scan of every other session if `jointly`."""
+def _tasks(
+    candidates: Sequence[Candidate], jointly: bool, store: Store
+) -> Iterator[tuple[Candidate, ScanTask]]:
+    """Tasks of one subject; each with one scan of every other session if `jointly`.
+
+    Of several runs of a session it is the first that has not failed by itself.
+    """
     tasks = [task_of(c.path, c.name) for c in candidates]
-    first = {task.session: task for task in reversed(tasks)}
+    usable = (
+        sorted(tasks, key=lambda t: bool(store.failure(t).get("lasting"))) if jointly else tasks
+    )
+    first = {task.session: task for task in reversed(usable)}
     for candidate, task in zip(candidates, tasks, strict=True):
         others = [t.path for session, t in first.items() if session != task.session]
         yield candidate, replace(task, siblings=tuple(sorted(others)) if jointly else ())

@@ -46,3 +46,25 @@ def test_sessions_meet_half_way(participant: Run, study: Study, tmp_path: Path) 
     assert "another session changed" in said
     alone = participant(out, *TWO[:-1], "--dry-run", bids=bids).said
     assert "sessions jointly -> alone" in alone
+
+
+def test_a_session_without_a_brain_is_named_and_its_mending_is_noticed(
+    participant: Run, study: Study, tmp_path: Path
+) -> None:
+    bids, out = tmp_path / "bids", tmp_path / "out"
+    good = head(np.random.default_rng(1))
+    write_scan(bids / scan_path(1, "01"), good)
+    blob = np.zeros_like(good)
+    blob[8:12, 8:12, 8:12] = good.max()
+    write_scan(bids / scan_path(1, "02"), blob)
+    (bids / "dataset_description.json").write_text(
+        (study.root / "dataset_description.json").read_text()
+    )
+    one = ("--participant-label", "01", "--longitudinal")
+    assert participant(out, *one, bids=bids).status == 1
+    failures = (out / "failures.tsv").read_text()
+    [own] = [line for line in failures.splitlines() if "ses-01_" in line.split("\t")[2]]
+    assert "all sessions of a person must be readable" in own
+    assert "ses-02" in own
+    write_scan(bids / scan_path(1, "02"), head(np.random.default_rng(2)))
+    assert "2 to segment" in participant(out, *one, "--dry-run", bids=bids).said
