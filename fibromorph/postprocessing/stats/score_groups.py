@@ -21,12 +21,14 @@ class ScoreScope:
         groups: of patients, controls, both; empty where nothing can be said.
         reason: why not all of them, as a sentence; empty if all.
         d: difference between the groups in sd; NaN where one has none.
+        few: of `groups` those in which few people carry the slope, see `linear.robust_df`.
     """
 
     name: str
     groups: tuple[str, ...]
     reason: str
     d: float
+    few: tuple[str, ...] = ()
 
 
 def scope_of(study: Study, name: str) -> ScoreScope:

@@ -64,7 +64,7 @@ def associate(
 
 def narrowed(study: Study, model: GroupModel, scope: ScoreScope) -> ScoreScope:
     """The scope without groups in which too few have the score for what is adjusted for."""
-    groups, reasons = [], [scope.reason] if scope.reason else []
+    groups, few, reasons = [], [], [scope.reason] if scope.reason else []
     for group in scope.groups:
         asked = _question(study, model, scope.name, group)
         n, parameters = int(asked.members.sum()), asked.covariates(asked.members).shape[1] + 2
@@ -77,17 +77,12 @@ def narrowed(study: Study, model: GroupModel, scope: ScoreScope) -> ScoreScope:
             reasons.append(f"{scope.name}: in {group} it follows from the covariates.")
         else:
             groups.append(group)
-            worth = asked.worth
-            if worth < FEWEST_DF:
-                reasons.append(
-                    f"{scope.name}: in {group} it rests on few people (its error is known as from"
-                    f" {worth:.1f} degrees of freedom): p_permutation and p_fwe keep their level."
-                )
+            few += [group] if asked.worth < FEWEST_DF else []
     if groups and _own_columns(study, model, scope.name):
         reasons.append(
             f"{scope.name} is a covariate, too; what goes with it is not adjusted for it."
         )
-    return replace(scope, groups=tuple(groups), reason=" ".join(reasons))
+    return replace(scope, groups=tuple(groups), reason=" ".join(reasons), few=tuple(few))
 
 
 @dataclass(frozen=True, eq=False)

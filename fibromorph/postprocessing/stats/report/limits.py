@@ -29,11 +29,23 @@ def limits(results: Results) -> list[str]:
         _error(results),
         _shares(results),
         *(s.reason for s in results.scopes if s.reason),
+        _few_slopes(results),
         *results.change_notes,
         *results.notes,
         "For research only; no result here is a diagnosis or bears on one person's treatment.",
     ]
     return [part for part in parts if part]
+
+
+def _few_slopes(results: Results) -> str:
+    """Scores that few people carry: what supposes alike spread and what does not part there."""
+    few = [f"{scope.name} in {' and '.join(scope.few)}" for scope in results.scopes if scope.few]
+    if not few:
+        return ""
+    return (
+        f"Few people carry the slopes of {', '.join(few)}: p and the interval of r suppose the same"
+        " spread at every score and may disagree there with p_permutation and p_fwe, which do not."
+    )
 
 
 def _size(results: Results) -> str:
