@@ -52,8 +52,10 @@ def _separator(text: str, separators: Sequence[str]) -> str:
     lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()][:2]
     found = [s for s in separators if lines and s in lines[0].rstrip()]
     for separator in found:
-        widths = {len(_trimmed(row, 0)) for row in csv.reader(lines, delimiter=separator)}
-        if len(lines) == 2 and len(widths) == 1 and widths != {1}:
+        rows = list(csv.reader(lines, delimiter=separator))
+        # Empty cells at an end may be there or not.
+        needed, given = max(len(_trimmed(row, 0)) for row in rows), min(len(row) for row in rows)
+        if len(lines) == 2 and 1 < needed <= given:
             return separator
     return found[0] if found else "\t"
 

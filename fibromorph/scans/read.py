@@ -68,11 +68,11 @@ def _read_volume(path: Path, limits: ReadLimits) -> Volume:
         return read_nifti(head, stream, limits, path, sha256)
     if is_mgh(head):
         return read_mgh(head, stream, limits, path, sha256)
-    if _is_bare_dicom(content):
-        return _read_dicom([Member(path.name, lambda: content)], limits, path)
     if path.suffix == ".img" and path.with_suffix(".hdr").exists():
         rule = "a pair of .hdr and .img must be one file: convert it to .nii.gz"
         raise ScanError(rule, value=path.with_suffix(".hdr").name, subject=path)
+    if _is_bare_dicom(content):
+        return _read_dicom([Member(path.name, lambda: content)], limits, path)
     raise ScanError(ACCEPTED, value=f"first bytes {head!r}", subject=path)
 
 

@@ -111,6 +111,8 @@ def write_outputs(
         write_whole(paths["provenance"], json.dumps(content, indent=2) + "\n")
         for other, sha256 in _written_before(final["provenance"]).items():
             set_aside(folder / other, sha256)
+            if other not in hashes:  # of an earlier call, beside which nothing else would be
+                (folder / other).unlink(missing_ok=True)
         # The provenance last: what it names is there.
         for what in sorted(paths, key=lambda what: what == "provenance"):
             os.replace(paths[what], final[what])

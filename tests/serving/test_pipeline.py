@@ -135,6 +135,18 @@ def test_corrected_labels_are_set_aside(upright: Segmented, tmp_path: Path) -> N
     assert labels.read_bytes() == first
 
 
+def test_labels_of_an_earlier_call_do_not_stay_beside_others(
+    upright: Segmented, tmp_path: Path
+) -> None:
+    other = write_outputs(upright, tmp_path, conformed=True)["conformed"]
+    write_outputs(upright, tmp_path)
+    assert not other.exists()
+    write_outputs(upright, tmp_path, conformed=True)
+    other.write_bytes(b"corrected by hand")
+    write_outputs(upright, tmp_path)
+    assert [path.read_bytes() for path in tmp_path.glob("*.edited*")] == [b"corrected by hand"]
+
+
 def test_a_call_that_is_broken_off_leaves_what_was_there(
     upright: Segmented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

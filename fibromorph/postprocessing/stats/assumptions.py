@@ -51,13 +51,33 @@ def carried_notes(model: GroupModel) -> tuple[str, ...]:
     found: dict[str, list[str]] = {}
     for known, columns in patterns(model.volumes.to_numpy(float)):
         names = [str(key[0]) for key in model.volumes.index[known]]
-        note = _carried_note(independent(model.matrix[known]), names)
-        found.setdefault(note, []).extend(model.regions[column] for column in columns)
+        regions = [model.regions[column] for column in columns]
+        for note in (_carried_note(independent(model.matrix[known]), names), _lost(model, known)):
+            found.setdefault(note, []).extend(regions)
     found.pop("", None)
     everywhere = len(model.regions)
     return tuple(
         note if len(regions) == everywhere else f"In {', '.join(regions)}: {note}"
         for note, regions in found.items()
+    )
+
+
+def _lost(model: GroupModel, known: Bools) -> str:
+    """Covariates that follow from the group among the people whose volume is known."""
+    patients = model.patients[known].astype(float)
+    both = np.column_stack([np.ones(len(patients)), patients])
+    lost = [
+        str(name)
+        for name, column in model.nuisance[known].items()
+        if name != INTERCEPT
+        and np.ptp(column) > 0
+        and not has_full_rank(np.column_stack([both, column.to_numpy(float)]))
+    ]
+    if not lost:
+        return ""
+    return (
+        f"{', '.join(lost)} follows from the group among those whose volume is known, and is not"
+        " adjusted for: what looks like a difference between the groups may be its doing."
     )
 
 

@@ -72,25 +72,37 @@ def pool(estimates: Floats, errors: Floats, complete_df: Floats) -> Pooled:
 
 
 def _components(volumes: pd.DataFrame, patients: pd.Series) -> Floats:
-    """(n, up to 3) scores of the first principal components; missing cells at the group's mean."""
+    """(n, up to 3) scores of the first principal components of all volumes."""
+    values = _standardised(volumes, patients)
+    return _leading(values, values.T @ values)
+
+
+def _standardised(volumes: pd.DataFrame, patients: pd.Series) -> Floats:
+    """(n, R) volumes in standard deviations, missing cells at their group's mean."""
     means = volumes.groupby(patients).transform("mean").fillna(volumes.mean())
     values = volumes.fillna(means).to_numpy(float)
-    values = (values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12)
-    left, size, _ = np.linalg.svd(values, full_matrices=False)
-    return np.asarray((left * size)[:, :COMPONENTS])
+    return np.asarray((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-12))
+
+
+def _leading(values: Floats, products: Floats) -> Floats:
+    """(n, up to 3) scores of the first principal components, by the columns' inner products."""
+    _, vectors = np.linalg.eigh(products)
+    return np.asarray(values @ vectors[:, ::-1][:, :COMPONENTS])
 
 
 def _filled_volumes(study: Study, covariates: Floats, rng: np.random.Generator) -> pd.DataFrame:
     """Missing volumes drawn, each region from covariates, group and the other regions."""
-    out = study.volumes.copy()
-    ones, patients = np.ones(len(out)), study.patients.to_numpy(float)
-    for region in out.columns[study.volumes.isna().any()]:
-        others = study.volumes.drop(columns=region)
-        components = [_components(others, study.patients)] if len(others.columns) else []
-        predictors = np.column_stack([ones, covariates, patients, *components])
-        values = study.volumes[region].to_numpy(float)
-        out[region] = _matched(predictors, values[:, None], rng)[:, 0]
-    return out
+    table = study.volumes.to_numpy(float)
+    fixed = [np.ones(len(table)), covariates, study.patients.to_numpy(float)]
+    values = _standardised(study.volumes, study.patients)
+    products = values.T @ values
+    filled = table.copy()
+    for number in np.flatnonzero(np.isnan(table).any(axis=0)):
+        others = np.arange(values.shape[1]) != number
+        components = _leading(values[:, others], products[np.ix_(others, others)])
+        predictors = np.column_stack([*fixed, components])
+        filled[:, number] = _matched(predictors, table[:, [number]], rng)[:, 0]
+    return pd.DataFrame(filled, study.volumes.index, study.volumes.columns)
 
 
 def _chained(

@@ -14,6 +14,7 @@ from scipy import optimize
 
 from fibromorph.postprocessing.stats.linear import Floats
 
+MOST_RESCALED = 3.0
 SMALLEST_RELIABILITY = 0.1
 """Below it the measurement is noise, and dividing by its root would be invention."""
 
@@ -74,7 +75,9 @@ def sd_as_fitted(design: Floats, outcome: Floats, sd: Floats) -> Floats:
     """
     fitted = design @ np.linalg.lstsq(design, outcome, rcond=None)[0]
     usable = (outcome > 0) & (fitted > 0)
-    return np.asarray(sd * np.where(usable, fitted / np.where(usable, outcome, 1.0), 1.0))
+    ratio = np.where(usable, fitted / np.where(usable, outcome, 1.0), 1.0)
+    # What head size was taken out of may lie anywhere near 0.
+    return np.asarray(sd * np.clip(ratio, 1 / MOST_RESCALED, MOST_RESCALED))
 
 
 def reml_variance(design: Floats, outcome: Floats, variances: Floats) -> float:

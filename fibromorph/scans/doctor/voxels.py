@@ -17,8 +17,9 @@ DARKEST_PERCENT = 0.5
 FEW_GREY_VALUES = 24
 FEWEST_PADDED = 0.01
 """Share of the voxels from which on one negative value may be padding."""
-FAR, AIR_SHARE = 2.0, 0.15
-"""How many times the head's own range padding lies below it; the lowest share of it that is air."""
+FAR, VERY_FAR, AIR_SHARE = 2.0, 4.0, 0.15
+"""How many times the head's own range padding lies below it, with air in view and without; and the
+lowest share of that range that is air. A brain's background lies up to 2.1 ranges below it."""
 SMALLEST_LEVEL, LARGEST_LEVEL = 1e-3, 1e9
 """Between them bright tissue has the intensity that it has."""
 SPIKE = 10.0
@@ -71,7 +72,8 @@ def _mend_scale(data: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[F
         return data, ()
     factor = 10.0 ** round(2 - np.log10(largest))
     message = f"Intensities of about {largest:.0e} were multiplied by {factor:.0e}."
-    return data * np.float32(factor), (Finding("scale", "mended", message, factor),)
+    scaled = (data.astype(np.float64) * factor).astype(np.float32)
+    return scaled, (Finding("scale", "mended", message, factor),)
 
 
 def _mend_padding(
@@ -79,8 +81,8 @@ def _mend_padding(
 ) -> tuple[NDArray[np.float32], tuple[Finding, ...]]:
     """What lies outside a field of view may be marked by a value far below all others.
 
-    Left as it is, the head would be all but uniform beside it. Only where there is air to be as
-    dark as: around a brain whose mean was taken off, the value below all others is the background.
+    Left as it is, the head would be all but uniform beside it. Not far below, only where there is
+    air to be as dark as: around a brain whose mean was taken off lies its background.
     """
     if lowest >= 0:
         return data, ()
@@ -90,8 +92,9 @@ def _mend_padding(
         return data, ()
     darkest = float(others.min())
     dark, bright = (float(p) for p in np.percentile(others, (10, 99)))
-    span = bright - darkest
-    if darkest - lowest <= FAR * span or dark - darkest >= AIR_SHARE * span:
+    span, gap = bright - darkest, darkest - lowest
+    airless = dark - darkest >= AIR_SHARE * span
+    if gap <= FAR * span or (airless and gap <= VERY_FAR * span):
         return data, ()
     message = f"Voxels of {lowest:g}, far below all others, were taken for padding."
     return np.maximum(data, np.float32(darkest)), (Finding("padding", "mended", message, lowest),)

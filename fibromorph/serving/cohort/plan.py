@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,14 +86,15 @@ def make_plan(
         ConfigError: a subject or session that was asked for is not there.
     """
     picked = tuple(pick_subjects(dataset.subjects, wanted.subjects))
-    require_sessions(dataset.root, picked, wanted.sessions)
+    require_sessions(dataset.root, dataset.subjects, wanted.sessions)
     subjects = shard.of(picked)
     judge = _Judge(dataset.root, store, recipe, retry_failed)
     # Looking costs little but waiting: on network file systems many looks at once are faster.
     with ThreadPoolExecutor(READERS) as pool:
         found = list(pool.map(lambda name: find_t1w(dataset.root, [name], wanted), subjects))
         jointly = recipe.sessions == "jointly"
-        pairs = [pair for part in found for pair in _tasks(part.taken, jointly, store)]
+        failed = judge.fails_again if jointly else None
+        pairs = [pair for part in found for pair in _tasks(part.taken, failed)]
         scans = pool.map(judge, pairs)
     left = tuple(item for part in found for item in part.left)
     remarks = _remarks(dataset) if shard.count == 1 and not wanted.subjects else ()
@@ -115,9 +116,7 @@ class _Judge:
         stamp = stamp_of(path)
         record, failure = self.store.record(task), self.store.failure(task)
         if not record:
-            again = failure.get("lasting") and not self.retry_failed
-            same = failure.get("scan") == vars(stamp) and failure.get("recipe") == vars(self.recipe)
-            if again and same:
+            if self.fails_again(task):
                 return Planned(task, "failed before", failure["reason"], candidate.notes)
             return Planned(task, "segment", notes=candidate.notes)
         why = self._what_changed(path, stamp, record, task)
@@ -125,6 +124,14 @@ class _Judge:
             return Planned(task, "again", why, candidate.notes)
         restamp = stamp if _stamp_in(record) != stamp else None
         return Planned(task, "present", notes=candidate.notes, restamp=restamp)
+
+    def fails_again(self, task: ScanTask) -> bool:
+        """Whether a scan failed by itself, and neither it nor the recipe has changed since."""
+        failure = self.store.failure(task)
+        if not failure.get("lasting") or self.retry_failed:
+            return False
+        same = failure.get("scan") == vars(stamp_of(self.root / task.path))
+        return same and failure.get("recipe") == vars(self.recipe)
 
     def _what_changed(
         self, path: Path, stamp: Stamp, record: dict[str, Any], task: ScanTask
@@ -145,16 +152,17 @@ class _Judge:
 
 
 def _tasks(
-    candidates: Sequence[Candidate], jointly: bool, store: Store
+    candidates: Sequence[Candidate], failed: Callable[[ScanTask], bool] | None
 ) -> Iterator[tuple[Candidate, ScanTask]]:
-    """Tasks of one subject; each with one scan of every other session if `jointly`.
+    """Tasks of one subject; each with one scan of every other session where these count.
 
-    Of several runs of a session it is the first that has not failed by itself.
+    Args:
+        candidates: of the subject.
+        failed: of several runs of a session one is taken that has not; None = no session counts.
     """
     tasks = [task_of(c.path, c.name) for c in candidates]
-    usable = (
-        sorted(tasks, key=lambda t: bool(store.failure(t).get("lasting"))) if jointly else tasks
-    )
+    jointly = failed is not None
+    usable = sorted(tasks, key=failed) if failed else tasks
     first = {task.session: task for task in reversed(usable)}
     for candidate, task in zip(candidates, tasks, strict=True):
         others = [t.path for session, t in first.items() if session != task.session]

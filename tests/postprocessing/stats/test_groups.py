@@ -45,6 +45,10 @@ def test_who_carries_the_difference_of_one_region_is_named(folder: Path) -> None
     write(folder / "volumes.tsv", volumes)
     [note] = [note for note in run(folder, covariates=["sex"]).notes if "rests on" in note]
     assert note.startswith(f"In {PUTAMEN}: The adjusted group difference rests on sub-024 alone")
+    volumes.loc[23, PUTAMEN] = "n/a"
+    write(folder / "volumes.tsv", volumes)
+    notes = run(folder, covariates=["sex"]).notes
+    assert any(note.startswith(f"In {PUTAMEN}: sex[M] follows from the group") for note in notes)
 
 
 def test_noisier_scans_of_one_group_do_not_make_it_smaller() -> None:

@@ -126,6 +126,8 @@ def test_a_row_of_another_length_names_its_line(tmp_path: Path) -> None:
 def test_a_comma_in_a_name_does_not_make_the_table_one_of_commas(tmp_path: Path) -> None:
     path = table(tmp_path, "participant_id;group;pain, now\n1;FM;3\n2;HC;0\n")
     assert list(read_participants(path).cells.columns) == ["group", "pain, now"]
+    path = table(tmp_path, "participant_id\tgroup\tage, years\tnote\n1\tFM\t33,5\t\n2\tHC\t40\tx\n")
+    assert list(read_participants(path).cells.columns) == ["group", "age, years", "note"]
     path = table(tmp_path, "participant_id,group,pain now\n1,FM,not asked,\n2,HC,0,\n")
     assert list(read_participants(path).cells.columns) == ["group", "pain now"]
 

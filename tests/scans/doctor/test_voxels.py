@@ -91,6 +91,14 @@ def test_a_few_hot_voxels_do_not_darken_the_head(tmp_path: Path) -> None:
     assert (scan.data[rest] == HEAD[rest]).all()
 
 
+def test_a_background_far_below_a_stripped_brain_is_padding(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 1, HEAD.shape)
+    brain = np.where(np.percentile(HEAD, 80) < HEAD, 100 + 10 * noise, -1000)
+    scan = _read(tmp_path, brain)
+    assert "padding" in [f.code for f in scan.findings]
+    assert scan.data.min() > 0
+
+
 @pytest.mark.parametrize("factor", [1e-9, 1e15])
 def test_the_unit_of_intensities_says_nothing(tmp_path: Path, factor: float) -> None:
     scan = _read(tmp_path, HEAD.astype(np.float64) * factor)
