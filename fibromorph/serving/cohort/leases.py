@@ -42,6 +42,7 @@ class Lease:
     token: str
     after: str = ""
     _stop: threading.Event = field(default_factory=threading.Event)
+    _leaving: bool = False
 
     def holds(self) -> bool:
         """True if nobody has taken it over."""
@@ -50,7 +51,9 @@ class Lease:
     def release(self) -> None:
         """Give it back; harmless when it was taken over or given back before."""
         self._stop.set()
-        if _bury(self.folder, self.token):
+        interrupted, self._leaving = self._leaving, True
+        # A signal may have come between burial and removal: nobody else had a reason to bury it.
+        if _bury(self.folder, self.token) or (interrupted and not _owner(self.folder)):
             shutil.rmtree(_grave(self.folder, self.token), ignore_errors=True)
         if self.after:
             shutil.rmtree(_grave(self.folder, self.after), ignore_errors=True)

@@ -8,6 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from fibromorph.serving.cohort.leases import OWNER, Leases, _bury
 
 
@@ -111,3 +113,22 @@ def test_a_lease_that_was_replaced_since_it_was_judged_stays(tmp_path: Path) -> 
     assert judged
     assert not _bury(tmp_path / "scan", judged)
     assert new.holds()
+
+
+def test_a_release_that_a_signal_interrupts_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases = Leases(tmp_path)
+    lease = leases.take("scan")
+    assert lease is not None
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise SystemExit(143)
+
+    with monkeypatch.context() as context:
+        context.setattr("fibromorph.serving.cohort.leases.shutil.rmtree", interrupted)
+        with pytest.raises(SystemExit):
+            lease.release()
+    assert len(list(tmp_path.iterdir())) == 1
+    leases.close()
+    assert list(tmp_path.iterdir()) == []
