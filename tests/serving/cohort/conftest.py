@@ -67,13 +67,17 @@ def participant_command(bids: Path, out: Path, bundle: Path, *options: str) -> l
 
 
 def contents(out: Path) -> dict[str, bytes]:
-    """Every file of OUT_DIR but the logs, which hold what differs from run to run."""
+    """Every file of OUT_DIR but the logs, which hold what differs from run to run.
+
+    Nor the grave of a lease that a killed process was about to give back: a later run clears it.
+    """
     found = {}
     for folder, _, names in os.walk(out):
         for name in names:
             path = Path(folder, name)
             relative = path.relative_to(out)
-            if relative.parts[0] != "logs":
+            buried = any(part.endswith(".buried") for part in relative.parts)
+            if relative.parts[0] != "logs" and not buried:
                 found[relative.as_posix()] = path.read_bytes()
     return found
 
