@@ -12,6 +12,13 @@ PROTOCOL_HELP = "of the labels: neuromorphometrics or freesurfer"
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
+    _add_models(commands)
+    _add_evaluate(commands)
+    _add_reliability(commands)
+    _add_responsiveness(commands)
+
+
+def _add_models(commands: Commands) -> None:
     parser = command(commands, "models", "the bundles that ship", _models)
     parser.add_argument(
         "action",
@@ -25,6 +32,9 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--update-bundle", action="store_true", help="compare: write what was found into the bundle"
     )
+
+
+def _add_evaluate(commands: Commands) -> None:
     parser = command(commands, "evaluate", "score a bundle on labelled scans", _evaluate)
     parser.add_argument("folder", type=Path, metavar="DIR", help="scans with reference labels")
     parser.add_argument("--scans", default="*_SS.nii.gz", metavar="GLOB", help="in DIR")
@@ -50,6 +60,9 @@ def add_commands(commands: Commands) -> None:
         "--update-bundle", action="store_true", help="write the scores into manifest and card"
     )
     add_engine_options(parser)
+
+
+def _add_reliability(commands: Commands) -> None:
     parser = command(
         commands, "reliability", "how far volumes move when only the acquisition does", _reliability
     )
@@ -68,6 +81,9 @@ def add_commands(commands: Commands) -> None:
         "--update-bundle", action="store_true", help="write error, scores, picture into the bundle"
     )
     add_engine_options(parser)
+
+
+def _add_responsiveness(commands: Commands) -> None:
     parser = command(
         commands,
         "responsiveness",
