@@ -1,7 +1,8 @@
-"""Does the intracranial volume stay when the brain of a template's head is made smaller?
+"""Does the intracranial volume stay when the brain of a head is made smaller?
 
 Inside the same skull the brain is scaled about its centre of mass, and fluid fills the room that it
-leaves. Total-Brain should follow, eTIV should not.
+leaves. Total-Brain should follow, eTIV should not. The template's skull is drawn, that of a scan is its
+own, and its border is where the bundle sees it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from fibromorph.scans import Scan
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import segment_scan
-from fibromorph.serving.simulate import template_anatomy
+from fibromorph.serving.simulate import anatomies_of, template_anatomy
 
 VOLUMES = (1.0, 0.95, 0.9)
 POINT_SPREAD_VOXELS, NOISE_SD = 0.5, 0.02
@@ -30,9 +31,18 @@ LINE = "{:>10} {:>14} {:>14} {:>10} {:>10}"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="t1-open")
+    parser.add_argument(
+        "--scan", nargs="*", type=Path, default=[], help="whole heads; default: the template"
+    )
     options = parser.parse_args()
     engine = Engine(find_bundle(options.model))
-    anatomy = template_anatomy()
+    anatomies = anatomies_of([(scan,) for scan in options.scan], options.model)
+    for anatomy in anatomies or (template_anatomy(),):
+        _print_changes(anatomy, engine)
+
+
+def _print_changes(anatomy: Anatomy, engine: Engine) -> None:
+    print(anatomy.name)
     print(LINE.format("brain", "true brain, ml", "Total-Brain", "eTIV", "change"))
     first = 0.0
     for volume in VOLUMES:
