@@ -1,8 +1,8 @@
 """Does the intracranial volume stay when the brain of a head is made smaller?
 
 Inside the same skull the brain is scaled about its centre of mass, and fluid fills the room that it
-leaves. Total-Brain should follow, eTIV should not. The template's skull is drawn, that of a scan is its
-own, and its border is where the bundle sees it.
+leaves. Total-Brain should follow, eTIV should not. The template's skull is drawn, that of a scan is
+its own, and its border is where the bundle sees it.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fibromorph.cli.parts import DONE, Commands, add_engine_options, command, engine_choice
+from fibromorph.errors import ConfigError
 
 PROTOCOL_HELP = "of the labels: neuromorphometrics or freesurfer"
 
@@ -70,7 +71,7 @@ def _add_reliability(commands: Commands) -> None:
     parser.add_argument(
         "--labels",
         metavar="OLD=NEW",
-        help="scan to reference label name; without, a scan is its own",
+        help="scan to reference label name; where there are none, a scan is its own reference",
     )
     parser.add_argument("--protocol", default="neuromorphometrics", help=PROTOCOL_HELP)
     parser.add_argument(
@@ -120,7 +121,7 @@ def _models(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from fibromorph.serving.evaluation import EvaluationRequest, evaluate
 
-    old, _, new = options.labels.partition("=")
+    old, new = _renaming(options.labels)
     request = EvaluationRequest(
         folder=options.folder,
         scan_glob=options.scans,
@@ -142,16 +143,32 @@ def _evaluate(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _renaming(text: str) -> tuple[str, str]:
+    """End of a scan's name, and what stands there in the name of its labels.
+
+    Raises:
+        ConfigError: not both.
+    """
+    old, _, new = text.partition("=")
+    if not new:
+        rule = "must be OLD=NEW: the end of a scan's name and what its labels have there"
+        raise ConfigError(rule, value=text, subject="--labels")
+    return old, new
+
+
 def _reliability(options: argparse.Namespace) -> int:
-    from fibromorph.errors import ConfigError
     from fibromorph.serving.reliability import ScanWithTruth, measure_reliability
 
-    old, _, new = (options.labels or "").partition("=")
-    references = [path.with_name(path.name.removesuffix(old) + new) for path in options.scans]
-    if new and not any(labels.is_file() for labels in references):
-        raise ConfigError("a scan must have the labels", value=options.labels, subject="--labels")
+    references: list[Path | None] = [None for _ in options.scans]
+    if options.labels:
+        old, new = _renaming(options.labels)
+        named = [path.with_name(path.name.removesuffix(old) + new) for path in options.scans]
+        references = [labels if labels.is_file() else None for labels in named]
+        if not any(references):
+            rule = "a scan must have the labels"
+            raise ConfigError(rule, value=options.labels, subject="--labels")
     scans = [
-        ScanWithTruth(path, labels if new and labels.is_file() else None, options.protocol)
+        ScanWithTruth(path, labels, options.protocol)
         for path, labels in zip(options.scans, references, strict=True)
     ]
     print(

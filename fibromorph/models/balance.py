@@ -111,7 +111,9 @@ def _volumes(path: Path, table: LabelTable) -> pd.DataFrame:
     classes = {i: whole[cls] for i, cls in table.class_of_id().items() if whole[cls]}
     rows = rows[rows.protocol == table.protocol]
     rows = rows.assign(**{"class": rows.region_id.map(classes)}).dropna(subset="class")
-    return rows.groupby(["class", "scan"])[volumes].sum()
+    # A part whose volume is not known leaves its whole unknown: a sum would take it for empty.
+    parts = rows.groupby(["class", "scan"])[volumes]
+    return parts.sum().where(parts.count().eq(parts.size(), axis=0))
 
 
 def _shrunk(errors: NDArray[np.float64]) -> float:

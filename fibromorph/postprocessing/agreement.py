@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fibromorph.grid import Grid
+
 LabelImage = NDArray[np.integer]
 Mask = NDArray[np.bool_]
 Spacing = tuple[float, float, float]
@@ -42,17 +44,16 @@ class Agreement:
 
 
 def compare(
-    labels: LabelImage, reference: LabelImage, spacing_mm: Spacing, ids: Iterable[int]
+    labels: LabelImage, reference: LabelImage, grid: Grid, ids: Iterable[int]
 ) -> list[Agreement]:
     """Compare every structure that the reference has.
 
     Args:
         labels: (i, j, k) ids as segmented.
         reference: (i, j, k) ids, on the same voxels.
-        spacing_mm: distance between voxels along i, j, k.
+        grid: where these voxels lie.
         ids: structures to compare; those that the reference lacks are left out.
     """
-    voxel_ml = float(np.prod(spacing_mm)) / 1000.0
     boxes = ndimage.find_objects(np.maximum(labels, 0).astype(np.int32))
     reference_boxes = ndimage.find_objects(np.maximum(reference, 0).astype(np.int32))
     out = []
@@ -61,7 +62,7 @@ def compare(
         if other is not None:
             box = _union(own or other, other)
             a, b = labels[box] == label_id, reference[box] == label_id
-            out.append(_agreement(label_id, a, b, spacing_mm, voxel_ml))
+            out.append(_agreement(label_id, a, b, grid.spacing_mm, grid.voxel_ml))
     return out
 
 

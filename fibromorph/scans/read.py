@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
-from fibromorph.errors import ScanError
+from fibromorph.errors import ConfigError, ScanError
 from fibromorph.grid import Grid
 from fibromorph.scans.bounded import Stream, first_bytes, read_file
 from fibromorph.scans.doctor import check_field_of_view, check_voxels
@@ -50,6 +51,23 @@ def scan_stem(path: Path) -> str:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def require_distinct(paths: Sequence[Path]) -> None:
+    """Refuse two scans of one name: files and tables tell scans apart by it.
+
+    Raises:
+        ConfigError: two have the same name without suffix.
+    """
+    stems: dict[str, Path] = {}
+    for path in paths:
+        other = stems.setdefault(scan_stem(path), path)
+        if other is not path:
+            raise ConfigError(
+                f"scans need different names without suffix, this one and {other} share it",
+                value=scan_stem(path),
+                subject=path,
+            )
 
 
 def _read_volume(path: Path, limits: ReadLimits) -> Volume:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from fibromorph.errors import LabelError
@@ -14,6 +17,7 @@ from fibromorph.grid import Grid
 from fibromorph.labels import FREESURFER, LabelTable, to_table
 from fibromorph.scans.scan import Scan
 
+GZIP_MAGIC = b"\x1f\x8b"
 TOLERANCE_MM = 0.1
 """By which the corners of both grids may differ: headers store affines in single precision."""
 
@@ -34,9 +38,10 @@ def read_reference(
             have.
     """
     try:
+        _require_whole(path)
         image = nib.load(path)
         values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, HeaderDataError, ImageFileError) as error:
         raise LabelError("labels must be a readable image", value=error, subject=path) from error
     i, j, k = (*image.shape[:3], 1, 1, 1)[:3]
     grid = Grid((i, j, k), np.asarray(image.affine, dtype=float))
@@ -45,3 +50,10 @@ def read_reference(
         raise LabelError("labels must lie on the scan's grid", value=image.shape, subject=path)
     ids = np.rint(values).astype(np.int32).reshape(scan.grid.shape)
     return to_table(ids, protocol, table, str(path))
+
+
+def _require_whole(path: Path) -> None:
+    """Decompress all of a gzip file: its checksum lies at the end, where nobody else looks."""
+    content = path.read_bytes() if path.is_file() else b""
+    if content.startswith(GZIP_MAGIC):
+        gzip.decompress(content)

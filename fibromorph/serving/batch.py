@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from fibromorph.errors import ConfigError, FibromorphError, ScanError
+from fibromorph.errors import FibromorphError, ScanError
 from fibromorph.postprocessing.volumes import VolumeRow, require_folder
 from fibromorph.scans import read_scan
-from fibromorph.scans.read import scan_stem
+from fibromorph.scans.read import require_distinct, scan_stem
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import require_own, require_same_scan, write_outputs
@@ -56,9 +56,7 @@ def segment_files(
             folder that cannot be written; an option out of range.
         BundleError: see `find_bundle`.
     """
-    _require_distinct(paths)
-    if threads < 0:
-        raise ConfigError("must be 0 (all) or more", value=threads, subject="--threads")
+    require_distinct(paths)
     for path in paths:
         if not path.exists():
             raise ScanError("a scan must exist", subject=path)
@@ -93,15 +91,3 @@ def summary(result: Segmented, report: Path) -> str:
 
 def _ml(row: VolumeRow) -> str:
     return "n/a" if row.volume_ml is None else f"{row.volume_ml:.0f} ml"
-
-
-def _require_distinct(paths: Sequence[Path]) -> None:
-    stems: dict[str, Path] = {}
-    for path in paths:
-        other = stems.setdefault(scan_stem(path), path)
-        if other is not path:
-            raise ConfigError(
-                f"scans need different names without suffix, this one and {other} share it",
-                value=scan_stem(path),
-                subject=path,
-            )

@@ -66,21 +66,24 @@ def show_bundle(model: str) -> str:
 
 
 def verify_bundle(model: str) -> str:
-    """Check hashes, load both graphs and run the locator once.
+    """Check hashes, load both graphs and run each once.
 
     Raises:
-        BundleError: a file is missing or is not what the manifest says, or a graph does not load.
+        BundleError: a file is missing or is not what the manifest says, a graph does not load, or
+            its answer is not the manifest's.
     """
     import numpy as np
 
+    from fibromorph.preprocess import BRAIN_BLOCK
     from fibromorph.serving.engine import Engine
 
     bundle = find_bundle(model)
-    length = bundle.manifest.locator.smallest_length
-    try:
-        Engine(bundle, "cpu").locate(np.zeros((length, length, length), np.float32))
-    except Exception as error:
-        raise BundleError("graphs must load and run", value=error, subject=bundle.folder) from error
+    engine = Engine(bundle, "cpu")
+    locator, network = bundle.manifest.locator, bundle.manifest.network
+    engine.locate(np.zeros((locator.smallest_length,) * 3, np.float32))
+    length = network.smallest_length or network.shape_multiple
+    shares = np.ones((length // BRAIN_BLOCK,) * 3, np.float32)
+    engine.segment(np.zeros((length,) * 3, np.float32), shares)
     return (
         f"{bundle.manifest.name} {bundle.manifest.version}: hashes and graphs are as they should be"
     )

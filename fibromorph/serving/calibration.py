@@ -176,15 +176,17 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
         for name, value in (found.scores | drift).items()
         if np.isfinite(value)
     }
+    measured = found.coarse.totals | found.fine.totals
     manifest = latest.model_copy(
         update={
             "labels": entries,
-            "totals": _rounded(found.coarse.totals | found.fine.totals),
-            "coarse_totals": _rounded(found.coarse.totals),
+            "totals": _kept(latest.totals, measured) | _rounded(measured),
+            "coarse_totals": _kept(latest.coarse_totals, measured) | _rounded(found.coarse.totals),
             "scores": {**kept, **new},
         }
     )
-    shutil.copy(picture, bundle.folder / picture.name)
+    if picture.resolve() != (bundle.folder / picture.name).resolve():
+        shutil.copy(picture, bundle.folder / picture.name)
     write_manifest(bundle.folder, manifest)
     write_card(bundle.folder, manifest)
     return manifest
@@ -199,6 +201,11 @@ def _with_errors(entry: LabelEntry, found: Reliability) -> LabelEntry:
     known = {"relative_sd": coarse if fine is None else fine, "coarse_sd": coarse}
     rounded = {name: None if sd is None else round(sd, 5) for name, sd in known.items()}
     return entry.model_copy(update=rounded)
+
+
+def _kept(known: Mapping[str, float], measured: Mapping[str, float]) -> dict[str, float]:
+    """Errors of what was not measured anew: without skulls, those of eTIV."""
+    return {name: sd for name, sd in known.items() if name not in measured}
 
 
 def _rounded(sds: Mapping[str, float]) -> dict[str, float]:

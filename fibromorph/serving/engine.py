@@ -8,10 +8,12 @@ refused.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, get_args
@@ -27,11 +29,14 @@ Device = Literal["auto", "cpu", "cuda", "openvino", "openvino-bf16"]
 Image = NDArray[np.float32]
 Shapes = tuple[tuple[int, ...], ...]
 """Of a graph's inputs."""
+log = logging.getLogger(__name__)
 
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 """NVIDIA's driver, on Linux and under WSL."""
 SHAPES_KEPT = 4
 """Shapes that OpenVINO stays compiled for; lengths are multiples of 32, so heads have few."""
+OUTPUTS = 3
+"""Of the network, see `Prediction`."""
 USUAL_BOX = (160, 192, 160)
 """The shape that most heads need at 1 mm: 15 of 18 scans."""
 
@@ -68,28 +73,66 @@ class Engine:
         threads: CPU threads; 0 = as many as this process may use.
 
     Raises:
-        ConfigError: unknown device, or one that is not there.
+        ConfigError: unknown device, one that is not there, or fewer than 0 threads.
         MissingExtraError: its package is not installed.
-        BundleError: this engine's labels were measured to differ from the reference's.
+        BundleError: this engine's labels were measured to differ from the reference's, or a graph
+            does not load.
     """
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int = 0) -> None:
+        if threads < 0:
+            raise ConfigError("must be 0 (all) or more", value=threads, subject="--threads")
         self.bundle = bundle
         self.device = resolve_device(device, bundle.manifest.engines)
         self.threads = threads or available_cpus()
         require_agreement(bundle, self.device)
-        self._network: Graph
-        self._locator: Graph
-        if self.device in ("cpu", "cuda"):
-            self._network = _load_onnxruntime(bundle.network_path, self.device, self.threads)
-            self._locator = _load_onnxruntime(bundle.locator_path, self.device, self.threads)
-        else:
-            likely = usual_shapes(bundle.manifest)
-            self._network = _OpenVinoGraph(
-                bundle.network_path, self.device, self.threads, likely=likely
+        try:
+            self._network, self._locator = self._loaded()
+        except ConfigError as error:
+            if device != "auto":
+                raise
+            log.warning("the GPU is left aside: %s", error)
+            self.device = _fastest(bundle.manifest.engines, gpu=False)
+            self._network, self._locator = self._loaded()
+
+    def _loaded(self) -> tuple[Graph, Graph]:
+        """Network and locator.
+
+        Raises:
+            ConfigError: the GPU cannot be used.
+            BundleError: a file is not a graph.
+        """
+        network, locator = self.bundle.network_path, self.bundle.locator_path
+        try:
+            if self.device in ("cpu", "cuda"):
+                return (
+                    _load_onnxruntime(network, self.device, self.threads),
+                    _load_onnxruntime(locator, self.device, self.threads),
+                )
+            likely = usual_shapes(self.bundle.manifest)
+            return (
+                _OpenVinoGraph(network, self.device, self.threads, likely=likely),
+                # Always float32: it costs little, and another rounding could move the box by a
+                # voxel.
+                _OpenVinoGraph(locator, "openvino", self.threads),
             )
-            # Always float32: it costs little, and another rounding could move the box by a voxel.
-            self._locator = _OpenVinoGraph(bundle.locator_path, "openvino", self.threads)
+        except ConfigError:
+            raise
+        except Exception as error:
+            rule = "the bundle's graphs must load; see `fibromorph models verify`"
+            raise BundleError(rule, value=error, subject=self.bundle.folder) from error
+
+    def _run(self, graph: Graph, *inputs: Image) -> list[NDArray[Any]]:
+        """The graph's outputs; what the packages underneath raise is one clear error.
+
+        Raises:
+            BundleError: it did not run to its end.
+        """
+        try:
+            return graph(*inputs)
+        except Exception as error:
+            rule = "a graph must run to its end; it may need more memory, or another --device"
+            raise BundleError(rule, value=error, subject=self.bundle.folder) from error
 
     @property
     def description(self) -> str:
@@ -102,7 +145,7 @@ class Engine:
         Args:
             image: (i, j, k) float32, normalised, at the locator's spacing.
         """
-        return Located.of(self._locator(image))
+        return Located.of(self._run(self._locator, image))
 
     def segment(self, image: Image, brain: Image) -> Prediction:
         """Label every voxel of a box.
@@ -112,9 +155,20 @@ class Engine:
                 the manifest's `shape_multiple`.
             brain: (i/4, j/4, k/4) float32, the share of brain, see `Conformed.brain`; of no use to
                 a bundle whose statistics are the box's.
+
+        Raises:
+            BundleError: the network does not run, or its answer is not the manifest's.
         """
-        box_only = self.bundle.manifest.statistics == "box"
-        labels, soft, confidence = self._network(image) if box_only else self._network(image, brain)
+        inputs = (image,) if self.bundle.manifest.statistics == "box" else (image, brain)
+        answer = self._run(self._network, *inputs)
+        if len(answer) != OUTPUTS:
+            raise BundleError(
+                f"{self.bundle.manifest.network.file} must answer with labels, sums of posteriors"
+                " and confidence",
+                value=f"{len(answer)} outputs",
+                subject=self.bundle.folder,
+            )
+        labels, soft, confidence = answer
         ids = [entry.id for entry in self.bundle.manifest.labels]
         if len(soft) != len(ids):
             raise BundleError(
@@ -169,11 +223,12 @@ def resolve_device(device: str, measured: Mapping[str, float] = MappingProxyType
         raise ConfigError(
             f"must be one of {', '.join(get_args(Device))}", value=device, subject="--device"
         )
-    has_openvino = importlib.util.find_spec("openvino") is not None
     if device == "auto":
-        return _fastest(has_openvino, measured)
-    if device.startswith("openvino") and not has_openvino:
-        raise MissingExtraError("openvino", "openvino")
+        return _fastest(measured, gpu=_has_cuda())
+    if device.startswith("openvino") and (reason := _openvino_fails()):
+        if importlib.util.find_spec("openvino") is None:
+            raise MissingExtraError("openvino", "openvino")
+        raise ConfigError("openvino must be importable", value=reason, subject="--device")
     if device == "cuda" and not _has_cuda():
         raise ConfigError(
             "onnxruntime must have its CUDA provider, of the extra 'gpu'",
@@ -183,13 +238,29 @@ def resolve_device(device: str, measured: Mapping[str, float] = MappingProxyType
     return device  # type: ignore[return-value]  # a member of Device, checked above
 
 
-def _fastest(has_openvino: bool, measured: Mapping[str, float]) -> Device:
+def _fastest(measured: Mapping[str, float], *, gpu: bool) -> Device:
     agreeing = {name for name, share in measured.items() if share <= LARGEST_DIFFERING_SHARE}
-    if _has_cuda() and "cuda" not in measured.keys() - agreeing:
+    if gpu and "cuda" not in measured.keys() - agreeing:
         return "cuda"
+    has_openvino = not _openvino_fails()
     if has_openvino and "openvino-bf16" in agreeing and _has_bfloat16():
         return "openvino-bf16"
     return "openvino" if has_openvino and "openvino" not in measured.keys() - agreeing else "cpu"
+
+
+@cache
+def _openvino_fails() -> str:
+    """Why OpenVINO cannot be used; empty where it can.
+
+    It may be there and broken: a library that it needs is missing, or of another version.
+    """
+    try:
+        importlib.import_module("openvino")
+    except Exception as error:
+        if importlib.util.find_spec("openvino") is not None:
+            log.warning("openvino is left aside, it cannot be imported: %s", error)
+        return str(error)
+    return ""
 
 
 def _has_bfloat16() -> bool:
@@ -223,7 +294,8 @@ def _load_onnxruntime(path: Path, device: Device, threads: int) -> Graph:
     options.inter_op_num_threads = 1
     cpu = ["CPUExecutionProvider"]
     providers = ["CUDAExecutionProvider", *cpu] if device == "cuda" else cpu
-    session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    # Of its bytes, not of its file: a graph may not fetch weights from files that have no hash.
+    session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=providers)
     if session.get_providers()[0] != providers[0]:
         raise ConfigError(
             "onnxruntime must be able to use the GPU; see its log for the reason",
@@ -257,7 +329,7 @@ class _OpenVinoGraph:
         import openvino
 
         self._core = openvino.Core()
-        self._model = self._core.read_model(str(path))
+        self._model = self._core.read_model(path.read_bytes())
         precision = "bf16" if device == "openvino-bf16" else "f32"
         self._options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
         self._compiled: dict[Shapes, Any] = {}

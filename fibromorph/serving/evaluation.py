@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fibromorph.errors import ConfigError
+from fibromorph.errors import ConfigError, LabelError
 from fibromorph.labels import FREESURFER, NOT_COMPARABLE, LabelTable, coarsened
 from fibromorph.manifest import Bundle
 from fibromorph.postprocessing.agreement import compare
 from fibromorph.postprocessing.score_picture import write_score_picture
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.scans import Scan, read_reference, read_scan
+from fibromorph.scans.read import require_distinct, scan_stem
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import Segmented, segment_scan
-from fibromorph.serving.rescan import apply_rescan, draw_rescan
+from fibromorph.serving.rescan import apply_rescan, draw_rescan, with_dark_air
 from fibromorph.serving.scores import score_row, scores_text, summarise, tables, update_manifest
 
 SEED = 20120
+RESERVED_SOURCES = ("", "reliability")
+"""Data sets under whose name a bundle's scores could not be told from others."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,19 @@ class EvaluationRequest:
     protocol: str
     repeats: int = 0
     limit: int | None = None
+
+    def labels_of(self, scan: Path) -> Path:
+        """Where the labels of a scan should be."""
+        return scan.with_name(scan.name.removesuffix(self.scan_suffix) + self.label_suffix)
+
+    def name_of(self, scan: Path) -> str:
+        """A scan's name in tables: folders of a data set often hold files of one name each."""
+        return (scan.parent.relative_to(self.folder) / scan_stem(scan)).as_posix()
+
+    @property
+    def source(self) -> str:
+        """Name of the data set: its folder's."""
+        return self.folder.resolve().name
 
 
 def evaluate(
@@ -81,6 +97,11 @@ def evaluate(
     Raises:
         ConfigError, LabelError, ScanError: no scans, no labels, or labels that do not fit.
     """
+    if request.repeats < 0:
+        raise ConfigError("must be 0 or more", value=request.repeats, subject="--repeats")
+    if update_bundle and request.source in RESERVED_SOURCES:
+        rule = "scores are kept under the folder's name, and this name has another meaning there"
+        raise ConfigError(rule, value=request.source, subject=request.folder)
     if request.protocol not in NOT_COMPARABLE:
         known = " or ".join(NOT_COMPARABLE)
         raise ConfigError(f"must be {known}", value=request.protocol, subject="--protocol")
@@ -98,7 +119,7 @@ def evaluate(
     summary = summarise(per_scan)
     if update_bundle:
         way = f"cross-validated in {len(folds)} folds" if folds else ""
-        update_manifest(bundle, per_structure, summary, request.folder.name, way)
+        update_manifest(bundle, per_structure, summary, request.source, way)
     return scores_text(per_structure, summary)
 
 
@@ -117,12 +138,18 @@ def find_pairs(request: EvaluationRequest) -> list[tuple[Path, Path]]:
     """
     if request.limit is not None and request.limit < 1:
         raise ConfigError("must be 1 or more", value=request.limit, subject="--limit")
-    scans = sorted(request.folder.glob(request.scan_glob))[: request.limit]
+    try:
+        scans = sorted(request.folder.glob(request.scan_glob))[: request.limit]
+    except (ValueError, NotImplementedError) as error:
+        rule = f"must be a pattern of files inside {request.folder}, not an absolute path ({error})"
+        raise ConfigError(rule, value=request.scan_glob, subject="--scans") from None
     if not scans:
         raise ConfigError("no scan fits", value=request.scan_glob, subject=request.folder)
+    for folder in {scan.parent for scan in scans}:
+        require_distinct([scan for scan in scans if scan.parent == folder])
     pairs = []
     for scan in scans:
-        labels = scan.with_name(scan.name.removesuffix(request.scan_suffix) + request.label_suffix)
+        labels = request.labels_of(scan)
         if labels == scan or not labels.is_file():
             raise ConfigError("every scan must have labels", value=labels.name, subject=scan)
         pairs.append((scan, labels))
@@ -144,7 +171,7 @@ def _alone(pairs: Sequence[tuple[Path, Path]], bundle: Bundle) -> list[_Part]:
         ConfigError: it has learnt from one: its score would say nothing.
     """
     for scan, _ in pairs:
-        if _has_learnt_from(scan, bundle):
+        if has_learnt_from(scan, bundle):
             rule = f"a scan that {bundle.manifest.name} has learnt from cannot score it"
             raise ConfigError(rule, value=scan.name, subject=bundle.folder)
     return [_Part(bundle, pairs)]
@@ -163,7 +190,7 @@ def _cross_validation(
     answers: list[list[tuple[Path, Path]]] = [[] for _ in folds]
     learnt = [0 for _ in folds]
     for pair in pairs:
-        seen = [_has_learnt_from(pair[0], fold) for fold in folds]
+        seen = [has_learnt_from(pair[0], fold) for fold in folds]
         if all(seen):
             rule = "a scan that all folds have learnt from cannot score them"
             raise ConfigError(rule, value=pair[0].name, subject="--folds")
@@ -190,23 +217,29 @@ def _answers(
         for part in parts:
             engine = Engine(part.bundle, device, threads)
             for scan_path, label_path in part.pairs:
-                scan = read_scan(scan_path)
+                scan = replace(read_scan(scan_path), stem=request.name_of(scan_path))
                 result = segment_scan(scan, engine)
-                for view in views_of(part.bundle.manifest.table, request.protocol):
-                    scores += _scores_in(view, result, label_path, request.protocol)
+                views = views_of(part.bundle.manifest.table, request.protocol)
+                found = [_scores_in(v, result, label_path, request.protocol) for v in views]
+                if not any(found):
+                    rule = "reference labels must hold a structure of the bundle"
+                    raise LabelError(rule, subject=label_path)
+                scores += [row for rows in found for row in rows]
                 volumes += _volume_rows(scan.stem, 0, result)
                 volumes += _repeat(scan, engine, request.repeats)
                 progress.update()
     return pd.DataFrame(scores), pd.DataFrame(volumes)
 
 
-def _has_learnt_from(scan: Path, bundle: Bundle) -> bool:
+def has_learnt_from(scan: Path, bundle: Bundle) -> bool:
+    """True where the bundle says that this very scan was in its training."""
     known = bundle.manifest.training.data_sha256
     return bool(known) and read_scan(scan).sha256 in known.values()
 
 
 def _repeat(scan: Scan, engine: Engine, repeats: int) -> list[dict[str, object]]:
     rng = np.random.default_rng(SEED)
+    scan = with_dark_air(scan)
     rows = []
     for number in range(1, repeats + 1):
         again = segment_scan(apply_rescan(scan, draw_rescan(rng)), engine)
@@ -227,7 +260,7 @@ def _scores_in(
     return [
         {"scan": result.scan.stem, "protocol": view.protocol, "name": view[a.label_id].name}
         | score_row(a, soft.get(a.label_id))
-        for a in compare(labels, reference, result.scan.grid.spacing_mm, ids)
+        for a in compare(labels, reference, result.scan.grid, ids)
     ]
 
 

@@ -12,13 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fibromorph.errors import ScanError
+from fibromorph.errors import ConfigError, ScanError
 from fibromorph.grid import Grid
 from fibromorph.labels import FREESURFER, STRUCTURES_27, coarsened
+from fibromorph.manifest import Bundle
 from fibromorph.postprocessing.agreement import compare
 from fibromorph.postprocessing.drift_picture import write_drift_picture
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.scans import Scan, read_reference, read_scan, restore_labels
+from fibromorph.scans.read import require_distinct
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.calibration import (
     Reliability,
@@ -27,8 +29,10 @@ from fibromorph.serving.calibration import (
     update_reliability,
 )
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.evaluation import has_learnt_from
 from fibromorph.serving.perturbations import Perturbation, perturbations
 from fibromorph.serving.pipeline import Segmented, segment_scan
+from fibromorph.serving.rescan import require_seed, with_dark_air
 
 UNDISTURBED = "undisturbed"
 PICTURE_NAME = "reliability.png"
@@ -74,14 +78,19 @@ def measure_reliability(
         The summary as text.
 
     Raises:
+        ConfigError: two scans of one name, a negative seed, or labels of a scan that the bundle has
+            learnt from.
         ScanError, LabelError: an undisturbed scan cannot be segmented, or its labels do not fit.
     """
+    require_distinct([one.scan for one in scans])
+    require_seed(seed)
     engine = Engine(find_bundle(model), device, threads)
+    _require_new_to(engine.bundle, scans)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
     with tqdm(total=len(scans) * (1 + len(perturbations())), unit="scan", disable=_quiet()) as bar:
         for order, one in enumerate(scans):
-            base = segment_scan(read_scan(one.scan), engine)
+            base = segment_scan(with_dark_air(read_scan(one.scan)), engine)
             truth = _truth(one, base)
             rows += _rows(UNDISTURBED, "acquisition", base, base, truth, base.scan.grid)
             bar.update()
@@ -95,7 +104,7 @@ def measure_reliability(
     found = summarise_reliability(table, engine.bundle.manifest)
     if update_bundle:
         update_reliability(engine.bundle, found, out / PICTURE_NAME)
-    return reliability_text(found)
+    return "\n".join([*(_reference_line(one) for one in scans), "", reliability_text(found)])
 
 
 def reliability_text(found: Reliability) -> str:
@@ -103,6 +112,19 @@ def reliability_text(found: Reliability) -> str:
     drift = (100 * found.by_perturbation).round(2).to_string()
     scores = "\n".join(f"{name:<44} {value:.4g}" for name, value in found.scores.items())
     return f"mean absolute volume difference, %\n{drift}\n\n{scores}"
+
+
+def _require_new_to(bundle: Bundle, scans: Sequence[ScanWithTruth]) -> None:
+    """Refuse labels that the bundle knows: agreement with them says nothing of other heads."""
+    for one in scans:
+        if one.labels is not None and has_learnt_from(one.scan, bundle):
+            rule = f"a scan that {bundle.manifest.name} has learnt from cannot score it"
+            raise ConfigError(rule, value=one.scan.name, subject="--labels")
+
+
+def _reference_line(one: ScanWithTruth) -> str:
+    reference = "its own undisturbed segmentation" if one.labels is None else one.labels.name
+    return f"{one.scan.name}: Dice against {reference}"
 
 
 def _quiet() -> bool:
@@ -186,5 +208,5 @@ def _in_head_of(scan: Scan, result: Segmented, lattice: Grid) -> NDArray[np.uint
 
 def _mean_dice(labels: NDArray[np.uint8], base: Segmented, truth: Labels) -> float:
     coarse = coarsened(labels, base.table)
-    found = compare(coarse, truth, base.scan.grid.spacing_mm, STRUCTURES_27)
+    found = compare(coarse, truth, base.scan.grid, STRUCTURES_27)
     return float(np.mean([agreement.dice for agreement in found])) if found else 0.0

@@ -12,7 +12,9 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
+from fibromorph.errors import ConfigError
 from fibromorph.grid import Affine, Grid
+from fibromorph.preprocess import air_of
 from fibromorph.scans import Scan, resample
 
 
@@ -48,8 +50,22 @@ def draw_rescan(rng: np.random.Generator) -> Repositioning:
     )
 
 
+def with_dark_air(scan: Scan) -> Scan:
+    """The scan with 0 for air and nothing below, as scanners store it.
+
+    What disturbs a scan takes intensities for those of a scanner; a scan of zero mean or with an
+    offset would lose half of its brain below 0.
+    """
+    return replace(scan, data=(scan.data - air_of(scan.data)).clip(0))
+
+
 def apply_rescan(scan: Scan, params: Repositioning) -> Scan:
-    """The scan as it would have come out in another position, which its header does not know."""
+    """The scan as it would have come out in another position, which its header does not know.
+
+    Args:
+        scan: with dark air, see `with_dark_air`.
+        params: position, shading and noise.
+    """
     moved = Grid(scan.grid.shape, _move(scan.grid, params) @ scan.grid.affine_ijk_to_ras)
     image = resample(scan.data, scan.grid, moved)
     shape = np.asarray(image.shape) / 3
@@ -59,6 +75,16 @@ def apply_rescan(scan: Scan, params: Repositioning) -> Scan:
     # Skull-stripped scans keep their empty background.
     noisy = np.where(image > 0, image * np.exp(bias) + noise, 0).clip(0)
     return replace(scan, data=noisy.astype(np.float32))
+
+
+def require_seed(seed: int) -> None:
+    """Refuse a seed that no generator takes.
+
+    Raises:
+        ConfigError: it is negative.
+    """
+    if seed < 0:
+        raise ConfigError("must be 0 or more", value=seed, subject="--seed")
 
 
 def _move(grid: Grid, params: Repositioning) -> Affine:

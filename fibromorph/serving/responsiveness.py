@@ -25,9 +25,11 @@ from fibromorph.manifest import Bundle, LabelEntry, read_manifest, write_manifes
 from fibromorph.models.card import write_card
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.scans import Scan, read_scan
+from fibromorph.scans.read import require_distinct
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import segment_scan
+from fibromorph.serving.rescan import require_seed, with_dark_air
 from fibromorph.serving.simulate import segmented_anatomy
 
 CHANGE, LARGE_CHANGE = 0.15, 0.04
@@ -67,15 +69,18 @@ def measure_responsiveness(
         The shares as text.
 
     Raises:
+        ConfigError: two scans of one name, or a negative seed.
         ScanError: a scan cannot be read or shows no brain.
     """
+    require_distinct(scans)
+    require_seed(seed)
     engine = Engine(find_bundle(model), device, threads)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []
     total = 2 * PATTERNS * len(scans)
     with tqdm(total=total, unit="head", disable=not sys.stderr.isatty()) as bar:
         for number, path in enumerate(scans):
-            mould = mould_of(segmented_anatomy(read_scan(path), engine))
+            mould = mould_of(segmented_anatomy(with_dark_air(read_scan(path)), engine))
             for pattern in range(PATTERNS):
                 rng = np.random.default_rng([seed, number, pattern])
                 rows += _pair(mould, engine, rng, bar)

@@ -68,7 +68,11 @@ def update_manifest(
             measured["minimal_detectable_change"] = round(change, 5)
         entries.append(entry.model_copy(update=measured))
     title = f"{source}, {way}" if way else source
-    scores = {f"{title}: {key}": float(f"{value:.5g}") for key, value in summary.items()}
+    scores = {
+        f"{title}: {key}": float(f"{value:.5g}")
+        for key, value in summary.items()
+        if np.isfinite(value)
+    }
     others = {
         key: value
         for key, value in latest.scores.items()
@@ -95,6 +99,8 @@ def summarise(per_scan: pd.DataFrame) -> dict[str, float]:
         "scans": float(per_scan.scan.nunique()),
         "dice_27": float(core.dice.mean().mean()),
         "dice_27_lowest_structure": float(core.dice.mean().min()),
+        # They have no distance: without their number the means below would hide them.
+        "missed_27": float(coarse[coarse.region_id.isin(STRUCTURES_27)].hd95_mm.isna().sum()),
         "hd95_mm_27": float(core.hd95_mm.mean().mean()),
         "assd_mm_27": float(core.assd_mm.mean().mean()),
         # Of counted volumes: sums of posteriors are not known in another protocol's structures.

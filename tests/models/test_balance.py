@@ -87,3 +87,14 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
     path.write_text("name\tvolume_ml\n")
     with pytest.raises(TableError, match=r"volumes\.tsv: must be the scores\.tsv"):
         read_errors(path, FREESURFER)
+
+
+def test_a_volume_that_is_not_known_is_no_empty_one(tmp_path: Path) -> None:
+    path = write_scores(tmp_path / "scores.tsv")
+    rows = pd.read_csv(path, sep="\t", dtype={"scan": str})
+    caudate = rows.region_id.isin(FREESURFER.ids_of("Caudate"))
+    rows.loc[caudate, "soft_volume_ml"] = float("nan")
+    rows.to_csv(path, sep="\t", index=False, na_rep="n/a")
+    errors = read_errors(path, FREESURFER)
+    assert FREESURFER.class_of_name("Caudate") not in errors
+    assert FREESURFER.class_of_name("Putamen") in errors

@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from fibromorph.grid import Grid
 from fibromorph.postprocessing.agreement import compare, surface_distances_mm
 
 SPACING = (1.0, 2.0, 1.0)
+GRID = Grid((20, 20, 20), np.diag([*SPACING, 1.0]))
 
 
 def cube(start: int, label_id: int = 17) -> np.ndarray:
@@ -19,14 +21,14 @@ def cube(start: int, label_id: int = 17) -> np.ndarray:
 
 
 def test_a_segmentation_agrees_with_itself() -> None:
-    (found,) = compare(cube(4), cube(4), SPACING, [17])
+    (found,) = compare(cube(4), cube(4), GRID, [17])
     assert (found.dice, found.hd95_mm, found.assd_mm) == (1.0, 0.0, 0.0)
     assert found.volume_ml == pytest.approx(8**3 * 2 / 1000)
     assert found.volume_error == 0.0
 
 
 def test_a_shift_of_two_voxels() -> None:
-    (found,) = compare(cube(6), cube(4), SPACING, [17])
+    (found,) = compare(cube(6), cube(4), GRID, [17])
     assert found.dice == pytest.approx(6 / 8)
     assert found.hd95_mm == pytest.approx(2.0)
     assert 0 < found.assd_mm < 2.0
@@ -37,8 +39,8 @@ def test_comparing_is_symmetric_but_for_the_volumes() -> None:
     small, large = cube(4), cube(4)
     small[4, :, :] = 0
     (there,), (back,) = (
-        compare(small, large, SPACING, [17]),
-        compare(large, small, SPACING, [17]),
+        compare(small, large, GRID, [17]),
+        compare(large, small, GRID, [17]),
     )
     assert there.dice == pytest.approx(back.dice)
     assert there.assd_mm == pytest.approx(back.assd_mm)
@@ -53,7 +55,7 @@ def test_distances_are_in_mm_along_every_axis() -> None:
 
 
 def test_a_structure_that_was_not_found_scores_zero() -> None:
-    (found,) = compare(np.zeros((20, 20, 20), np.int32), cube(4), SPACING, [17])
+    (found,) = compare(np.zeros((20, 20, 20), np.int32), cube(4), GRID, [17])
     assert found.dice == 0.0
     assert math.isnan(found.hd95_mm)
     assert math.isnan(found.assd_mm)
@@ -62,10 +64,17 @@ def test_a_structure_that_was_not_found_scores_zero() -> None:
 
 def test_a_structure_far_from_its_place_scores_zero_with_its_distance() -> None:
     labels = np.roll(cube(0), 10, axis=0)
-    (found,) = compare(labels, cube(0), SPACING, [17])
+    (found,) = compare(labels, cube(0), GRID, [17])
     assert found.dice == 0.0
     assert found.hd95_mm == pytest.approx(10.0)
 
 
 def test_only_what_the_reference_has_is_compared() -> None:
-    assert compare(cube(4), cube(4, 53), SPACING, [17, 54]) == []
+    assert compare(cube(4), cube(4, 53), GRID, [17, 54]) == []
+
+
+def test_a_sheared_grid_has_the_volume_of_its_voxels() -> None:
+    affine = np.diag([*SPACING, 1.0])
+    affine[0, 1] = 1.0
+    (found,) = compare(cube(4), cube(4), Grid((20, 20, 20), affine), [17])
+    assert found.reference_ml == pytest.approx(8**3 * 2.0 / 1000)

@@ -6,10 +6,13 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from fibromorph.errors import BundleError, ConfigError
-from fibromorph.manifest import Bundle, open_bundle
+from fibromorph.errors import BundleError, ConfigError, FibromorphError
+from fibromorph.manifest import Bundle, file_sha256, open_bundle, write_manifest
+from fibromorph.serving import engine as engine_module
+from fibromorph.serving.bundles import verify_bundle
 from fibromorph.serving.engine import SHAPES_KEPT, Engine, resolve_device
 from fibromorph.serving.parity import compare_engines
 from tests.serving.stand_in import write_stand_in
@@ -77,3 +80,60 @@ def test_heads_of_many_shapes_are_answered_as_by_the_reference(tmp_path: Path) -
         brain = np.ones((i // 4, j // 4, k // 4), np.float32)
         found, expected = (one.segment(image, brain) for one in (engine, reference))
         np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+def test_a_broken_openvino_is_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> object:
+        raise ImportError(f"{name}: cannot open shared object file")
+
+    engine_module._openvino_fails.cache_clear()
+    monkeypatch.setattr(importlib, "import_module", broken)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(FibromorphError, match="openvino"):
+        resolve_device("openvino")
+    engine_module._openvino_fails.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_cannot_be_used_is_left_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = open_bundle(write_stand_in(tmp_path / "bundle"))
+    monkeypatch.setattr(engine_module, "_has_cuda", lambda: True)
+    assert Engine(bundle).device != "cuda"
+    with pytest.raises(ConfigError, match="must be able to use the GPU"):
+        Engine(bundle, "cuda")
+
+
+def _with_network(folder: Path, content: bytes) -> Path:
+    """A stand-in with another network, and the hash of that."""
+    manifest = open_bundle(write_stand_in(folder)).manifest
+    (folder / manifest.network.file).write_bytes(content)
+    digest = file_sha256(folder / manifest.network.file)
+    network = manifest.network.model_copy(update={"sha256": digest})
+    write_manifest(folder, manifest.model_copy(update={"network": network}))
+    return folder
+
+
+def test_a_bundle_that_cannot_segment_is_not_verified(tmp_path: Path) -> None:
+    sound = write_stand_in(tmp_path / "sound")
+    assert "as they should be" in verify_bundle(str(sound))
+    cut = (sound / "network.onnx").read_bytes()[:-40]
+    swapped = (sound / "locator.onnx").read_bytes()
+    for name, content in (("cut", cut), ("swapped", swapped)):
+        with pytest.raises(BundleError, match=name):
+            verify_bundle(str(_with_network(tmp_path / name, content)))
+
+
+def test_weights_outside_the_hashed_file_are_refused(tmp_path: Path) -> None:
+    folder = write_stand_in(tmp_path / "bundle")
+    graph = onnx.load(folder / "network.onnx")
+    constant = onnx.numpy_helper.from_array(np.zeros(4096, np.float32), "elsewhere")
+    graph.graph.initializer.append(constant)
+    graph.graph.node.append(onnx.helper.make_node("Identity", ["elsewhere"], ["unused"]))
+    outside = tmp_path / "outside.onnx"
+    onnx.save(graph, outside, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    _with_network(folder, outside.read_bytes())
+    (folder / "weights.bin").write_bytes((tmp_path / "weights.bin").read_bytes())
+    with pytest.raises(BundleError, match="must load"):
+        verify_bundle(str(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fibromorph.cli import main
 from fibromorph.errors import ConfigError, LabelError
 from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
 from fibromorph.manifest import open_bundle, write_manifest
@@ -24,7 +26,7 @@ from fibromorph.serving.evaluation import (
     views_of,
 )
 from fibromorph.serving.pipeline import segment_scan
-from fibromorph.serving.rescan import apply_rescan, draw_rescan
+from fibromorph.serving.rescan import apply_rescan, draw_rescan, with_dark_air
 from fibromorph.serving.scores import people_sd, repeat_sd, summarise
 from tests.serving.stand_in import write_stand_in
 
@@ -169,3 +171,72 @@ def test_a_rescan_moves_the_head_and_keeps_its_volumes(template: Path, engine: E
     for label in FREESURFER:
         if (volume := first[label.name]) is not None and volume > 5:
             assert second[label.name] == pytest.approx(volume, rel=0.1), label.name
+
+
+def test_scans_of_one_name_in_two_folders_stay_apart(template: Path, tmp_path: Path) -> None:
+    bundle = write_stand_in(tmp_path / "bundle")
+    scan = read_scan(template)
+    labels = segment_scan(scan, Engine(open_bundle(bundle), "cpu")).labels_on_scan_grid
+    for person in ("a", "b"):
+        folder = tmp_path / "study" / person
+        folder.mkdir(parents=True)
+        shutil.copy(template, folder / "head_t1.nii.gz")
+        nib.save(
+            nib.Nifti1Image(labels, scan.grid.affine_ijk_to_ras), folder / "head_labels.nii.gz"
+        )
+    request = replace(request_for(tmp_path / "study"), scan_glob="*/*_t1.nii.gz")
+    evaluate(request, tmp_path / "out", model=str(bundle))
+    scores = pd.read_csv(tmp_path / "out" / "scores.tsv", sep="\t")
+    assert set(scores.scan) == {"a/head_t1", "b/head_t1"}
+
+
+def test_labels_without_a_structure_of_the_bundle_are_named(template: Path, tmp_path: Path) -> None:
+    shutil.copy(template, tmp_path / "head_t1.nii.gz")
+    image = nib.load(template)
+    nib.save(
+        nib.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine),
+        tmp_path / "head_labels.nii.gz",
+    )
+    with pytest.raises(LabelError, match=r"head_labels\.nii\.gz: reference labels must hold"):
+        evaluate(request_for(tmp_path), tmp_path / "out", model=str(write_stand_in(tmp_path / "b")))
+
+
+def test_a_scan_of_zero_mean_keeps_its_brain_when_disturbed(template: Path) -> None:
+    scan = read_scan(template)
+    offset = replace(scan, data=scan.data - scan.data.mean())
+    params = draw_rescan(np.random.default_rng(1))
+    plain, moved = (apply_rescan(with_dark_air(s), params).data for s in (scan, offset))
+    np.testing.assert_allclose(moved, plain, atol=1e-3 * plain.max())
+
+
+def test_damaged_labels_are_named(template: Path, tmp_path: Path) -> None:
+    scan = read_scan(template)
+    path = tmp_path / "labels.nii.gz"
+    rng = np.random.default_rng(0)
+    nib.save(nib.Nifti1Image(rng.integers(0, 90, scan.data.shape, np.uint8), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 99] = bytes(99)
+    path.write_bytes(bytes(content))
+    with pytest.raises(LabelError, match=r"labels\.nii\.gz: labels must be a readable image"):
+        read_reference(path, scan, "freesurfer")
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (["evaluate", ".", "--scans", "/data/*.nii.gz"], "must be a pattern"),
+        (["evaluate", ".", "--labels", "_seg.nii.gz"], "OLD=NEW"),
+        (["evaluate", ".", "--repeats", "-1"], "--repeats"),
+        (["reliability", "a/T1.nii", "b/T1.nii"], "different names"),
+        (["reliability", "T1.nii", "--seed", "-1"], "--seed"),
+        (["reliability", "T1.nii", "--labels", "_seg.nii"], "OLD=NEW"),
+        (["reliability", "T1.nii", "--threads", "-1"], "--threads"),
+        (["responsiveness", "T1.nii", "--seed", "-1"], "--seed"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_error(
+    call: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*call, "--out", str(tmp_path / "out")]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
