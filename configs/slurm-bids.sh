@@ -1,6 +1,7 @@
 #!/bin/bash
 # A cohort as a job array: no daemon, no database, every task does its shard of the subjects.
 #   sbatch --array=1-100 configs/slurm-bids.sh BIDS_DIR OUT_DIR [more options of fibromorph bids]
+# Tasks 3 and 7 of these again: SHARDS=100 sbatch --array=3,7 ...
 # Submitted again (or requeued), it goes on where it was; shards may run at once or one by one.
 # Afterwards: sbatch --dependency=afterany:JOB configs/slurm-bids-group.sh BIDS_DIR OUT_DIR
 #SBATCH --job-name=fibromorph
@@ -19,5 +20,5 @@ shift 2
 
 # exec: the signal that announces the end of the time limit then reaches fibromorph itself.
 exec "${FIBROMORPH:-.venv/bin/fibromorph}" bids "$bids" "$out" participant \
-    --shard "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT" \
+    --shard "$SLURM_ARRAY_TASK_ID/${SHARDS:-$SLURM_ARRAY_TASK_COUNT}" \
     --threads "${SLURM_CPUS_PER_TASK:-1}" "$@"

@@ -15,6 +15,7 @@ from fibromorph.errors import ConfigError
 EXTENSIONS = (".nii.gz", ".nii")
 INDICES = ("run", "echo", "inv")
 """Entities whose label is a number, with or without zeros before it."""
+MP2RAGE_REASON = "an MP2RAGE image (UNIT1): no bundle was tested on its noise outside the head"
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,14 @@ def _folders(path: Path) -> list[Path]:
 def _one_session(
     root: Path, folder: Path, entities: Mapping[str, str]
 ) -> tuple[list[Candidate], list[Left]]:
-    names = _t1w_files(folder / "anat")
+    everything = _names_in(folder / "anat")
+    names, uniform = _t1w_files(everything), _mp2rage_files(everything)
+    left = [
+        Left((folder / "anat" / n).relative_to(root).as_posix(), MP2RAGE_REASON) for n in uniform
+    ]
     if not names:
-        return [], [Left(folder.relative_to(root).as_posix(), "no T1w scan")]
-    taken, left = [], []
+        return [], [Left(folder.relative_to(root).as_posix(), "no T1w scan"), *left]
+    taken = []
     for file_name, name in names:
         path = (folder / "anat" / file_name).relative_to(root)
         reason = _why_not(root, path, name, entities, [n for n, _ in names])
@@ -154,13 +159,22 @@ def _one_session(
     return _with_siblings(taken), left
 
 
-def _t1w_files(anat: Path) -> list[tuple[str, BidsName | None]]:
-    """Files that are, or by their name mean to be, T1-weighted images."""
+def _names_in(anat: Path) -> list[str]:
     try:
         with os.scandir(anat) as entries:
-            names = sorted(entry.name for entry in entries)
+            return sorted(entry.name for entry in entries)
     except OSError:
         return []
+
+
+def _mp2rage_files(names: list[str]) -> list[str]:
+    """T1-weighted all the same, with bright noise where there is no tissue."""
+    parsed = ((name, parse_name(name)) for name in names if name.endswith(EXTENSIONS))
+    return [name for name, parts in parsed if parts is not None and parts.suffix == "UNIT1"]
+
+
+def _t1w_files(names: list[str]) -> list[tuple[str, BidsName | None]]:
+    """Files that are, or by their name mean to be, T1-weighted images."""
     files = [(n, parse_name(n)) for n in names if n.endswith(EXTENSIONS) and "T1w" in n]
     return [(n, parsed) for n, parsed in files if parsed is None or parsed.suffix == "T1w"]
 

@@ -127,6 +127,17 @@ def test_subjects_and_sessions_without_a_scan_are_named(tmp_path: Path) -> None:
     assert look(tmp_path) == ([], {"sub-01": "no T1w scan", "ses-1": "no T1w scan"})
 
 
+def test_an_mp2rage_image_is_left_with_its_reason(tmp_path: Path) -> None:
+    scan(tmp_path, "sub-01_T1w.nii.gz")
+    scan(tmp_path, "sub-01_UNIT1.nii.gz")
+    scan(tmp_path, "sub-02_UNIT1.nii.gz")
+    taken, left = look(tmp_path)
+    assert taken == ["sub-01_T1w.nii.gz"]
+    assert "MP2RAGE" in left["sub-01_UNIT1.nii.gz"]
+    assert left["sub-02"] == "no T1w scan"
+    assert "MP2RAGE" in left["sub-02_UNIT1.nii.gz"]
+
+
 def test_a_sidecar_may_be_missing_inherited_or_damaged(tmp_path: Path) -> None:
     for subject in ("01", "02", "03"):
         scan(tmp_path, f"sub-{subject}_T1w.nii.gz")
