@@ -34,8 +34,20 @@ def read_reference(
         table: whose ids are wanted.
 
     Raises:
-        LabelError: not an image, another grid than the scan's, or ids that the protocol does not
+        LabelError: see `read_ids`; another grid than the scan's, or ids that the protocol does not
             have.
+    """
+    ids, grid = read_ids(path)
+    if not scan.grid.same_as(grid, TOLERANCE_MM):
+        raise LabelError("labels must lie on the scan's grid", value=grid.shape, subject=path)
+    return to_table(ids, protocol, table, str(path))
+
+
+def read_ids(path: Path) -> tuple[NDArray[np.int32], Grid]:
+    """A label image as it is: (i, j, k) ids, and where they lie.
+
+    Raises:
+        LabelError: not an image of three dimensions, or damaged.
     """
     try:
         _require_whole(path)
@@ -44,12 +56,10 @@ def read_reference(
     except (OSError, EOFError, ValueError, zlib.error, HeaderDataError, ImageFileError) as error:
         raise LabelError("labels must be a readable image", value=error, subject=path) from error
     i, j, k = (*image.shape[:3], 1, 1, 1)[:3]
-    grid = Grid((i, j, k), np.asarray(image.affine, dtype=float))
-    flat = values.size == i * j * k
-    if len(image.shape) < 3 or not flat or not scan.grid.same_as(grid, TOLERANCE_MM):
-        raise LabelError("labels must lie on the scan's grid", value=image.shape, subject=path)
-    ids = np.rint(values).astype(np.int32).reshape(scan.grid.shape)
-    return to_table(ids, protocol, table, str(path))
+    if len(image.shape) < 3 or values.size != i * j * k:
+        raise LabelError("labels must have three dimensions", value=image.shape, subject=path)
+    ids = np.rint(values).astype(np.int32).reshape((i, j, k))
+    return ids, Grid((i, j, k), np.asarray(image.affine, dtype=float))
 
 
 def _require_whole(path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from fibromorph.manifest import file_sha256
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.cohort.recipe import Recipe
-from fibromorph.serving.cohort.tasks import Outcome, ScanTask
+from fibromorph.serving.cohort.tasks import Outcome, ScanTask, task_from
 from fibromorph.serving.outputs import set_aside
 
 STATE = ".fibromorph"
@@ -122,6 +122,20 @@ class Store:
             "scan": asdict(stamp) if stamp else None,
         }
         _write(self._path("failed", outcome.task), content)
+
+    def corrected_labels(self, record: Mapping[str, Any]) -> Path | None:
+        """The label image of a finished scan, if somebody has worked on it since.
+
+        Only one that is newer than the record is read: of thousands hardly any is.
+        """
+        task = task_from(record["task"])
+        name = task.files["dseg"]
+        path, recorded = self.out / name, record["files"].get(name.as_posix())
+        try:
+            newer = path.stat().st_mtime_ns >= self._path("done", task).stat().st_mtime_ns
+        except OSError:
+            return None
+        return path if newer and file_sha256(path) != recorded else None
 
     def forget(self, task: ScanTask) -> None:
         """Drop all that is known of a scan, before it is computed anew: record first, then files.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,6 +20,8 @@ from fibromorph.serving.cohort.group.outliers import robust_z
 from fibromorph.serving.cohort.store import Store
 from tests.serving.cohort.conftest import Finished
 from tests.serving.cohort.study import Study
+
+LEFT_CORTEX = 3
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +233,47 @@ def test_robust_z_ignores_what_is_far_or_missing() -> None:
     assert z[5] > 400
     assert np.isnan(z[6])
     assert np.isnan(robust_z(np.full((4, 1), np.nan))).all()
+
+
+def correct(path: Path, change: Callable[[np.ndarray], None]) -> None:
+    """Save a label image as an editor would, in place."""
+    image = nib.load(path)
+    labels = np.asanyarray(image.dataobj).copy()
+    change(labels)
+    path.write_bytes(gzip.compress(nib.Nifti1Image(labels, image.affine).to_bytes()))
+
+
+def test_labels_corrected_by_hand_are_measured(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(gathered, out)
+    before = table(out / "volumes.tsv").iloc[0]
+    saved, edited = (
+        out / scan.replace("_T1w.nii.gz", "_desc-fibromorph_dseg.nii.gz")
+        for scan in study.good[1::-1]
+    )
+
+    def shave(labels: np.ndarray) -> None:
+        cortex = np.argwhere(labels == LEFT_CORTEX)
+        labels[tuple(cortex[: len(cortex) // 2].T)] = 0
+
+    correct(edited, shave)
+    correct(saved, lambda _: None)
+    main(["bids", str(study.root), str(out), "group"])
+    assert "1 of them measured by labels corrected by hand" in capsys.readouterr().out
+    after = table(out / "volumes.tsv").iloc[0]
+    half = pytest.approx(0.5, abs=0.01)
+    assert after["Left-Cerebral-Cortex"] / before["Left-Cerebral-Cortex"] == half
+    assert after["Right-Cerebral-Cortex"] == before["Right-Cerebral-Cortex"]
+    design = tmp_path / "design.yaml"
+    design.write_text(DESIGN)
+    main(["bids", str(study.root), str(out), "group", "--design", str(design)])
+    assert "follow labels that were corrected by hand" in (out / "stats/report.html").read_text()
+    corrections = table(out / "corrected.tsv")
+    assert list(corrections.regions) == ["Left-Cerebral-Cortex"]
+    assert "Labels of 1 scan" in (out / "quality.html").read_text()
+
+    correct(edited, lambda labels: labels.__setitem__(labels == LEFT_CORTEX, 99))
+    assert main(["bids", str(study.root), str(out), "group"]) == 2
+    assert "desc-fibromorph_dseg.tsv (found: [99])" in capsys.readouterr().err

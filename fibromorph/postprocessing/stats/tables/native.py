@@ -29,18 +29,20 @@ TEXT = ("run", "verdict")
 """Columns that say something of a scan and are no volumes."""
 
 EXCLUSIONS = "exclusions.tsv"
+CORRECTED = "corrected.tsv"
 SUFFIX = "_volumes.tsv"
 COHORT = "volumes.tsv"
 TOOL = "fibromorph"
 NAMED = 8
 PROPOSED = "check:"
 """How the reason of a scan begins that the program asks a person to look at."""
+Notes = tuple[str, ...]
 Facts = Sequence[tuple[dict[str, Any], Path]]
 
 
 def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
     """`volumes.tsv` of a cohort, with what lies beside it: `volumes_sd.tsv`, `volumes_hard.tsv`,
-    `volumes_responsiveness.json`, and `exclusions.tsv`, which a person edits.
+    `volumes_responsiveness.json`, `corrected.tsv`, and `exclusions.tsv`, which a person edits.
 
     Columns: participant_id, session_id, run, verdict (optional), quality (optional, 0..1), regions
     in ml, eTIV.
@@ -51,6 +53,7 @@ def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
     frame, index = _read_keyed(path, ids)
     regions = [c for c in frame.columns if c not in (*KEY, *TEXT, QUALITY, ETIV)]
     values = to_numbers(frame, regions, path).set_axis(index)
+    decisions, strangers = _decisions(path.with_name(EXCLUSIONS), ids, index)
     return CohortVolumes(
         soft_ml=values,
         hard_ml=_companion(path, "hard", ids, values),
@@ -59,8 +62,21 @@ def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
         quality=_column(frame, QUALITY, index, path),
         tool=TOOL,
         sources=(path,),
-        **_decisions(path.with_name(EXCLUSIONS), ids, index),
+        **decisions,
         shares=read_shares(path.with_name(f"{path.stem}_{KEY_OF_SHARES}.json")),
+        notes=(*strangers, *_corrections(path.with_name(CORRECTED))),
+    )
+
+
+def _corrections(path: Path) -> Notes:
+    """A note on scans whose labels somebody has corrected: that is a measurement of its own."""
+    if not path.is_file():
+        return ()
+    count = len(read_text_table(path))
+    scans = "one scan" if count == 1 else f"{count} scans"
+    return (
+        f"Volumes of {scans} follow labels that were corrected by hand ({path.name}). Whoever"
+        " corrects must not know the groups, and treat all scans by one rule.",
     )
 
 
@@ -176,10 +192,10 @@ def _column(frame: pd.DataFrame, name: str, index: pd.MultiIndex, path: Path) ->
     return to_numbers(frame, [name], path)[name].set_axis(index)
 
 
-def _decisions(path: Path, ids: ScanIds, scans: pd.MultiIndex) -> dict[str, Any]:
-    """What `exclusions.tsv` says of the scans: who is excluded, who stays, and what fits none."""
+def _decisions(path: Path, ids: ScanIds, scans: pd.MultiIndex) -> tuple[dict[str, Any], Notes]:
+    """What `exclusions.tsv` says of the scans: who is excluded and who stays; what fits none."""
     if not path.exists() or len(decode(path.read_bytes()).splitlines()) < 2:
-        return {}
+        return {}, ()
     frame, index = _read_keyed(path, ids, person=True)
     require_columns(frame, ["exclude"], path)
     reasons = frame["reason"] if "reason" in frame else [None] * len(frame)
@@ -195,15 +211,14 @@ def _decisions(path: Path, ids: ScanIds, scans: pd.MultiIndex) -> dict[str, Any]
             found[cell].update(meant)
         if not meant:
             strangers.append(" ".join(key).strip())
-    notes: tuple[str, ...] = ()
+    notes: Notes = ()
     if strangers:
         names = ", ".join(strangers[:NAMED]) + (", ..." if len(strangers) > NAMED else "")
         notes = (f"Rows of {path.name} that fit no scan and do nothing: {names}.",)
     return {
         "excluded": frozenset(found["yes"]),
         "kept": frozenset(found["no"] - found["yes"]),
-        "notes": notes,
-    }
+    }, notes
 
 
 def _scans_meant(key: tuple[str, str], scans: pd.MultiIndex, ids: ScanIds) -> set[tuple[str, str]]:

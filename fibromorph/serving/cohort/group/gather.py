@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
+from fibromorph.serving.cohort.group.corrections import measure_corrected, regions_changed
 from fibromorph.serving.cohort.store import Store
 from fibromorph.serving.cohort.tasks import ScanTask, is_there, task_from
 
@@ -49,6 +50,7 @@ class Cohort:
         models: bundle and version of the package that were used, more than one after a change.
         responsiveness: region -> {'mean', 'sd'}, see `serving.responsiveness`; nothing where scans
             disagree.
+        corrected: n, the regions that somebody has corrected by hand.
     """
 
     tasks: tuple[ScanTask, ...]
@@ -59,6 +61,7 @@ class Cohort:
     quality: tuple[ScanQuality, ...]
     models: tuple[str, ...]
     responsiveness: Mapping[str, Mapping[str, float]]
+    corrected: tuple[tuple[str, ...], ...]
 
     def __len__(self) -> int:
         return len(self.tasks)
@@ -75,6 +78,7 @@ class Cohort:
             tuple(self.quality[i] for i in pick),
             self.models,
             self.responsiveness,
+            tuple(self.corrected[i] for i in pick),
         )
 
 
@@ -90,6 +94,7 @@ def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...]]:
 
     Raises:
         TableError: no scan is finished, or a file that a record names is gone or damaged.
+        LabelError: labels that were corrected by hand cannot be measured.
     """
     every = list(store.records())
     records = [record for record in every if is_there(bids, task_from(record["task"]))]
@@ -99,11 +104,15 @@ def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...]]:
             rule, value=f"{len(every)} of others" if every else None, subject=store.out
         )
     gone = tuple(task for r in every if not is_there(bids, task := task_from(r["task"])))
-    tasks, tables, quality, shares = [], [], [], []
+    tasks, tables, quality, shares, corrected = [], [], [], [], []
     for record in records:
         task = task_from(record["task"])
         tasks.append(task)
-        tables.append(_numbers(read_volumes(store.out / task.files["volumes"])))
+        measured = read_volumes(store.out / task.files["volumes"])
+        labels = store.corrected_labels(record)
+        rows = measured if labels is None else measure_corrected(measured, labels)
+        corrected.append(regions_changed(measured, rows))
+        tables.append(_numbers(rows))
         facts = _facts(store.out / task.files["sidecar"])
         quality.append(_quality(facts["quality"]))
         shares.append(facts["responsiveness"])
@@ -115,7 +124,17 @@ def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...]]:
     models = sorted({_model(record["recipe"]) for record in records})
     soft, hard, sd = values
     agreed = shares[0] if all(share == shares[0] for share in shares) else {}
-    cohort = Cohort(tuple(tasks), regions, soft, hard, sd, tuple(quality), tuple(models), agreed)
+    cohort = Cohort(
+        tuple(tasks),
+        regions,
+        soft,
+        hard,
+        sd,
+        tuple(quality),
+        tuple(models),
+        agreed,
+        tuple(corrected),
+    )
     return cohort, gone
 
 

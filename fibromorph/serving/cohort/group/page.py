@@ -94,6 +94,7 @@ def write_page(path: Path, content: PageContent) -> None:
         verdicts=[(verdict, verdicts[verdict]) for verdict in reversed(WORST_FIRST)],
         measures=list(_measures(cohort)),
         regions=list(_regions(content)),
+        corrected=sum(map(bool, cohort.corrected)),
         rows=rows[:MOST_SCANS],
         more=max(len(rows) - MOST_SCANS, 0),
         limit=LIMIT,

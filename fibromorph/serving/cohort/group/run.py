@@ -14,7 +14,11 @@ from fibromorph.serving.cohort.group.outliers import find_outliers
 from fibromorph.serving.cohort.group.page import PageContent, write_page
 from fibromorph.serving.cohort.group.runs import choose_runs
 from fibromorph.serving.cohort.group.statistics import read_design, run_statistics
-from fibromorph.serving.cohort.group.tables import write_quality, write_tables
+from fibromorph.serving.cohort.group.tables import (
+    write_corrections,
+    write_quality,
+    write_tables,
+)
 from fibromorph.serving.cohort.store import Store
 
 Say = Callable[[str], None]
@@ -35,6 +39,7 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
 
     Raises:
         TableError: nothing to gather, or an edited table is damaged.
+        LabelError: labels that were corrected by hand cannot be measured.
         ConfigError: the design is wrong.
     """
     asked = read_design(design)
@@ -44,6 +49,7 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
     outliers, failures = find_outliers(cohort), failed_scans(store, bids)
     excluded = update_exclusions(cohort, store)
     write_tables(out, cohort)
+    write_corrections(out, cohort)
     write_quality(out, cohort, outliers)
     write_page(out / "quality.html", PageContent(cohort, tuple(outliers), excluded, failures))
     _write_participants(bids, out)
@@ -53,6 +59,8 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         f"excluded, {len(outliers)} volumes stand out, {len(failures)} scans failed: "
         f"{out / 'quality.html'}"
     )
+    if by_hand := sum(map(bool, cohort.corrected)):
+        say(f"{by_hand} of them measured by labels corrected by hand: {out / 'corrected.tsv'}")
     if len(cohort.models) > 1:
         say(f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}")
     if gone:

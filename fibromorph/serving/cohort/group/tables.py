@@ -26,6 +26,18 @@ def write_tables(out: Path, cohort: Cohort) -> None:
     write_whole(out / "volumes_responsiveness.json", json.dumps(shares, indent=1) + "\n")
 
 
+def write_corrections(out: Path, cohort: Cohort) -> None:
+    """Write `corrected.tsv`: scans whose labels were corrected by hand, and in which regions."""
+    path = out / "corrected.tsv"
+    rows = [row for row, regions in enumerate(cohort.corrected) if regions]
+    lines = ["\t".join((*IDS, "regions"))]
+    lines += ["\t".join((*_ids(cohort, row), ", ".join(cohort.corrected[row]))) for row in rows]
+    if rows:
+        write_whole(path, "\n".join(lines) + "\n")
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_quality(out: Path, cohort: Cohort, outliers: Iterable[Outlier]) -> None:
     """Write `quality.tsv`: verdict, image measures, flags and outliers of every scan."""
     measures = sorted({name for quality in cohort.quality for name in quality.measures})
