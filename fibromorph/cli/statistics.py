@@ -24,7 +24,8 @@ def _add_stats(commands: Commands) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="volumes of the cohort: fibromorph, FreeSurfer, ENIGMA or SynthSeg",
+        help="volumes of the cohort: a table of fibromorph, FreeSurfer, ENIGMA or SynthSeg, or a"
+        " SUBJECTS_DIR",
     )
     parser.add_argument(
         "--participants",

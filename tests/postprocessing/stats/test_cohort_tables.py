@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fibromorph.errors import TableError
@@ -199,3 +200,69 @@ def test_tables_of_a_bids_run_bring_their_quality(tmp_path: Path) -> None:
 def test_tabs_at_the_end_of_lines_are_no_region(tmp_path: Path) -> None:
     lines = ("Measure:volume\tLeft-Putamen\t", "sub-01\t5000\t", "", "sub-02\t6000")
     assert read_cohort([write(tmp_path / "aseg.tsv", *lines)]).regions == ["Left-Putamen"]
+
+
+ASEG = """\
+# Title Segmentation Statistics
+# Measure BrainSeg, BrainSegVol, Brain Segmentation Volume, 1100000.5, mm^3
+# Measure SurfaceHoles, SurfaceHoles, Total number of defect holes in surfaces, 15, unitless
+# Measure EstimatedTotalIntraCranialVol, eTIV, Estimated Total Intracranial Volume, {etiv}, mm^3
+# ColHeaders  Index SegId NVoxels Volume_mm3 StructName normMean normStdDev
+  1  10     7280     7280.7  Left-Thalamus-Proper   92.1     8.3
+  2  17     4112     4112.9  Left-Hippocampus       66.8     7.4
+"""
+APARC = """\
+# Measure Cortex, NumVert, Number of Vertices, 120000, unitless
+# Measure BrainSeg, BrainSegVol, Brain Segmentation Volume, 1100000.5, mm^3
+# ColHeaders StructName NumVert SurfArea GrayVol ThickAvg ThickStd MeanCurv GausCurv FoldInd CurvInd
+insula  3000  2000  6543  2.9  0.8  0.1  0.02  20  2.0
+"""
+
+
+def subject(folder: Path, name: str, etiv: float = 1.5e6) -> Path:
+    stats = folder / name / "stats"
+    stats.mkdir(parents=True)
+    (stats / "aseg.stats").write_text(ASEG.format(etiv=etiv))
+    (stats / "lh.aparc.stats").write_text(APARC)
+    return stats
+
+
+def test_a_subjects_dir_needs_no_tables(tmp_path: Path) -> None:
+    subject(tmp_path, "sub-01")
+    (subject(tmp_path, "sub-02", 1.4e6) / "lh.aparc.stats").unlink()
+    subject(tmp_path, "fsaverage")
+    (tmp_path / "sub-03" / "mri").mkdir(parents=True)
+    cohort = read_cohort([tmp_path])
+    assert cohort.participants == ["sub-01", "sub-02"]
+    first, second = (cohort.soft_ml.loc[name].iloc[0] for name in ("sub-01", "sub-02"))
+    assert first["Left-Thalamus"] == pytest.approx(7.2807)
+    assert first["ctx-lh-insula"] == pytest.approx(6.543)
+    assert np.isnan(second["ctx-lh-insula"])
+    assert cohort.etiv_ml is not None
+    assert list(cohort.etiv_ml) == [1500, 1400]
+    assert "SurfaceHoles" not in cohort.soft_ml
+    assert any("not taken (1): sub-03" in note for note in cohort.notes)
+
+
+def test_of_a_longitudinal_subjects_dir_the_longitudinal_runs_count(tmp_path: Path) -> None:
+    for name in ("sub-01", "sub-01_ses-1", "sub-01_ses-1.long.sub-01", "sub-01_ses-2.long.sub-01"):
+        subject(tmp_path, name)
+    cohort = read_cohort([tmp_path])
+    assert list(cohort.soft_ml.index) == [("sub-01", "ses-1"), ("sub-01", "ses-2")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("7280.7", "many", r"aseg\.stats, line 6: a volume must be a number \(found: many\)"),
+        ("Volume_mm3", "Area_mm2", "must name StructName and one of Volume_mm3"),
+        ("92.1     8.3", "92.1", "line 6: a row must have 7 cells"),
+    ],
+)
+def test_damaged_statistics_of_a_subject_are_named(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    path = subject(tmp_path, "sub-01") / "aseg.stats"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(TableError, match=told):
+        read_cohort([tmp_path])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.tables import native
+from fibromorph.postprocessing.stats.tables import freesurfer, native
 from fibromorph.postprocessing.stats.tables.cells import place, read_text_table, to_numbers
 from fibromorph.postprocessing.stats.tables.cohort import (
     KEY,
@@ -18,6 +18,7 @@ from fibromorph.postprocessing.stats.tables.cohort import (
     keyed,
     positive,
 )
+from fibromorph.postprocessing.stats.tables.freesurfer import MM3_PER_ML
 from fibromorph.postprocessing.stats.tables.region_names import (
     ENIGMA,
     ETIV,
@@ -27,7 +28,6 @@ from fibromorph.postprocessing.stats.tables.region_names import (
 )
 from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 
-MM3_PER_ML = 1000.0
 KNOWN = (
     "fibromorph (participant_id, regions, eTIV), FreeSurfer (Measure:volume or ?h.aparc.volume),"
     " ENIGMA (SubjID, LLatVent, ...), SynthSeg (subject, total intracranial, ...)"
@@ -58,8 +58,9 @@ def read_cohort(paths: Sequence[Path], ids: ScanIds | None = None) -> CohortVolu
     """Volumes of a cohort, from whichever tool's tables.
 
     Args:
-        paths: a wide table of fibromorph, a folder of its tables, or one or more tables of
-            FreeSurfer (aseg with aparc, say), ENIGMA or SynthSeg, which are joined.
+        paths: a wide table of fibromorph, a folder of its tables, a SUBJECTS_DIR of FreeSurfer or
+            FastSurfer, or one or more tables of FreeSurfer (aseg with aparc, say), ENIGMA or
+            SynthSeg, which are joined.
         ids: how scans are told apart; by BIDS names if None.
 
     Raises:
@@ -70,6 +71,8 @@ def read_cohort(paths: Sequence[Path], ids: ScanIds | None = None) -> CohortVolu
 
 
 def _read(path: Path, ids: ScanIds) -> CohortVolumes:
+    if path.is_dir() and freesurfer.is_subjects_dir(path):
+        return freesurfer.read_subjects_dir(path, ids)
     if path.is_dir():
         return native.read_folder(path, ids)
     frame = read_text_table(path)
