@@ -231,7 +231,7 @@ def resolve_device(device: str, measured: Mapping[str, float] = MappingProxyType
         raise ConfigError("openvino must be importable", value=reason, subject="--device")
     if device == "cuda" and not _has_cuda():
         raise ConfigError(
-            "onnxruntime must have its CUDA provider, of the extra 'gpu'",
+            "onnxruntime must be its build for GPUs, see docs/operating.md, and there must be one",
             value="CPU only",
             subject="--device",
         )
