@@ -44,6 +44,10 @@ Change = Callable[[Segmented, np.random.Generator], Disturbed]
 ROOM = 0.15
 """Share of the field of view added on each side, so that turning it cuts no brain."""
 NECK_MARGIN_MM = 8.0
+FACE = np.array([0.0, 1.0, -1.0]) / 2**0.5
+"""In RAS: half-way between the front and down."""
+FACE_MARGIN_MM = 5.0
+"""From the brain to what is cut away."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ def perturbations() -> tuple[Perturbation, ...]:
         "8 bit": _eight_bit,
         "neck cropped": _without_neck,
         "skull removed": _stripped,
+        "face removed": _defaced,
     }
     wrecked: dict[str, Change] = {
         "contrast inverted": _inverted,
@@ -174,6 +179,17 @@ def _stripped(result: Segmented, rng: np.random.Generator) -> Disturbed:  # noqa
     spacing = result.scan.grid.spacing_mm
     mask = intracranial_mask(result.labels_on_scan_grid.astype(np.uint8), spacing)
     return _with(result.scan, np.where(mask, result.scan.data, 0))
+
+
+def _defaced(result: Segmented, rng: np.random.Generator) -> Disturbed:  # noqa: ARG001
+    """Everything in front of and below the brain is removed, as before data are shared."""
+    scan = result.scan
+    mask = intracranial_mask(result.labels_on_scan_grid.astype(np.uint8), scan.grid.spacing_mm)
+    # Along i, j, k: how far a voxel lies to the front and down.
+    towards_face = FACE @ scan.grid.affine_ijk_to_ras[:3, :3]
+    i, j, k = np.ogrid[tuple(slice(0, n) for n in scan.grid.shape)]
+    depth = towards_face[0] * i + towards_face[1] * j + towards_face[2] * k
+    return _with(scan, np.where(depth > depth[mask].max() + FACE_MARGIN_MM, 0, scan.data))
 
 
 def _inverted(result: Segmented, rng: np.random.Generator) -> Disturbed:  # noqa: ARG001

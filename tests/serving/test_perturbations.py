@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,16 @@ def test_half_a_head_is_the_right_half(base: Segmented) -> None:
     scan = disturbed("half a head", base)
     assert scan.data.size == pytest.approx(base.scan.data.size / 2, rel=0.1)
     assert scan.grid.centre_ras[0] > base.scan.grid.centre_ras[0] + 20
+
+
+def test_a_face_is_removed_and_no_brain(base: Segmented) -> None:
+    grid = base.scan.grid
+    full = replace(base, scan=replace(base.scan, data=np.ones_like(base.scan.data)))
+    gone = disturbed("face removed", full).data == 0
+    assert not (gone & (base.labels_on_scan_grid > 0)).any()
+    middle = grid.affine_ijk_to_ras @ [*np.argwhere(gone).mean(axis=0), 1.0]
+    assert middle[1] > grid.centre_ras[1] + 20
+    assert middle[2] < grid.centre_ras[2] - 20
 
 
 def test_heavy_motion_smears_along_one_axis_only(base: Segmented) -> None:
