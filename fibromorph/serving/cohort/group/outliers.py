@@ -18,7 +18,7 @@ MAD_TO_SD = 1.4826
 SMALLEST_SPREAD = 1e-3
 """Of a log volume: what differs by less than this share is never unusual."""
 
-WHOLE = ("Total-Brain", "eTIV")
+WHOLE = "Total-Brain"
 
 
 @dataclass(frozen=True)
@@ -53,18 +53,18 @@ def find_outliers(cohort: Cohort) -> list[Outlier]:
 
 def modified_z(cohort: Cohort) -> Values:
     """(n, c) how far each region's log share of the brain lies from the cohort's median, in robust
-    standard deviations; brain and eTIV themselves by their log volume.
+    standard deviations; the brain itself by its log volume.
 
-    Heads differ in size by far more than their proportions: shares show a failed segmentation that
-    plain volumes hide. NaN where a volume is not known or zero.
+    Heads differ in size by far more than their proportions: shares show a failed segmentation, or
+    a wrong eTIV, that plain volumes hide. NaN where a volume is not known or zero.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(cohort.soft_ml)
     logs[~np.isfinite(logs)] = np.nan
     shares = logs.copy()
-    if "Total-Brain" in cohort.regions:
-        brain = logs[:, cohort.regions.index("Total-Brain")]
-        parts = [i for i, name in enumerate(cohort.regions) if name not in WHOLE]
+    if WHOLE in cohort.regions:
+        brain = logs[:, cohort.regions.index(WHOLE)]
+        parts = [i for i, name in enumerate(cohort.regions) if name != WHOLE]
         shares[:, parts] -= brain[:, None]
     return robust_z(shares)
 
