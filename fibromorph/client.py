@@ -234,21 +234,26 @@ class Client:
     def segment(self, scan: Path, out: Path, *, label: str = "") -> dict[Result, Path]:
         """Send a scan, wait, and write its files to `out`, named by the label.
 
+        Labels of an earlier call that somebody has corrected since are set aside.
+
         Raises:
             ServiceError: see `submit` and `wait`.
             ConfigError: a scanner's JSON of that name lies in `out`.
         """
         # Here, because all else of a client needs only httpx.
-        from fibromorph.serving.outputs import require_own
+        from fibromorph.serving.outputs import own, require_own, set_aside_edited
 
         stem = label or Path(scan.name.removesuffix(".gz")).stem
         require_own(out, stem)
         job = self.wait(self.submit(scan, label=label).id)
         out.mkdir(parents=True, exist_ok=True)
-        return {
+        set_aside_edited(out, stem)
+        files = {
             result: self.download(job.id, result, out / f"{stem}{suffix}")
             for result, suffix in SUFFIX.items()
         }
+        own(files["provenance"], list(files.values()))
+        return files
 
     def end(self, job_id: str) -> None:
         """Cancel a job that has not ended; purge one that has."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -117,6 +118,20 @@ def write_outputs(
         for what in sorted(paths, key=lambda what: what == "provenance"):
             os.replace(paths[what], final[what])
     return final
+
+
+def set_aside_edited(folder: Path, stem: str) -> None:
+    """Rename what is no longer as the provenance of `stem` recorded it, see `set_aside`."""
+    for name, sha256 in _written_before(output_paths(folder, stem)["provenance"]).items():
+        set_aside(folder / name, sha256)
+
+
+def own(provenance_path: Path, files: Sequence[Path]) -> None:
+    """Record the names that files have here, and their hashes, in their provenance."""
+    content = json.loads(provenance_path.read_bytes())
+    others = (path for path in files if path != provenance_path)
+    content["outputs"] = {path.name: file_sha256(path) for path in others}
+    write_whole(provenance_path, json.dumps(content, indent=2) + "\n")
 
 
 def _written_before(provenance_path: Path) -> dict[str, str]:

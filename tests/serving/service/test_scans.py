@@ -45,6 +45,15 @@ def test_an_upload_becomes_the_results_of_the_command_line(
     assert provenance["model"]["sha256"] == read_manifest(tiny).network.sha256
 
 
+def test_labels_corrected_by_hand_are_set_aside(client: Client, head: Path, tmp_path: Path) -> None:
+    first = client.segment(head, tmp_path, label="sub-01")["segmentation"]
+    assert first.name in json.loads((tmp_path / "sub-01.json").read_text())["outputs"]
+    first.write_bytes(b"corrected")
+    client.segment(head, tmp_path, label="sub-01")
+    assert (tmp_path / "sub-01_dseg.edited.nii.gz").read_bytes() == b"corrected"
+    assert first.read_bytes() != b"corrected"
+
+
 def test_every_stage_is_told(client: Client, tmp_path: Path) -> None:
     job = client.submit(write_head(tmp_path / "a.nii.gz", 11))
     seen = list(client.watch(job.id))
