@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +12,22 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from fibromorph.datasets.structures import Structures, find_structures
 from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS
 from fibromorph.errors import LabelError
-from fibromorph.labels import FREESURFER, FREESURFER_MERGED, unknown_ids
+from fibromorph.labels import (
+    FREESURFER,
+    FREESURFER_MERGED,
+    FREESURFER_MIDLINE_WHITE,
+    midline_white_to_hemispheres,
+    unknown_ids,
+)
 
 MARGIN_VOXELS = 4
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -62,12 +72,16 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
         ignore_unknown: treat unknown ids as background instead of refusing them.
 
     Raises:
-        LabelError: not an image, not 3-D, not 1 mm, no background, or ids that are not known.
+        LabelError: not an image, not 3-D, not 1 mm, no background, no brain, or ids that are not
+            known.
     """
     try:
-        image = nib.as_closest_canonical(nib.load(path))
+        content = path.read_bytes()
+        # From the whole content: nibabel stops at the last voxel, before gzip's checksum.
+        whole = gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
+        image = nib.as_closest_canonical(type(nib.load(path)).from_bytes(whole))
         values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise LabelError(
             "a label map must be a readable image", value=error, subject=path
         ) from error
@@ -77,12 +91,12 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
         raise LabelError("a label map must be 3-D with 1 mm voxels", value=found, subject=path)
     ids = np.rint(values).astype(np.int32)
     index = _to_index(ids, path, ignore_unknown)
-    start, stop = _box(index > 0, MARGIN_VOXELS)
+    start, stop = _box(index > 0, MARGIN_VOXELS, path)
     index = index[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
     of_brain = [GENERATION_IDS.index(i) for i in FREESURFER.ids if i != FLUID_ID]
     brain = np.isin(index, of_brain)
-    brain_start, brain_stop = _box(brain, 0)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    brain_start, brain_stop = _box(brain, 0, path)
+    digest = hashlib.sha256(content).hexdigest()
     structures = find_structures(index, of_brain)
     index = np.ascontiguousarray(index)
     return LabelMap(path.name, digest, index, brain_start, brain_stop, structures)
@@ -97,13 +111,14 @@ def _to_index(ids: NDArray[np.int32], path: Path, ignore_unknown: bool) -> NDArr
     if not (ids == 0).any():
         raise LabelError("a label map must have background (id 0)", subject=path)
     known = {*GENERATION_IDS, *FREESURFER_MERGED}
-    strange = unknown_ids(ids, known)
+    strange = unknown_ids(ids, known.union(FREESURFER_MIDLINE_WHITE))
     if strange and not ignore_unknown:
         raise LabelError(
             "label ids must be known (allow unknown ones to be background explicitly)",
             value=strange[:20],
             subject=path,
         )
+    ids = midline_white_to_hemispheres(ids)
     lookup = np.zeros(int(ids.max()) + 1, dtype=np.uint8)
     for label_id in known:
         if label_id < lookup.size:
@@ -112,13 +127,16 @@ def _to_index(ids: NDArray[np.int32], path: Path, ignore_unknown: bool) -> NDArr
     return lookup[np.maximum(ids, 0)]
 
 
-def _box(mask: NDArray[np.bool_], margin: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def _box(
+    mask: NDArray[np.bool_], margin: int, path: Path
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
     starts, stops = [], []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
         inside = np.flatnonzero(mask.any(axis=others))
         if inside.size == 0:
-            raise LabelError("a label map must contain brain structures", value="none found")
+            rule = "a label map must contain brain structures"
+            raise LabelError(rule, value="none found", subject=path)
         starts.append(max(int(inside[0]) - margin, 0))
         stops.append(min(int(inside[-1]) + 1 + margin, mask.shape[axis]))
     return (starts[0], starts[1], starts[2]), (stops[0], stops[1], stops[2])

@@ -5,7 +5,12 @@ Ids are FreeSurfer's wherever FreeSurfer has the structure. A lateralised struct
 images carry ids.
 """
 
-from fibromorph.labels.freesurfer import FREESURFER, FREESURFER_MERGED, STRUCTURES_27
+from fibromorph.labels.freesurfer import (
+    FREESURFER,
+    FREESURFER_MERGED,
+    FREESURFER_MIDLINE_WHITE,
+    STRUCTURES_27,
+)
 from fibromorph.labels.neuromorphometrics import (
     CORTICAL_REGIONS,
     NEUROMORPHOMETRICS,
@@ -15,6 +20,7 @@ from fibromorph.labels.protocols import (
     NOT_COMPARABLE,
     TABLES,
     coarsened,
+    midline_white_to_hemispheres,
     remap,
     table_of,
     to_freesurfer,
@@ -37,6 +43,7 @@ __all__ = [
     "CORTICAL_REGIONS",
     "FREESURFER",
     "FREESURFER_MERGED",
+    "FREESURFER_MIDLINE_WHITE",
     "NEUROMORPHOMETRICS",
     "NEUROMORPHOMETRICS_TO_FREESURFER",
     "NOT_COMPARABLE",
@@ -51,6 +58,7 @@ __all__ = [
     "Tissue",
     "coarsened",
     "lookup_of",
+    "midline_white_to_hemispheres",
     "remap",
     "table_of",
     "to_freesurfer",

@@ -41,9 +41,9 @@ FREESURFER = LabelTable(
 
 # What label maps for training carry beyond the table, and the structure that each lies in:
 # choroid plexus (136 137 163 164 there, 31 63 in FreeSurfer's own), white matter lesions (25 57),
-# vessels (30 62), fifth ventricle (72), optic chiasm (85), hypointensities (77).
+# vessels (30 62), fifth ventricle (72), optic chiasm (85).
 FREESURFER_MERGED: Mapping[int, int] = {
-    **{25: 2, 30: 2, 31: 4, 57: 41, 62: 41, 63: 43, 72: 24, 77: 2, 85: 24},
+    **{25: 2, 30: 2, 31: 4, 57: 41, 62: 41, 63: 43, 72: 24, 85: 24},
     **{136: 4, 137: 5, 163: 43, 164: 44},
 }
 

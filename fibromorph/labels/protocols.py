@@ -82,6 +82,18 @@ def vermis_to_hemispheres(image: LabelImage, right: int = 38, left: int = 39) ->
     return _to_nearer(image, VERMIS, right, left)
 
 
+def midline_white_to_hemispheres(image: LabelImage) -> NDArray[np.int32]:
+    """Give hypointensities and the corpus callosum to the nearer cerebral white matter.
+
+    Args:
+        image: (i, j, k) FreeSurfer ids, the white matter as 2 and 41, not in regions.
+
+    Returns:
+        (i, j, k) the same ids with `FREESURFER_MIDLINE_WHITE` replaced by 41 or 2.
+    """
+    return _to_nearer(image, FREESURFER_MIDLINE_WHITE, right=41, left=2)
+
+
 def _to_nearer(image: LabelImage, ids: Iterable[int], right: int, left: int) -> NDArray[np.int32]:
     """Ids without a side replaced by the nearer of two that have one."""
     from scipy.ndimage import distance_transform_edt
@@ -89,8 +101,11 @@ def _to_nearer(image: LabelImage, ids: Iterable[int], right: int, left: int) -> 
     out = image.astype(np.int32)
     middle = np.isin(out, list(ids))
     if middle.any():
-        to_right = distance_transform_edt(out != right)
-        to_left = distance_transform_edt(out != left)
+        # Of an id that is nowhere in the image there is no distance.
+        to_right, to_left = (
+            distance_transform_edt(out != i) if (out == i).any() else np.full(out.shape, np.inf)
+            for i in (right, left)
+        )
         out[middle] = np.where(to_right <= to_left, right, left)[middle]
     return out
 
@@ -109,12 +124,13 @@ def to_freesurfer(image: LabelImage, protocol: str, subject: str = "") -> NDArra
     """
     if table_of(protocol) is NEUROMORPHOMETRICS:
         return remap(vermis_to_hemispheres(image), NEUROMORPHOMETRICS_TO_FREESURFER, subject)
-    known = {**{i: i for i in FREESURFER.ids}, **FREESURFER_MERGED}
+    kept = {i: i for i in (*FREESURFER.ids, *FREESURFER_MIDLINE_WHITE)}
     parcels = {i: found for i in np.unique(image).tolist() if (found := _whole_of_parcel(i))}
     # Tissue outside the brain, in the label maps for training.
     outside = dict.fromkeys(range(500, 600), 0)
-    sided = _to_nearer(image, FREESURFER_MIDLINE_WHITE, right=41, left=2)
-    return remap(sided, {**known, **parcels, **outside}, subject)
+    # The white matter of `wmparc` lies in regions: made whole first, or no side would be near.
+    whole = remap(image, {**kept, **FREESURFER_MERGED, **parcels, **outside}, subject)
+    return midline_white_to_hemispheres(whole)
 
 
 def _whole_of_parcel(label_id: int) -> int | None:

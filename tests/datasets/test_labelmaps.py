@@ -55,6 +55,33 @@ def test_unknown_ids_are_refused_or_ignored_when_asked(tmp_path: Path) -> None:
     assert not (ignored.index == GENERATION_IDS.index(17)).any()
 
 
+def test_white_matter_without_a_side_goes_to_the_nearer_one(tmp_path: Path) -> None:
+    ids = head()
+    half = ids.shape[0] // 2
+    plain = load_label_map(save(ids, tmp_path / "plain.nii.gz", RAS))
+    for label_id, where in ((77, slice(half, None)), (80, slice(0, half)), (253, slice(0, None))):
+        white = np.isin(ids, (2, 41)) & (np.arange(ids.shape[1]) == 44)[:, None]
+        white[: where.start], white[where.stop or ids.shape[0] :] = False, False
+        path = save(np.where(white, label_id, ids), tmp_path / f"{label_id}.nii.gz", RAS)
+        assert np.array_equal(load_label_map(path).index, plain.index)
+
+
+def test_a_map_without_a_brain_is_refused_by_name(tmp_path: Path) -> None:
+    ids = head()
+    _refused(tmp_path, np.where(np.isin(ids, (511, 515)), ids, 0), RAS, "brain structures")
+
+
+@pytest.mark.parametrize("place", [-8, -2000])
+def test_a_damaged_map_is_refused(tmp_path: Path, place: int) -> None:
+    """Also in the checksum, which is behind the last voxel."""
+    path = save(head(), tmp_path / "map.nii.gz", RAS)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(LabelError, match=r"map\.nii\.gz.*readable"):
+        load_label_map(path)
+
+
 def test_a_folder_without_maps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="label maps"):
         find_label_maps(tmp_path)

@@ -60,5 +60,14 @@ def test_freesurfers_own_files_are_read() -> None:
         to_freesurfer(line(2, 700), "freesurfer")
 
 
+def test_the_corpus_callosum_of_wmparc_goes_to_the_nearer_white_matter() -> None:
+    image = line(1012, 3012, 77, 251, 254, 80, 5002, 4012, 2012)
+    found = to_freesurfer(image, "freesurfer").ravel().tolist()
+    assert found == [3, 2, 2, 2, 41, 41, 41, 41, 42]
+    # Of half a brain the other side is nowhere.
+    assert to_freesurfer(line(3012, 251, 0), "freesurfer").ravel().tolist() == [2, 2, 0]
+    assert to_freesurfer(line(4012, 251, 0), "freesurfer").ravel().tolist() == [41, 41, 0]
+
+
 def test_tissue_outside_the_brain_is_background() -> None:
     assert to_freesurfer(line(2, 511, 85, 77), "freesurfer").ravel().tolist() == [2, 0, 24, 2]
