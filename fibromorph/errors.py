@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 
@@ -68,3 +69,13 @@ class MissingExtraError(FibromorphError):
             f' pip install -c constraints.txt ".[{extra}]"',
             value=f"no module {module}",
         )
+
+
+def require_amount(value: float, subject: str) -> None:
+    """See that a setting is a number of 0 or more.
+
+    Raises:
+        ConfigError: it is below 0, infinite or not a number.
+    """
+    if not 0 <= value < math.inf:
+        raise ConfigError("must be 0 or more, and finite", value=value, subject=subject)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fibromorph.datasets.labelled import LabelledScan, make_sample, take_box
 from fibromorph.datasets.samples import Sample
-from fibromorph.errors import ConfigError
+from fibromorph.errors import ConfigError, require_amount
 from fibromorph.grid import Shape3
 
 ROOM_VOXELS = 16
@@ -50,9 +50,9 @@ class AugmentationSettings:
 
     def __post_init__(self) -> None:
         for setting in fields(self):
-            value = getattr(self, setting.name)
-            if not value >= 0:
-                raise ConfigError("must be 0 or more", value=value, subject=setting.name)
+            require_amount(getattr(self, setting.name), setting.name)
+        if self.scaling >= 1:
+            raise ConfigError("must be below 1", value=self.scaling, subject="scaling")
         for name in ("flip", "elastic"):
             if getattr(self, name) > 1:
                 raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from fibromorph.errors import ConfigError
+from fibromorph.errors import ConfigError, require_amount
 from fibromorph.grid import Shape3
 from fibromorph.models.network import SUBVOXELS
 from fibromorph.preprocess import SHAPE_MULTIPLE
@@ -36,8 +36,8 @@ class Recipe:
             taken, drawn anew each step; fewer save time where the loss is a large part of it.
         random_contrast_end: share of samples of any contrast at the last step; it grows linearly
             from the synthesis settings' share.
-        rarity_start: how much more rare structures count at first (`losses.rarity_weights`); it
-            falls linearly to zero at half of the steps.
+        rarity_start: how much more rare structures count at first, 0 to 1
+            (`losses.rarity_weights`); it falls linearly to zero at half of the steps.
         real_share: share of samples that are real scans (`data.labelled_scans`), augmented by
             TorchIO in the loader's workers, instead of synthesised.
         warped_share: share of samples that are real scans warped on the training device; in place
@@ -70,9 +70,10 @@ class Recipe:
         if not weights or min(weights) < 0 or sum(weights) <= 0:
             rule = "must be one or more, of which one at least has a weight above 0"
             raise ConfigError(rule, value=weights, subject="recipe.crops")
-        for name in ("learning_rate", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ConfigError("must be 0 or more", value=getattr(self, name), subject=name)
+        for name in ("learning_rate", "weight_decay", "warmup_steps"):
+            require_amount(getattr(self, name), name)
+        if not 0 <= self.rarity_start <= 1:
+            raise ConfigError("must be 0 to 1", value=self.rarity_start, subject="rarity_start")
         if not 1 <= self.supervised_subvoxels <= SUBVOXELS:
             raise ConfigError(
                 "must be 1 to 8", value=self.supervised_subvoxels, subject="supervised_subvoxels"

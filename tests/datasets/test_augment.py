@@ -63,6 +63,8 @@ def test_amplitudes_out_of_range_are_refused() -> None:
         AugmentationSettings(flip=2)
     with pytest.raises(ConfigError, match="noise_sd"):
         AugmentationSettings(noise_sd=-1)
+    with pytest.raises(ConfigError, match="scaling"):
+        AugmentationSettings(scaling=1.5)
 
 
 def test_synthesis_does_not_import_torchio() -> None:

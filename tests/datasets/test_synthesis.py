@@ -144,7 +144,11 @@ def test_a_cut_field_of_view_shows_and_labels_nothing_beyond(
 
 
 @pytest.mark.parametrize(
-    "bad", [{"flip": 1.5}, {"noise_sd": -0.1}, {"bias": float("nan")}, {"atrophy_most": 1.0}]
+    "bad",
+    [
+        *({"flip": 1.5}, {"noise_sd": -0.1}, {"bias": float("nan")}, {"atrophy_most": 1.0}),
+        *({"scaling": 1.0}, {"shear": 0.5}, {"rotation_deg": float("inf")}),
+    ],
 )
 def test_settings_out_of_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(bad))):

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from fibromorph.errors import ConfigError
+from fibromorph.errors import ConfigError, require_amount
+
+BELOW = {"scaling": 1.0, "shear": 0.5, "local_scaling": 1.0, "atrophy_most": 1.0}
+"""What these have to stay below: from there on samples may be folded flat, or mirrored without
+their sides changing names."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,12 @@ class SynthesisSettings:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if not value >= 0:
-                raise ConfigError("must be 0 or more", value=value, subject=field.name)
+            require_amount(getattr(self, field.name), field.name)
         shares = ("atrophy", "flip", "random_contrast", "thick", "stripped", "cut")
         for name in ("local_structures", *shares):
             if getattr(self, name) > 1:
                 raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
-        for name in ("local_scaling", "atrophy_most"):
-            if getattr(self, name) >= 1:
-                raise ConfigError("must be below 1", value=getattr(self, name), subject=name)
+        for name, limit in BELOW.items():
+            if getattr(self, name) >= limit:
+                rule = f"must be below {limit:g}"
+                raise ConfigError(rule, value=getattr(self, name), subject=name)
