@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 
 from fibromorph.datasets.augment import AugmentationSettings
@@ -135,10 +138,24 @@ class LabelMapData(pl.LightningDataModule):
             persistent_workers=workers > 0,
         )
 
+    @property
+    def validation_count(self) -> int:
+        """Samples of a validation, on all devices; higher numbers are nobody's."""
+        return self.held_out + len(self.validation_scans)
+
     def val_dataloader(self) -> DataLoader[Slot]:
-        """First the held-out label maps, then the real scans, by number."""
-        count = self.held_out + len(self.validation_scans)
-        return DataLoader(Slots(count), 1, collate_fn=as_list)
+        """First the held-out label maps, then the real scans, by number.
+
+        Devices get equally many, as they wait for one another: some get a number that is nobody's,
+        where Lightning's own sampler would begin again, and count a sample twice.
+        """
+        count = self.validation_count
+        if self.trainer is None or self.trainer.world_size == 1:
+            return DataLoader(Slots(count), 1, collate_fn=as_list)
+        world = self.trainer.world_size
+        share = math.ceil(count / world)
+        numbers = SampleNumbers(share, lambda: 0, world, self.trainer.global_rank)
+        return DataLoader(Slots(share * world), 1, sampler=numbers, collate_fn=as_list)
 
     def transfer_batch_to_device(
         self,
@@ -160,6 +177,22 @@ class LabelMapData(pl.LightningDataModule):
         """SHA-256 of every file that is trained on, by name."""
         hashes = self.hashes()
         return {**hashes["label_maps"], **hashes["labelled_scans"]}
+
+    def warn_of_learnt(self, learnt: Mapping[str, str]) -> None:
+        """Say so if validation scores heads that the weights know.
+
+        Args:
+            learnt: SHA-256 of the files that they have learnt from, by name.
+        """
+        known = set(learnt.values())
+        heads = [{head.sha256} for head in self.validation_maps]
+        heads += [{scan.scan_sha256, scan.labels_sha256} for scan in self.validation_scans]
+        seen = sum(not known.isdisjoint(files) for files in heads)
+        if seen:
+            rank_zero_warn(
+                f"the starting weights have learnt from {seen} of the {len(heads)} heads that"
+                " validation scores: their Dice says nothing of new heads"
+            )
 
     def hashes(self) -> dict[str, dict[str, str]]:
         """SHA-256 of every file that is trained on or validated with, by part and file name."""

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from fibromorph.datasets.samples import Sample
 from fibromorph.datasets.synthesis import SynthesisSettings, synthesise
+from fibromorph.errors import require_amount
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER
 from fibromorph.models.graph import LocatorNet
@@ -81,11 +82,14 @@ class LocatorModule(pl.LightningModule):
         initial_weights: Path | None = None,
     ) -> None:
         super().__init__()
+        require_amount(learning_rate, "learning_rate")
         self.save_hyperparameters()
+        self.table = FREESURFER
         self.synthesis = synthesis
         self.learning_rate = learning_rate
         self.seed = seed
         self.net = LocatorNet()
+        self._scores: list[Tensor] = []
         if initial_weights is not None:
             load_weights(self.net, read_weights(initial_weights))
 
@@ -119,18 +123,24 @@ class LocatorModule(pl.LightningModule):
     def validation_step(self, batch: list[Slot], batch_idx: int) -> ShownOutput | None:  # noqa: ARG002
         number = batch[0].number
         if number >= self.data.held_out:
-            return None  # real scans are cropped to the brain: nothing to locate
+            # Real scans are cropped to the brain: nothing to locate. Or nobody's number.
+            return None
         sample = CoarseSample.of(self.make_sample(VALIDATION_SEED + number, validation=True))
         answer = torch.sigmoid(self.net(sample.image[None, None])[0])
         found, brain = answer[0] > 0.5, sample.shares[0] > 0.5
         dice = 2 * (found & brain).sum() / (found.sum() + brain.sum()).clip(min=1)
         error = (answer[1].sum() / sample.shares[1].sum().clip(min=1) - 1).abs()
-        self.log_dict(
-            {"locator_dice": dice.float(), "intracranial_error": error},
-            batch_size=1,
-            sync_dist=True,
-        )
+        self._scores.append(torch.stack([dice.float(), error, torch.ones_like(error)]))
         return {"shown": Shown(sample.image, brain.long(), found.long())}
+
+    def on_validation_epoch_end(self) -> None:
+        # Summed here: a device may have no sample, where Lightning's own sums wait for one another.
+        own = sum(self._scores, torch.zeros(3, device=self.device))
+        self._scores = []
+        dice, error, count = self.trainer.strategy.reduce(own, reduce_op="sum")
+        if count > 0:
+            means = {"locator_dice": dice / count, "intracranial_error": error / count}
+            self.log_dict(means, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep checkpoints to plain data."""

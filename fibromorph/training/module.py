@@ -123,6 +123,10 @@ class SegmentationModule(pl.LightningModule):
             self.data.require_real_scans(recipe.real_share + recipe.warped_share)
             self.data.mix_real_scans(recipe.real_share, recipe.largest_crop, self.seed)
 
+    def on_train_start(self) -> None:
+        if self.trainer.enable_validation:
+            self.data.warn_of_learnt(self._learnt_before)
+
     def make_sample(self, seed: int, shape: Shape3, validation: bool = False) -> Sample:
         """One synthetic scan on this module's device."""
         maps = self.data.validation_maps if validation else self.data.training_maps
@@ -174,8 +178,10 @@ class SegmentationModule(pl.LightningModule):
             finite = drop_unusable(self.net)
             self.log("unusable", (~finite).float(), on_step=False, on_epoch=True, reduce_fx="sum")
 
-    def validation_step(self, batch: list[Slot], batch_idx: int) -> ShownOutput:  # noqa: ARG002
+    def validation_step(self, batch: list[Slot], batch_idx: int) -> ShownOutput | None:  # noqa: ARG002
         number = batch[0].number
+        if number >= self.data.validation_count:
+            return None
         synthetic = number < self.data.held_out
         sample = self._synthetic_held_out(number) if synthetic else self._real_held_out(number)
         logits = self.net(sample.image[None, None], self._brain_of(sample.classes[None]))

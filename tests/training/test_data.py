@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from torch.utils.data import DistributedSampler
 
 from fibromorph.datasets.labelled import LabelledFolder
 from fibromorph.errors import ConfigError
@@ -44,6 +47,29 @@ def test_held_out_maps_are_not_trained_on(data: LabelMapData) -> None:
     assert [m.name for m in data.training_maps] == ["head_1.nii.gz", "head_2.nii.gz"]
     assert [m.name for m in data.validation_maps] == ["head_3.nii.gz"]
     assert len(data.val_dataloader()) == 2
+
+
+def test_devices_validate_every_head_once_and_wait_for_one_another(
+    data: LabelMapData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = []
+    for rank in range(3):
+        monkeypatch.setattr(data, "trainer", SimpleNamespace(world_size=3, global_rank=rank))
+        loader = data.val_dataloader()
+        # Lightning leaves such samplers as they are.
+        assert isinstance(loader.sampler, DistributedSampler)
+        numbers.append([slot.number for batch in loader for slot in batch])
+    assert numbers == [[0], [1], [2]]
+    assert data.validation_count == 2  # 2 is nobody's
+
+
+def test_heads_that_the_weights_know_are_no_validation(data: LabelMapData) -> None:
+    hashes = data.hashes()
+    with pytest.warns(UserWarning, match="from 2 of the 2 heads that validation scores"):
+        data.warn_of_learnt({**hashes["validation_label_maps"], **hashes["validation_scans"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data.warn_of_learnt(data.hashes()["label_maps"])
 
 
 def test_every_file_is_on_record(data: LabelMapData) -> None:
