@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import mlflow
 import numpy as np
@@ -15,7 +17,7 @@ from mlflow.types import Schema, TensorSpec
 
 from fibromorph.errors import ConfigError
 from fibromorph.manifest import Bundle, open_bundle
-from fibromorph.training.tracking import tracking_uri
+from fibromorph.training.tracking import require_store, tracking_uri
 
 IMAGE = (-1, -1, -1)
 OUTPUTS = Schema(
@@ -27,11 +29,20 @@ OUTPUTS = Schema(
 )
 """Of the segmentation graph, see `models.graph.SegmentationGraph`."""
 
+SERVED = "mlflow-artifacts"
+"""Scheme of what a server keeps for its clients; any other address is good for this machine only,
+or for those with the same storage."""
 
 ALIAS = re.compile(r"(?!(latest|v\d+)$)[\w-]+", re.IGNORECASE)
 
 
-def register_bundle(folder: Path, name: str, alias: str, experiment: str = "bundles") -> int:
+def register_bundle(
+    folder: Path,
+    name: str,
+    alias: str,
+    experiment: str = "bundles",
+    note: Callable[[str], None] = print,
+) -> int:
     """Register a bundle as a new version of a model, and point an alias at it.
 
     The version's artifacts are an MLflow ONNX model, with its signature, and beside it the files of
@@ -42,6 +53,7 @@ def register_bundle(folder: Path, name: str, alias: str, experiment: str = "bund
         name: of the registered model; made when it does not exist.
         alias: such as 'production'; moves to the new version.
         experiment: that the registering run belongs to.
+        note: is told when no service will be able to fetch the version.
 
     Returns:
         The number of the version.
@@ -52,12 +64,15 @@ def register_bundle(folder: Path, name: str, alias: str, experiment: str = "bund
     """
     bundle = open_bundle(folder)
     _require_alias(alias)
+    require_store(tracking_uri())
     try:
         mlflow.set_tracking_uri(tracking_uri())
         mlflow.set_experiment(experiment)
-        return _register(bundle, name, alias)
+        version = _register(bundle, name, alias)
+        _warn_if_unserved(name, version, note)
     except MlflowException as error:
         raise ConfigError("MLflow must accept the model", value=error, subject=name) from error
+    return version
 
 
 def _register(bundle: Bundle, name: str, alias: str) -> int:
@@ -83,6 +98,16 @@ def _register(bundle: Bundle, name: str, alias: str) -> int:
         )
     client.set_registered_model_alias(name, alias, version.version)
     return int(version.version)
+
+
+def _warn_if_unserved(name: str, version: int, note: Callable[[str], None]) -> None:
+    uri = MlflowClient().get_model_version_download_uri(name, str(version))
+    scheme = urlsplit(uri).scheme or "file"
+    if scheme != SERVED:
+        note(
+            f"no service can fetch version {version} of {name}: its files are at {scheme}:, not at"
+            f" {SERVED}:; register it with MLFLOW_TRACKING_URI=http://... of a server"
+        )
 
 
 def _require_alias(alias: str) -> None:

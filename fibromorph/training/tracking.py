@@ -5,20 +5,29 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
+from mlflow import MlflowClient
 from mlflow.entities import Param
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.exceptions import MlflowException
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.utilities import rank_zero_only
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 import fibromorph
 from fibromorph.datasets.samples import Sample
+from fibromorph.errors import ConfigError
+from fibromorph.labels import LabelTable
 from fibromorph.manifest import file_sha256
 from fibromorph.training.data import data_of
 from fibromorph.training.pictures import Shown, draw_samples
@@ -38,7 +47,9 @@ TRAINER_FACTS = (
 
 @runtime_checkable
 class HasExamples(Protocol):
-    """A module that can show what it trains on."""
+    """A module that can show what it trains on, in the classes of its table."""
+
+    table: LabelTable
 
     def example(self, number: int) -> Sample: ...
 
@@ -46,6 +57,53 @@ class HasExamples(Protocol):
 def tracking_uri() -> str:
     """`MLFLOW_TRACKING_URI` if it is set, else a database file in the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI
+
+
+def require_store(uri: str) -> None:
+    """See that MLflow's store is there and usable, before anything long begins.
+
+    Raises:
+        ConfigError: it is not; what the URI may hold of a user and a password is left out.
+    """
+    rule = "MLflow must be able to use its store (MLFLOW_TRACKING_URI)"
+    try:
+        if uri.startswith("sqlite"):
+            _open_for_writing(uri)
+        with _hardly_a_retry():
+            MlflowClient(uri).search_experiments(max_results=1)
+    except (sqlite3.Error, OSError) as error:
+        raise ConfigError(rule, value=error, subject=without_credentials(uri)) from error
+    except (MlflowException, SQLAlchemyError, ImportError, ValueError) as error:
+        # Their texts may repeat the URI.
+        kind = type(error).__name__
+        raise ConfigError(rule, value=kind, subject=without_credentials(uri)) from error
+
+
+def without_credentials(uri: str) -> str:
+    """A URI without user, password and query."""
+    return re.sub(r"(?<=//)[^/]*@|\?.*", "", uri)
+
+
+def _open_for_writing(uri: str) -> None:
+    """What MLflow would do with a file, which it tries for minutes where it cannot."""
+    file = make_url(uri).database
+    if not file or file == ":memory:":
+        return
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(file, timeout=60)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.rollback()
+
+
+@contextmanager
+def _hardly_a_retry() -> Iterator[None]:
+    """A server that is not there shall be missed at once; one that is gone later, waited for."""
+    usual = MLFLOW_HTTP_REQUEST_MAX_RETRIES.get()
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(min(usual, 1))
+    try:
+        yield
+    finally:
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(usual)
 
 
 class RunLogger(MLFlowLogger):
@@ -67,6 +125,8 @@ class RunLogger(MLFlowLogger):
     ) -> None:
         # Lightning keeps the rank there; before a trainer exists nothing else knows it.
         first = getattr(rank_zero_only, "rank", 0) == 0
+        if first:
+            require_store(tracking_uri())
         super().__init__(
             experiment_name,
             run_name,
@@ -141,8 +201,9 @@ class RunRecord(pl.Callback):
         for key, value in {**_versions(), "data_sha256": combined_hash(hashes)}.items():
             client.set_tag(run_id, key, value)
         if self.examples > 0 and isinstance(pl_module, HasExamples):
+            table = pl_module.table
             samples = [pl_module.example(n) for n in range(self.examples)]
-            figure = draw_samples([Shown(s.image, s.classes) for s in samples])
+            figure = draw_samples([Shown(s.image, s.classes, table=table) for s in samples])
             client.log_figure(run_id, figure, f"samples/step-{trainer.global_step:06d}.png")
 
     def on_validation_batch_end(

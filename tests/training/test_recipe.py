@@ -13,11 +13,18 @@ from fibromorph.errors import ConfigError
 from fibromorph.labels import FREESURFER
 from fibromorph.models.network import SegmentationNet
 from fibromorph.training.checkpoints import SliceCheckpoint
+from fibromorph.training.locator import LocatorModule
 from fibromorph.training.optimiser import make_optimiser
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, plain
 from fibromorph.training.schedule import adopt_older_schedules, with_schedule
 from fibromorph.training.scores import DiceScores
-from fibromorph.training.tracking import combined_hash, flatten, tracking_uri
+from fibromorph.training.tracking import (
+    combined_hash,
+    flatten,
+    require_store,
+    tracking_uri,
+    without_credentials,
+)
 
 
 def test_settings_out_of_range_are_refused_by_name() -> None:
@@ -35,6 +42,16 @@ def test_settings_out_of_range_are_refused_by_name() -> None:
             Recipe(crops=crops)
     with pytest.raises(ConfigError, match="random_contrast_end"):
         Recipe(random_contrast_end=2.0)
+    for rate in (-1.0, math.nan, math.inf):
+        with pytest.raises(ConfigError, match="learning_rate"):
+            Recipe(learning_rate=rate)
+        with pytest.raises(ConfigError, match="learning_rate"):
+            LocatorModule(learning_rate=rate)
+    for rarity in (-3.0, 50.0):
+        with pytest.raises(ConfigError, match="rarity_start"):
+            Recipe(rarity_start=rarity)
+    with pytest.raises(ConfigError, match="warmup_steps"):
+        Recipe(warmup_steps=-5)
 
 
 def test_the_largest_crop_holds_all() -> None:
@@ -142,6 +159,15 @@ def test_the_tracking_store_is_embedded_unless_told_otherwise(
     assert tracking_uri() == "sqlite:///mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking:5000")
     assert tracking_uri() == "http://tracking:5000"
+
+
+@pytest.mark.parametrize("uri", ["http://me:secret@127.0.0.1:9", "nosuch://me:secret@host/db"])
+def test_a_store_out_of_reach_is_named_without_its_password(uri: str) -> None:
+    with pytest.raises(ConfigError, match="store") as caught:
+        require_store(uri)
+    assert uri.partition("@")[2] in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert without_credentials("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
 
 
 def test_the_combined_hash_does_not_depend_on_order() -> None:

@@ -22,7 +22,9 @@ def test_a_bundle_comes_back_by_its_alias(
     call = ["register", str(folder), "--name", "heads", "--alias", "production"]
     assert main(call) == 0
     assert main(call) == 0
-    assert "heads version 2" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "heads version 2" in said
+    assert "no service can fetch version 2 of heads" in said
     version = MlflowClient().get_model_version_by_alias("heads", "production")
     assert int(version.version) == 2
     assert version.tags["licence"] == "Apache-2.0"

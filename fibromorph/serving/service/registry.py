@@ -29,7 +29,9 @@ def newest_of(settings: Settings, store: Store) -> list[tuple[str, Path]]:
     try:
         return [(settings.mlflow.name, fetch(settings.mlflow, store))]
     except (httpx.HTTPError, BundleError, KeyError, ValueError) as error:
-        log.error("model registry failed", error=type(error).__name__)
+        # What a bundle breaks is ours to say; the texts of others may hold the server's address.
+        said = str(error) if isinstance(error, BundleError) else type(error).__name__
+        log.error("model registry failed", error=said)
         return []
 
 
