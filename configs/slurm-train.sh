@@ -9,7 +9,7 @@
 #SBATCH --cpus-per-task=8
 #SBATCH --mem=0
 #SBATCH --time=04:00:00
-#SBATCH --output=runs/slurm-%j.log
+#SBATCH --output=slurm-%j.log
 set -euo pipefail
 
 label_maps=${1:?usage: sbatch configs/slurm-train.sh LABEL_MAPS [options]}

@@ -18,8 +18,15 @@ class SliceCheckpoint(ModelCheckpoint):
     Lightning's own writes at multiples of `every_n_train_steps` only: what a slice that
     `trainer.max_time` ends did after the last multiple would be lost. It writes into the system's
     temporary folder and moves from there, which is a copy where that is another file system: a run
-    that is killed then would leave half a checkpoint. And it calls a second run's `last-v1.ckpt`.
+    that is killed then would leave half a checkpoint. And what goes on in a folder that was moved,
+    or that another run has, it would call `last-v1.ckpt`.
+
+    Args:
+        settings: Lightning's own, see `ModelCheckpoint`.
     """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(enable_version_counter=False, **settings)
 
     def on_fit_start(
         self,
@@ -31,10 +38,10 @@ class SliceCheckpoint(ModelCheckpoint):
         Raises:
             ConfigError: there is a `last.ckpt` that this run does not go on from.
         """
-        if trainer.ckpt_path is not None or self.dirpath is None:
+        if self.dirpath is None:
             return
         last = Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}"
-        if last.is_file():
+        if last.is_file() and not (trainer.ckpt_path and last.samefile(trainer.ckpt_path)):
             rule = (
                 "a folder keeps the checkpoints of one run: go on with --ckpt_path, or take another"
             )

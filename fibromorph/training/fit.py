@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from jsonargparse.typing import lazy_instance
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import (
     ArgsType,
     LightningArgumentParser,
@@ -16,7 +17,7 @@ from pytorch_lightning.cli import (
     SaveConfigCallback,
 )
 
-from fibromorph.errors import BundleError, ConfigError
+from fibromorph.errors import BundleError, ConfigError, FibromorphError
 from fibromorph.models.weights import read_checkpoint
 from fibromorph.training.data import LabelMapData
 from fibromorph.training.locator import LocatorModule
@@ -30,6 +31,9 @@ WHAT: dict[str, type[pl.LightningModule]] = {
 CKPT_WORDS = ("last", "best", "hpc")
 """What Lightning understands in place of a checkpoint's path."""
 
+STRICT = {"exit_on_error": False, "allow_abbrev": False}
+"""Of the parsers: a mistyped option is no abbreviation of another."""
+
 
 def train(arguments: Sequence[str]) -> None:
     """Fit as the YAML and the command line say.
@@ -41,7 +45,8 @@ def train(arguments: Sequence[str]) -> None:
             checkpoint.
 
     Raises:
-        ConfigError: a setting that does not exist or is out of its range.
+        ConfigError: a setting that does not exist or is out of its range, or a store or a device
+            that is not there.
         LabelError, BundleError, ScanError: data or weights that do not fit.
     """
     what, rest = "network", list(arguments)
@@ -55,13 +60,20 @@ def train(arguments: Sequence[str]) -> None:
             save_config_callback=_RecordConfig,
             save_config_kwargs={"save_to_log_dir": False},
             trainer_defaults={"logger": lazy_instance(RunLogger), "callbacks": [RunRecord()]},
-            parser_kwargs={"exit_on_error": False, "fit": {"exit_on_error": False}},
+            parser_kwargs={**STRICT, "fit": STRICT},
         )
-    except ArgumentError as error:
+    except (ArgumentError, MisconfigurationException) as error:
         raise ConfigError(" ".join(str(error).split()), subject="fibromorph train") from error
+    except ValueError as error:
+        # So jsonargparse wraps what a logger or a callback refuses.
+        if isinstance(error.__cause__, FibromorphError):
+            raise error.__cause__ from None
+        raise
 
 
 class _TrainingCLI(LightningCLI):
+    _began_with: Path | None = None
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """The labels of real scans are read in the model's protocol."""
         if self._model_class is SegmentationModule:
@@ -90,13 +102,19 @@ class _TrainingCLI(LightningCLI):
         # What 'last' finds nothing for begins anew.
         if config.ckpt_path is None or config.ckpt_path in CKPT_WORDS:
             return
-        if "initial_weights" in config.model:
-            config.model.initial_weights = None
+        # What is recorded is what the run began with; it need not be there any more.
+        self._dump_config()
+        self._began_with = config.model.initial_weights
+        config.model.initial_weights = None
         for name, value in self._given.items():
             kept = config.get(name)
             if name != "model.initial_weights" and kept != value:
                 rule = f"a run goes on with the model's settings of its checkpoint, {kept}"
                 raise ConfigError(rule, value=value, subject=name)
+
+    def after_instantiate_classes(self) -> None:
+        if self._began_with is not None:
+            self.config.fit.model.initial_weights = self._began_with
 
     def before_fit(self) -> None:
         """Go on in the MLflow run that the checkpoint comes from."""
@@ -123,14 +141,23 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 class _RecordConfig(SaveConfigCallback):
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Nothing yet: only the checkpoint knows the step that a slice begins at."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.save_config(trainer, pl_module, "fit")
+
     def save_config(
         self,
         trainer: pl.Trainer,
         pl_module: pl.LightningModule,  # noqa: ARG002 (Lightning's signature)
         stage: str,  # noqa: ARG002
     ) -> None:
-        """The whole configuration, as YAML that `--config` reads again."""
+        """The whole configuration, as YAML that `--config` reads again; one a slice."""
+        step = trainer.global_step
+        name = f"config/step-{step:06d}.yaml" if step else "config.yaml"
         text: Any = self.parser.dump(self.config, skip_none=False)
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
-                logger.experiment.log_text(logger.run_id, text, "config.yaml")
+                logger.experiment.log_text(logger.run_id, text, name)

@@ -161,7 +161,9 @@ def test_hashes_pictures_configuration_and_checkpoint_are_kept(fitted: Fitted) -
     hashes = json.loads((fitted.artifacts / "data_hashes" / "step-000000.json").read_text())
     assert list(hashes["label_maps"]) == ["head_1.nii.gz"]
     assert len(fitted.run.data.tags["data_sha256"]) == 64
-    assert (fitted.artifacts / "config.yaml").is_file()
+    assert "ckpt_path: null" in (fitted.artifacts / "config.yaml").read_text()
+    later = (fitted.artifacts / "config" / "step-000002.yaml").read_text()
+    assert "ckpt_path: runs/last.ckpt" in later
     for part in ("samples", "validation"):
         pictures = list((fitted.artifacts / part).glob("*.png"))
         assert pictures
@@ -220,6 +222,9 @@ def test_the_locator_is_trained_by_the_same_command(
         ),
         (["--model.initial_weights", "nowhere.ckpt"], BundleError, "nowhere.ckpt"),
         (["--trainer.max_steps", "-1", "--trainer.max_epochs", "-1"], ConfigError, "max_steps"),
+        (["--model.recipe.learning_rat", "1"], ConfigError, "learning_rat "),
+        (["--trainer.max_time", "3 hours"], ConfigError, "3 hours"),
+        (["--trainer.accelerator", "gpu", "--trainer.devices", "99"], ConfigError, "gpu"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(
@@ -253,3 +258,29 @@ def test_regions_are_learnt_from_scans_warped_where_training_runs(
     state = read_weights(tmp_path / "runs" / "last.ckpt")
     assert table_of_weights(state) is NEUROMORPHOMETRICS
     assert network_of(state).classes == len(NEUROMORPHOMETRICS.structures) + 1
+
+    # It goes on where its folder has moved to, without what it began with.
+    (tmp_path / "runs").rename(tmp_path / "moved")
+    moved = tmp_path / "moved.yaml"
+    moved.write_text(config.read_text().replace("dirpath: runs", "dirpath: moved"))
+    del changed["model.initial_weights"]
+    options = [f"--{key}={value}" for key, value in changed.items()]
+    train(["--config", str(moved), *options, "--ckpt_path", "moved/last.ckpt"])
+    (last,) = (tmp_path / "moved").iterdir()
+    checkpoint = torch.load(last, weights_only=True)
+    assert checkpoint["global_step"] == STEPS
+    assert checkpoint["hyper_parameters"]["initial_weights"] == str(start)
+    (later,) = tmp_path.glob("mlruns/*/*/artifacts/config/step-000002.yaml")
+    assert f"initial_weights: {start}" in later.read_text()
+    (run,) = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").search_runs(["1"])
+    assert not [tag for tag in run.data.tags if tag.startswith("changed/")]
+
+
+def test_a_store_that_is_none_is_refused_at_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlflow.db").write_text("no database" * 100)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"mlflow\.db: MLflow must be able to use its store"):
+        train(["--config", str(folder / "config.yaml")])
