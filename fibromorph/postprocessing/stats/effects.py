@@ -97,7 +97,7 @@ def jzs_bayes_factor(
         scale: of the prior.
 
     Returns:
-        BF10: above 1 speaks for a difference, below 1 against it.
+        BF10: above 1 speaks for a difference, below 1 against it; infinite above 1e308.
     """
     n = scale**2 / variance_factor
 
@@ -112,7 +112,10 @@ def jzs_bayes_factor(
         integrate.quad(integrand, low, high, epsabs=0, epsrel=1e-10, limit=200)[0]
         for low, high in ((0.0, 1.0), (1.0, np.inf))
     )
-    return float(value / (1.0 + t * t / df) ** (-(df + 1) / 2))
+    # By logarithms: with thousands of people the chance of such a t without a difference is below
+    # the smallest number that there is.
+    with np.errstate(over="ignore"):
+        return float(np.exp(np.log(value) + (df + 1) / 2 * np.log1p(t * t / df)))
 
 
 def equivalence_p(difference: float, se: float, df: float, bound: float) -> float:

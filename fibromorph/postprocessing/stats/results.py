@@ -15,6 +15,8 @@ from fibromorph.postprocessing.stats.score_groups import ScoreScope
 from fibromorph.postprocessing.stats.study import Study
 
 DIGITS = 6
+LARGEST_WHOLE = 1e15
+"""Whole numbers from here on are written with `DIGITS` like others."""
 TABLES = (
     *("group_comparison.tsv", "assumptions.tsv", "associations.tsv", "change.tsv"),
     *("change_individuals.tsv", "sensitivity.tsv", "sites.tsv"),
@@ -94,5 +96,6 @@ def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "n/a"
     if isinstance(value, float):
-        return f"{value:.{DIGITS}g}" if not value.is_integer() else f"{value:.0f}"
+        whole = value.is_integer() and abs(value) < LARGEST_WHOLE
+        return f"{value:.0f}" if whole else f"{value:.{DIGITS}g}"
     return str(value)

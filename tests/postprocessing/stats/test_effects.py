@@ -46,6 +46,11 @@ def test_bayes_factor_speaks_for_nothing_when_there_is_nothing() -> None:
     assert jzs_bayes_factor(5.0, 198, 0.02) > 1000
 
 
+def test_thousands_of_people_do_not_exceed_the_bayes_factor() -> None:
+    factor = 1 / 1100 + 1 / 1000
+    assert 1e200 < jzs_bayes_factor(40.0, 2095, factor) < jzs_bayes_factor(99.0, 2095, factor)
+
+
 def test_equivalence_needs_a_narrow_interval() -> None:
     assert equivalence_p(0.0, 0.1, 40, 0.5) < 0.001
     assert equivalence_p(0.0, 1.0, 40, 0.5) > 0.05
