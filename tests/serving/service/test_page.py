@@ -120,6 +120,18 @@ def test_volumes_that_come_late_are_not_shown_under_another_name(
     assert page.locator("#rows").inner_text() == volumes
 
 
+def test_tables_can_be_taken_from_a_group_report(page: Page, server: Server) -> None:
+    page.goto(server.url)
+    page.evaluate(
+        "report => { const frame = document.getElementById('study-report');"
+        " document.body.append(frame); frame.srcdoc = report; }",
+        '<a download="groups.tsv" href="data:text/tab-separated-values,region">Groups</a>',
+    )
+    with page.expect_download() as downloading:
+        page.frame_locator("#study-report").locator("a").click()
+    assert downloading.value.suggested_filename == "groups.tsv"
+
+
 def test_several_dropped_scans_are_refused_together(
     page: Page, server: Server, client: Client
 ) -> None:

@@ -62,6 +62,8 @@ class _Bounded(APIRoute):
         return bounded
 
 
+# Its tables are links to take.
+STUDY_POLICY = REPORT_POLICY.replace("sandbox;", "sandbox allow-downloads;")
 router = APIRouter(prefix="/v1/studies", tags=["studies"], route_class=_Bounded)
 
 
@@ -140,7 +142,7 @@ def get_study(service: The, job: Found) -> JobOut:
 )
 def get_study_report(service: The, job: Found) -> FileResponse:
     """The group report: one page that opens offline."""
-    headers = {"Content-Security-Policy": REPORT_POLICY}
+    headers = {"Content-Security-Policy": STUDY_POLICY}
     return _file(service, job, REPORT, HTML, headers)
 
 
