@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+NAMED = 6
+"""Names that a sentence has; of more it says how many."""
 PLAIN_NAMES: Mapping[str, str] = {
     "Inf-Lat-Vent": "Inferior lateral ventricle",
     "Cerebellum-White-Matter": "Cerebellar white matter",
@@ -23,8 +25,21 @@ def plain_name(name: str) -> str:
     for side in ("Left", "Right"):
         if name.startswith(f"{side}-"):
             rest = plain_name(name.removeprefix(f"{side}-"))
-            return f"{side} {rest[0].lower()}{rest[1:]}"
+            first, *others = rest.split(" ")
+            return " ".join((side, _lowered(first), *others))
     if name in PLAIN_NAMES:
         return PLAIN_NAMES[name]
-    words = name.removeprefix("Total-").replace("-", " ")
-    return words if words.isupper() or words == "eTIV" else words.capitalize()
+    first, *others = name.removeprefix("Total-").replace("-", " ").split(" ")
+    return " ".join((first, *(_lowered(word) for word in others)))
+
+
+def listed(names: Sequence[str], where: str = "") -> str:
+    """`A, B`; of more than six names the first six, how many more, and `where` they stand."""
+    text = ", ".join(names[:NAMED])
+    more = len(names) - NAMED
+    return text if more <= 0 else f"{text} and {more} more{where}"
+
+
+def _lowered(word: str) -> str:
+    """A word of our tables within a sentence; abbreviations and names of other tools stay."""
+    return word.lower() if len(word) > 1 and word.istitle() else word

@@ -236,4 +236,5 @@ def _ml(value: float | None) -> str:
 def _percent(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    # Adding 0 turns what rounds to minus nought into nought.
+    return f"{round(100 * value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")

@@ -126,6 +126,16 @@ def test_numbers_have_digits_that_make_sense(page: Page, content: ReportContent)
     assert f"{hippocampus.volume_ml:.2f}" in page.words
 
 
+def test_sides_that_are_alike_differ_by_nought(content: ReportContent) -> None:
+    hippocampi = {17: 3.0, 53: 3.0003}
+    rows = tuple(
+        replace(r, volume_ml=hippocampi.get(r.region_id or 0, r.volume_ml)) for r in content.rows
+    )
+    page = Page(render(replace(content, rows=rows)))
+    assert "+0.0" in page.words
+    assert "\N{MINUS SIGN}0.0" not in page.words
+
+
 def test_what_is_not_estimable_says_so(head: Head, content: ReportContent) -> None:
     note = "The scan is skull-stripped."
     page = Page(render(replace(content, rows=rows_of(head, etiv_ml=None), notes=(note,))))
@@ -170,6 +180,9 @@ def test_asymmetry_is_the_difference_over_the_mean() -> None:
         ("CSF", "CSF outside the ventricles"),
         ("eTIV", "eTIV"),
         ("4th-Ventricle", "4th ventricle"),
+        ("Left-PCgG", "Left PCgG"),
+        ("CC_Posterior", "CC_Posterior"),
+        ("BrainSegVolNotVent", "BrainSegVolNotVent"),
     ],
 )
 def test_names_in_plain_words(name: str, plain: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from fibromorph.postprocessing.names import listed, plain_name
 from fibromorph.postprocessing.stats.change_design import ChangeData
 from fibromorph.postprocessing.stats.mixed import MixedFit
 
@@ -51,11 +52,10 @@ def _baseline_note(data: ChangeData, table: pd.DataFrame) -> str:
         ill, well = baseline[treated], baseline[~treated]
         spread = np.sqrt((np.nanvar(ill, ddof=1) + np.nanvar(well, ddof=1)) / 2)
         if abs(np.nanmean(ill) - np.nanmean(well)) > NOTICEABLE_D * spread:
-            apart.append(str(region))
+            apart.append(plain_name(str(region)))
     if not apart:
         return ""
-    more = f" and {len(apart) - 6} more" if len(apart) > 6 else ""
-    where = f"(|d| > {NOTICEABLE_D}) in {', '.join(apart[:6])}{more}"
+    where = f"(|d| > {NOTICEABLE_D}) in {listed(apart)}"
     if not data.arms:
         return (
             f"The groups differed at baseline {where}. Where patients and controls differ for good,"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.names import listed, plain_name
 from fibromorph.postprocessing.stats.responsive import BLIND
 from fibromorph.postprocessing.stats.results import Results
 
 LARGE_EFFECT = 0.8
-NAMED = 6
-"""Regions that a sentence names; of more it says how many."""
 LOW_RELIABILITY = 0.7
 WEAK_SHARE = 0.8
 
@@ -70,9 +68,11 @@ def _undecided(results: Results) -> str:
     undecided, equivalent = int(counts.get("undecided", 0)), int(counts.get("equivalent", 0))
     smallest = results.design.smallest_effect
     unit = "d = {:g}" if smallest.unit == "d" else "{:g} %"
+    regions, are = "region" + "s" * (len(results.groups) > 1), "is" if undecided == 1 else "are"
     return (
-        f"{undecided} of {len(results.groups)} regions are undecided: neither a difference nor its"
-        f" absence is shown. {equivalent} are equivalent within {unit.format(smallest.value)}."
+        f"{undecided} of {len(results.groups)} {regions} {are} undecided: neither a difference nor"
+        f" its absence is shown. {equivalent} {'is' if equivalent == 1 else 'are'} equivalent"
+        f" within {unit.format(smallest.value)}."
     )
 
 
@@ -104,7 +104,10 @@ def _fragile(results: Results) -> str:
     weak = [r for r in found if table[r] < WEAK_SHARE]
     if not weak:
         return ""
-    names = ", ".join(f"{plain_name(str(r))} ({100 * table[r]:.0f} %)" for r in weak)
+    names = listed(
+        [f"{plain_name(str(r))} ({100 * table[r]:.0f} %)" for r in weak],
+        " (share_significant in sensitivity.tsv)",
+    )
     return (
         f"These differences depend on the analyst's choices; p is below the level, before"
         f" correction, in this share of reasonable analyses: {names}."
@@ -120,7 +123,8 @@ def _influential(results: Results) -> str:
         moved = max(abs(row["g_without_low"] - g), abs(row["g_without_high"] - g))
         if moved > 0.25 * abs(g):
             rests.append(f"{plain_name(str(region))} ({row['influential']})")
-    return f"One person moves g by more than a quarter in {', '.join(rests)}." if rests else ""
+    where = " (influential in assumptions.tsv)"
+    return f"One person moves g by more than a quarter in {listed(rests, where)}." if rests else ""
 
 
 def _slopes(results: Results) -> str:
@@ -130,7 +134,7 @@ def _slopes(results: Results) -> str:
     unequal = p.index[(p < results.design.inference.alpha / count).any(axis=1)]
     if not len(unequal):
         return ""
-    names = ", ".join(plain_name(str(r)) for r in unequal)
+    names = listed([plain_name(str(r)) for r in unequal])
     return (
         f"Slopes on a covariate differ between groups in {names}: one adjusted difference does not"
         " describe these regions; see assumptions.tsv."
@@ -144,9 +148,7 @@ def _error(results: Results) -> str:
     low = reliability.index[reliability < LOW_RELIABILITY]
     text = f"Median reliability of the volumes is {float(np.nanmedian(reliability)):.2f}."
     if len(low):
-        names = ", ".join(plain_name(str(r)) for r in low[:NAMED])
-        if len(low) > NAMED:
-            names += f" and {len(low) - NAMED} more (reliability in group_comparison.tsv)"
+        names = listed([plain_name(str(r)) for r in low], " (reliability in group_comparison.tsv)")
         text += (
             f" It is below {LOW_RELIABILITY} in {names}: standardised effects there look smaller"
             " than they are."
@@ -168,7 +170,7 @@ def _shares(results: Results) -> str:
     )
     if blind:
         text += (
-            f" They are all but blind to {', '.join(blind)} alone: finding no difference there does"
+            f" They are all but blind to {listed(blind)} alone: finding no difference there does"
             " not show that there is none."
         )
     return text
