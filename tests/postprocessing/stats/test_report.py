@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from fibromorph.errors import LabelError
 from fibromorph.labels import NEUROMORPHOMETRICS
 from fibromorph.postprocessing.stats import Results
-from fibromorph.postprocessing.stats.report import write_study
-from fibromorph.postprocessing.stats.report.brain import paint
+from fibromorph.postprocessing.stats.model import GroupModel, centred
+from fibromorph.postprocessing.stats.report import figures, forest, write_study
+from fibromorph.postprocessing.stats.report.brain import PaintedBrain, paint
 from fibromorph.postprocessing.stats.report.limits import limits
 from fibromorph.postprocessing.stats.report.methods import methods_text
+from fibromorph.postprocessing.stats.report.page import render
+from fibromorph.postprocessing.stats.report.people_figures import adjusted, groups_figure
+from fibromorph.postprocessing.stats.report.wording import signed
 from fibromorph.postprocessing.stats.results import to_tsv
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write_cohort
 from tests.postprocessing.stats.conftest import run
@@ -77,7 +83,7 @@ def test_the_page_is_well_formed(page: str) -> None:
 
 def test_the_page_says_who_was_in_it_and_what_was_found(page: str) -> None:
     assert "23 patients, 21 controls" in page
-    assert "1 of 8 regions differ" in page
+    assert "1 of 8 regions differs" in page
     assert "Left putamen" in page
 
 
@@ -114,6 +120,67 @@ def test_every_person_is_a_dot(results: Results, page: str) -> None:
     assert dots > 8 * people
 
 
+def test_of_very_many_people_some_are_drawn_in_their_group_s_colour(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "MANY_POINTS", 20)
+    drawn = groups_figure(results, [PUTAMEN])
+    dots = re.findall(r"<use [^>]*fill: var\(--(left|right)\)", drawn)
+    assert len(dots) == 20
+    assert set(dots) == {"left", "right"}
+    assert "<image" not in drawn
+
+
+def test_the_interval_beside_the_dots_holds_the_mean_as_often_as_it_says() -> None:
+    rng, hits, studies = np.random.default_rng(5), 0, 500
+    patients = np.arange(11) < 6
+    for _ in range(studies):
+        volumes = pd.DataFrame({PUTAMEN: 5 + 0.3 * rng.standard_normal(11)})
+        nuisance = centred(pd.DataFrame(rng.standard_normal((11, 3))))
+        found = adjusted(GroupModel(volumes, volumes, None, patients, nuisance), PUTAMEN, 0.95)
+        hits += (np.abs(np.subtract(found.means, 5)) <= found.reach).sum()
+    assert 0.94 < hits / (2 * studies) <= 0.99
+
+
+def test_bars_say_the_same_as_the_numbers_beside_them(results: Results) -> None:
+    for row in forest.group_rows(results.groups.assign(g_ci_low=9.0, g_ci_high=9.0)):
+        _, low, high = (
+            float(text.replace("\N{MINUS SIGN}", "-"))
+            for text in re.findall(r"[+\N{MINUS SIGN}][0-9.]+", row.numbers)
+        )
+        assert (low > 0, high < 0) == (row.low > 0, row.high < 0)
+
+
+@pytest.mark.parametrize("name", ["price $5 and $6", "cost $a{$ b"])
+def test_a_dollar_in_a_name_is_a_dollar(results: Results, name: str) -> None:
+    named = {PUTAMEN: name}
+    groups, volumes = results.groups.rename(index=named), results.model.volumes
+    model = replace(results.model, volumes=volumes.rename(columns=named))
+    assert name in forest.groups_forest(groups)
+    assert name in groups_figure(replace(results, model=model), [name])
+
+
+def test_long_names_take_several_lines(results: Results) -> None:
+    name = "Right inferior frontal gyrus, triangular part, as drawn by hand"
+    groups = results.groups.rename(index={PUTAMEN: name})
+    drawn = forest.groups_forest(groups)
+    assert name not in drawn
+    assert "Right inferior frontal gyrus," in drawn
+
+
+def test_the_summary_names_six_findings_and_counts_the_rest(results: Results) -> None:
+    groups = results.groups.assign(conclusion="lower in patients")
+    page = render(replace(results, groups=groups), PaintedBrain("", (), ""))
+    summary = page[page.index("Summary") : page.index("All regions")]
+    assert "8 of 8 regions differ between" in summary
+    assert "; and 2 more, in the table below." in summary
+    assert summary.count('class="found"') == 6
+
+
+def test_what_rounds_to_nought_has_no_minus() -> None:
+    assert signed(-0.04, 1) == "+0.0"
+
+
 def test_titles_are_escaped(folder: Path, tmp_path: Path) -> None:
     write_study(run(folder, title="<b>&"), tmp_path / "out")
     assert "&lt;b&gt;&amp;" in (tmp_path / "out" / "report.html").read_text()
@@ -148,6 +215,9 @@ def test_a_longitudinal_page(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "patients against controls" in page
     assert "no change: within" in page
+    assert "<dd>ses-01, ses-02</dd>" in page
+    assert "lost<br>of each" in page
+    assert "interval by the bootstrap" in page
     assert "cross-sectional" not in page
     write_study(run(tmp_path), tmp_path / "out")
     assert not (tmp_path / "out" / "change.tsv").exists()
@@ -159,6 +229,6 @@ def test_cells_of_tables() -> None:
 
 
 def test_sentences_say_p_as_it_is_written(page: str) -> None:
-    assert re.search(r"p (= 0\.0\d\d|&lt; 0\.001)", page)
+    assert re.search(r"p (= 0\.0\d\d|&lt;\s0\.001)", page)
     assert "= &lt;" not in page
     assert "= <" not in page

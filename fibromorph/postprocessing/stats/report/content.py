@@ -21,7 +21,7 @@ STRIPS, SCATTERS, CURVES, SPAGHETTI = 8, 8, 3, 4
 
 @dataclass(frozen=True)
 class Figures:
-    """SVG figures; None where there is nothing to draw."""
+    """SVG figures, None where there is nothing to draw; how many people `visits` is of."""
 
     forest: Markup
     strips: Markup
@@ -29,6 +29,7 @@ class Figures:
     curve: Markup
     change: tuple[Markup, ...]
     visits: Markup | None
+    visitors: int
     brain: PaintedBrain
 
 
@@ -51,6 +52,7 @@ def draw_figures(results: Results, brain: PaintedBrain) -> Figures:
         visits=None
         if data is None or change is None
         else people.visits_figure(data, _most_changed(change)),
+        visitors=0 if data is None else len(data.people),
         brain=brain,
     )
 

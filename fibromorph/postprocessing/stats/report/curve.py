@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -11,11 +13,12 @@ from matplotlib.figure import Figure
 
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.stats.report.figures import (
+    BAR,
     FOUND,
     INK,
-    LINE,
     SOFT,
     STYLE,
+    TITLE_LETTERS,
     to_svg,
 )
 from fibromorph.postprocessing.stats.sensitivity import CHOICES
@@ -46,7 +49,8 @@ def specification_curve(table: pd.DataFrame, regions: list[str], alpha: float) -
 def _title(part: pd.DataFrame, region: str, alpha: float) -> str:
     same = 100 * part["share_same_sign"].iloc[0]
     significant = 100 * part["share_significant"].iloc[0]
-    return f"{plain_name(region)}\n{same:.0f} % same sign, {significant:.0f} % with p < {alpha:g}"
+    name = fill(plain_name(region), TITLE_LETTERS)
+    return f"{name}\n{same:.0f} % same sign, {significant:.0f} % with p < {alpha:g}"
 
 
 def _curve(axes: Axes, part: pd.DataFrame, alpha: float) -> None:
@@ -54,7 +58,7 @@ def _curve(axes: Axes, part: pd.DataFrame, alpha: float) -> None:
     scale = percent / part["adjusted_difference_ml"].to_numpy(float)
     low, high = part["ci_low_ml"].to_numpy(float), part["ci_high_ml"].to_numpy(float)
     x = np.arange(len(part))
-    axes.vlines(x, low * scale, high * scale, color=LINE, linewidth=1.6)
+    axes.vlines(x, low * scale, high * scale, color=BAR, linewidth=1.2)
     axes.axhline(0, color=SOFT, linewidth=0.8)
     small = part["p"].to_numpy(float) <= alpha
     axes.plot(x[~small], percent[~small], "o", color=INK, markersize=2.6)

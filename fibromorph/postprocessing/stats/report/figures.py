@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from io import StringIO
+from textwrap import fill
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fibromorph.postprocessing.stats.linear import Bools
+
 INK, SOFT, LINE, PAPER = "#010101", "#020202", "#030303", "#fefefe"
-PATIENTS, CONTROLS, FOUND = "#040404", "#050505", "#060606"
+PATIENTS, CONTROLS, FOUND, BAR = "#040404", "#050505", "#060606", "#070707"
 """Stand-ins, one a colour of the page: replaced by its CSS variables in the SVG."""
 _VARIABLES = {
     INK: "var(--ink)",
@@ -21,6 +25,7 @@ _VARIABLES = {
     PATIENTS: "var(--right)",
     CONTROLS: "var(--left)",
     FOUND: "var(--found)",
+    BAR: "var(--bar)",
 }
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -29,6 +34,8 @@ STYLE: Any = {
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
     "text.color": INK,
+    # A dollar in the name of a region or score is a dollar.
+    "text.parse_math": False,
     "axes.edgecolor": SOFT,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.6,
@@ -44,6 +51,8 @@ STYLE: Any = {
 }
 """Matplotlib settings of every figure; figures are made inside `rc_context(STYLE)`."""
 MANY_POINTS = 2000
+"""People that a panel shows: of more, the page would have so many dots that it opens slowly."""
+TITLE_LETTERS = 24
 
 
 def to_svg(figure: Figure, label: str) -> Markup:
@@ -71,8 +80,13 @@ def zero_line(axes: Axes) -> None:
     axes.axvline(0, color=SOFT, linewidth=0.8, zorder=1)
 
 
-def points(axes: Axes, x: object, y: object, colour: str, *, count: int) -> None:
-    """Every person as a dot; drawn as pixels where there are very many."""
+def people_shown(count: int) -> Bools:
+    """(count,) who is drawn: all, or `MANY_POINTS` at random and the same in every panel."""
+    return np.asarray(np.random.default_rng(0).permutation(count) < MANY_POINTS)
+
+
+def points(axes: Axes, x: object, y: object, colour: str) -> None:
+    """People as dots."""
     axes.scatter(
         x,  # type: ignore[arg-type]
         y,  # type: ignore[arg-type]
@@ -80,5 +94,9 @@ def points(axes: Axes, x: object, y: object, colour: str, *, count: int) -> None
         color=colour,
         alpha=0.6,
         linewidths=0,
-        rasterized=count > MANY_POINTS,
     )
+
+
+def panel_title(axes: Axes, name: str) -> None:
+    """A region's name above a small panel, in as many lines as it needs."""
+    axes.set_title(fill(name, TITLE_LETTERS), fontsize=9)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib import rc_context
@@ -21,10 +23,11 @@ from fibromorph.postprocessing.stats.report.figures import (
     to_svg,
     zero_line,
 )
-from fibromorph.postprocessing.stats.report.wording import p_text
+from fibromorph.postprocessing.stats.report.wording import p_text, signed
 
 SHOWN = 45
-ROW_INCHES = 0.21
+LINE_INCHES = 0.21
+NAME_LETTERS = 40
 FOUND_WORDS = ("lower", "higher", "increase", "decrease")
 
 
@@ -54,21 +57,32 @@ def groups_forest(groups: pd.DataFrame) -> Markup:
 
     The band is what this study could not have found with the design's power in a single test.
     """
+    axis = "Hedges' g, adjusted (negative: smaller in patients)"
+    return _forest(group_rows(groups), axis, float(_sorted(groups)["mdes"].median()))
+
+
+def group_rows(groups: pd.DataFrame) -> list[ForestRow]:
+    """The lines of `groups_forest`.
+
+    The bar is the interval of the difference in %, which the numbers beside it give, in units of
+    g: the classical interval of g does not have the robust errors, and may exclude 0 where that
+    does not.
+    """
     table = _sorted(groups)
-    rows = [
+    scale = table["hedges_g"] / table["difference_percent"]
+    table = table.assign(low=table["percent_ci_low"] * scale, high=table["percent_ci_high"] * scale)
+    return [
         ForestRow(
             plain_name(str(region)),
             float(row["hedges_g"]),
-            float(row["g_ci_low"]),
-            float(row["g_ci_high"]),
+            float(row["low"]),
+            float(row["high"]),
             float(row.get("g_corrected", float("nan"))),
             _numbers(row, "difference_percent", "percent_ci_low", "percent_ci_high"),
             str(row["conclusion"]).startswith(FOUND_WORDS),
         )
         for region, row in table.iterrows()
     ]
-    axis = "Hedges' g, adjusted (negative: smaller in patients)"
-    return _forest(rows, axis, float(table["mdes"].median()))
 
 
 def change_forest(change: pd.DataFrame, session: str) -> Markup:
@@ -106,21 +120,25 @@ def _sorted(groups: pd.DataFrame) -> pd.DataFrame:
 
 
 def _forest(rows: Sequence[ForestRow], axis: str, band: float) -> Markup:
+    names = [fill(row.name, NAME_LETTERS) for row in rows]
+    lines = np.array([1 + name.count("\n") for name in names])
+    heights = [float(y) for y in lines.sum() - lines.cumsum() + (lines - 1) / 2]
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 1.1 + ROW_INCHES * len(rows)), layout="constrained")
+        size = (9.6, 1.1 + LINE_INCHES * float(lines.sum()))
+        figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         if band > 0:
             axes.axvspan(-band, band, color=LINE, alpha=0.55, linewidth=0, zorder=0)
         zero_line(axes)
-        heights = list(range(len(rows)))[::-1]
         for y, row in zip(heights, rows, strict=True):
             _draw(axes, y, row)
-        _label(axes, heights, rows)
+        _label(axes, heights, names, [row.numbers for row in rows])
+        axes.set_ylim(-0.7, float(lines.sum()) - 0.3)
         axes.set_xlabel(axis)
         return to_svg(figure, f"Forest plot: {axis}")
 
 
-def _draw(axes: Axes, y: int, row: ForestRow) -> None:
+def _draw(axes: Axes, y: float, row: ForestRow) -> None:
     colour = FOUND if row.found else INK
     axes.plot([row.low, row.high], [y, y], color=colour, linewidth=1.3)
     axes.plot([row.estimate], [y], "o", color=colour, markersize=5)
@@ -135,19 +153,17 @@ def _draw(axes: Axes, y: int, row: ForestRow) -> None:
     )
 
 
-def _label(axes: Axes, heights: list[int], rows: Sequence[ForestRow]) -> None:
-    axes.set_yticks(heights, [row.name for row in rows])
+def _label(axes: Axes, heights: list[float], names: list[str], numbers: list[str]) -> None:
+    axes.set_yticks(heights, names)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_ylim(-0.7, len(rows) - 0.3)
     side = axes.secondary_yaxis("right")
-    side.set_yticks(heights, [row.numbers for row in rows])
+    side.set_yticks(heights, numbers)
     side.tick_params(length=0, labelsize=8)
     side.spines["right"].set_visible(False)
     axes.set_title("% [interval] · p, family-wise", loc="right", fontsize=8, color=SOFT)
 
 
 def _numbers(row: pd.Series, estimate: str, low: str, high: str) -> str:
-    percent = f"{row[estimate]:+.1f} [{row[low]:+.1f}, {row[high]:+.1f}]"
-    text = f"{percent} · {p_text(row['p_fwe'])}".replace("-0.0 ", "0.0 ")
-    return text.replace("-", "\N{MINUS SIGN}")
+    middle, first, last = (signed(row[column], 1) for column in (estimate, low, high))
+    return f"{middle} [{first}, {last}] · {p_text(row['p_fwe'])}"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import fibromorph
-from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.names import NAMED, plain_name
 from fibromorph.postprocessing.stats.contract import score_title
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain
 from fibromorph.postprocessing.stats.report.content import (
@@ -16,10 +16,12 @@ from fibromorph.postprocessing.stats.report.content import (
     draw_figures,
     primary_associations,
 )
+from fibromorph.postprocessing.stats.report.figures import MANY_POINTS
 from fibromorph.postprocessing.stats.report.limits import limits
 from fibromorph.postprocessing.stats.report.methods import methods_text
-from fibromorph.postprocessing.stats.report.wording import p_text
+from fibromorph.postprocessing.stats.report.wording import number, p_text, signed
 from fibromorph.postprocessing.stats.results import Results
+from fibromorph.postprocessing.stats.study import baseline_of
 
 ASSOCIATIONS_SHOWN = 40
 
@@ -35,8 +37,8 @@ def render(results: Results, brain: PaintedBrain) -> str:
     )
     environment.filters.update(
         plain=plain_name,
-        num=_number,
-        signed=_signed,
+        num=number,
+        signed=signed,
         score=score_title,
         p=p_text,
         is_p=_is_p,
@@ -55,9 +57,13 @@ def render(results: Results, brain: PaintedBrain) -> str:
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         groups=groups.to_dict("records"),
         otherwise={n: t.reset_index().to_dict("records") for n, t in results.otherwise.items()},
-        associations=associations.head(ASSOCIATIONS_SHOWN).to_dict("records"),
-        more_associations=max(0, len(associations) - ASSOCIATIONS_SHOWN),
+        associations=associations.to_dict("records"),
+        most_associations=ASSOCIATIONS_SHOWN,
+        named=NAMED,
+        most_dots=MANY_POINTS,
+        baseline=baseline_of(results.whole),
         change=[] if results.change is None else results.change.to_dict("records"),
+        regions_of_change=0 if results.change is None else results.change["region"].nunique(),
         assumptions=results.assumptions.reset_index().to_dict("records"),
         individuals=_individuals(results),
         figures=draw_figures(results, brain),
@@ -93,19 +99,6 @@ def _verdicts(verdicts: list[str]) -> str:
         return ""
     up, down = verdicts.count("increase"), verdicts.count("decrease")
     return f"{up} up, {down} down of {len(verdicts)}"
-
-
-def _number(value: object, digits: int = 2) -> str:
-    """A number with a true minus; n/a for what is not known."""
-    if not isinstance(value, int | float) or math.isnan(value):
-        return "n/a"
-    # Adding 0 turns what rounds to minus nought into nought.
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _signed(value: object, digits: int = 2) -> str:
-    text = _number(value, digits)
-    return text if text == "n/a" or text.startswith("\N{MINUS SIGN}") else f"+{text}"
 
 
 def _is_p(value: object) -> str:

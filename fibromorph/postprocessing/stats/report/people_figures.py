@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.stats.change_design import ChangeData
@@ -19,6 +23,8 @@ from fibromorph.postprocessing.stats.report.figures import (
     INK,
     PATIENTS,
     STYLE,
+    panel_title,
+    people_shown,
     points,
     to_svg,
 )
@@ -26,6 +32,22 @@ from fibromorph.postprocessing.stats.results import Results
 
 COLUMNS = 4
 PANEL = (2.4, 2.25)
+AXIS_LETTERS = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Adjusted:
+    """A region's volumes at average covariates, ml.
+
+    Attributes:
+        people: (n,) NaN = missing.
+        means: of controls, of patients.
+        reach: half the widths of the means' intervals.
+    """
+
+    people: Floats
+    means: tuple[float, float]
+    reach: tuple[float, float]
 
 
 def groups_figure(results: Results, regions: list[str]) -> Markup:
@@ -33,7 +55,7 @@ def groups_figure(results: Results, regions: list[str]) -> Markup:
     with rc_context(STYLE):
         figure, panels = _grid(len(regions))
         for axes, region in zip(panels, regions, strict=True):
-            _strip(axes, results.model, region)
+            _strip(axes, results, region)
         return to_svg(figure, "Adjusted volumes of every person by group")
 
 
@@ -55,15 +77,25 @@ def visits_figure(data: ChangeData, regions: list[str]) -> Markup:
         return to_svg(figure, "Change of every person over the sessions")
 
 
-def adjusted(model: GroupModel, region: str) -> Floats:
-    """(n,) volumes at average covariates; NaN = missing."""
+def adjusted(model: GroupModel, region: str, confidence: float) -> Adjusted:
+    """Volumes as the model of the group comparison adjusts them.
+
+    The means' errors are that model's, HC3: those of the adjusted volumes alone would leave out
+    what the covariates cost.
+    """
     volume = model.volumes[region].to_numpy(float)
     known = ~np.isnan(volume)
     fitted = fit(independent(model.matrix[known]), volume[known, None])
-    out = np.full(len(volume), np.nan)
-    out[known] = fitted.residuals[:, 0] + fitted.beta[0, 0]
-    out[known] += model.patients[known] * fitted.beta[-1, 0]
-    return out
+    controls, difference = float(fitted.beta[0, 0]), float(fitted.beta[-1, 0])
+    people = np.full(len(volume), np.nan)
+    people[known] = fitted.residuals[:, 0] + controls + model.patients[known] * difference
+    variance, shared, of_difference = (
+        float(fitted.hc3_covariance(first, second)[0])
+        for first, second in ((0, 0), (0, -1), (-1, -1))
+    )
+    errors = np.sqrt([variance, variance + 2 * shared + of_difference])
+    reach = errors * stats.t.ppf(0.5 + confidence / 2, fitted.df)
+    return Adjusted(people, (controls, controls + difference), (float(reach[0]), float(reach[1])))
 
 
 def _grid(count: int) -> tuple[Figure, list[Axes]]:
@@ -75,30 +107,41 @@ def _grid(count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels[:count]
 
 
-def _strip(axes: Axes, model: GroupModel, region: str) -> None:
-    values, rng = adjusted(model, region), np.random.default_rng(0)
+def _strip(axes: Axes, results: Results, region: str) -> None:
+    model, rng = results.model, np.random.default_rng(0)
+    values = adjusted(model, region, results.design.inference.confidence)
+    shown = people_shown(len(values.people)) & ~np.isnan(values.people)
     for x, members, colour in ((0, ~model.patients, CONTROLS), (1, model.patients, PATIENTS)):
-        own = values[members & ~np.isnan(values)]
-        points(axes, x + rng.uniform(-0.16, 0.16, len(own)), own, colour, count=len(values))
-        error = 1.96 * own.std(ddof=1) / np.sqrt(len(own))
-        axes.errorbar(x + 0.3, own.mean(), error, fmt="o", color=INK, markersize=4, linewidth=1.2)
+        own = values.people[members & shown]
+        points(axes, x + rng.uniform(-0.16, 0.16, len(own)), own, colour)
+        axes.errorbar(
+            x + 0.3,
+            values.means[x],
+            values.reach[x],
+            fmt="o",
+            color=INK,
+            markersize=4,
+            linewidth=1.2,
+        )
     axes.set_xticks([0, 1], ["controls", "patients"])
     axes.set_xlim(-0.4, 1.6)
-    axes.set_title(plain_name(region), fontsize=9)
+    panel_title(axes, plain_name(region))
     axes.set_ylabel("ml, adjusted", fontsize=8)
 
 
 def _scatter(axes: Axes, results: Results, region: str, score: str) -> None:
     model, scope = results.model, next(s for s in results.scopes if s.name == score)
-    x, y = results.study.scores[score].to_numpy(float), adjusted(model, region)
-    shown = ((~model.patients, CONTROLS, "controls"), (model.patients, PATIENTS, "patients"))
-    for members, colour, group in shown:
+    x = results.study.scores[score].to_numpy(float)
+    y = adjusted(model, region, results.design.inference.confidence).people
+    drawn = people_shown(len(x))
+    parts = ((~model.patients, CONTROLS, "controls"), (model.patients, PATIENTS, "patients"))
+    for members, colour, group in parts:
         rows = members & ~np.isnan(x) & ~np.isnan(y)
-        points(axes, x[rows], y[rows], colour, count=len(x))
+        points(axes, x[rows & drawn], y[rows & drawn], colour)
         if group in scope.groups and rows.sum() > 2:
             _trend(axes, x, y, rows, colour)
-    axes.set_title(plain_name(region), fontsize=9)
-    axes.set_xlabel(score_title(score), fontsize=8)
+    panel_title(axes, plain_name(region))
+    axes.set_xlabel(fill(score_title(score), AXIS_LETTERS), fontsize=8)
     axes.set_ylabel("ml, adjusted", fontsize=8)
 
 
@@ -112,9 +155,9 @@ def _visits(axes: Axes, data: ChangeData, region: str) -> None:
     sessions = [data.baseline, *data.follow_up]
     values = np.column_stack([data.values_at(region, s) for s in sessions])
     percent = 100 * (values / values[:, :1] - 1)
-    treated = data.treated_people()
+    treated, shown = data.treated_people(), people_shown(len(percent))
     for members, colour in ((~treated, CONTROLS), (treated, PATIENTS)):
-        for person in percent[members]:
+        for person in percent[members & shown]:
             seen = ~np.isnan(person)
             if seen.sum() > 1:
                 axes.plot(
@@ -125,5 +168,5 @@ def _visits(axes: Axes, data: ChangeData, region: str) -> None:
             axes.plot(range(len(sessions)), mean, "o-", color=colour, linewidth=2, markersize=4)
     axes.axhline(0, color=INK, linewidth=0.5)
     axes.set_xticks(range(len(sessions)), [s or "baseline" for s in sessions], fontsize=8)
-    axes.set_title(plain_name(region), fontsize=9)
+    panel_title(axes, plain_name(region))
     axes.set_ylabel("% of own baseline", fontsize=8)
