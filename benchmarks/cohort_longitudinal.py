@@ -1,7 +1,9 @@
-"""Does conforming the sessions of a person jointly lower scan-rescan noise? Measured, region-wise.
+"""Does conforming the sessions of a person jointly lower scan-rescan noise, and nothing else?
 
 Each head is re-scanned twice by simulation (other position, lattice, noise and shading). The two
 are segmented on their own, and after `conform_jointly`; less difference between them is better.
+With `--change` every structure has changed between the two: then the share of its change that
+arrives should be as large jointly as alone.
 """
 
 from __future__ import annotations
@@ -12,12 +14,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fibromorph.datasets.cohort.acquisition import draw_visit
+from fibromorph.datasets.cohort.body import mould_of
 from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.longitudinal.halfway import conform_jointly
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.rescan import apply_rescan, draw_rescan
+from fibromorph.serving.responsiveness import (
+    NOISE,
+    SMALLEST_TRUE,
+    VOXEL_MM,
+    opposites,
+    taken,
+)
+from fibromorph.serving.simulate import segmented_anatomy
 
 SMALLEST_ML = 0.1
 
@@ -27,8 +39,12 @@ def main() -> None:
     parser.add_argument("scans", nargs="+", type=Path, metavar="SCAN")
     parser.add_argument("--model", default="t1-open")
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--change", action="store_true", help="between the sessions")
     options = parser.parse_args()
     engine = Engine(find_bundle(options.model), "auto", options.threads)
+    if options.change:
+        changed(options.scans, engine)
+        return
     alone, jointly = [], []
     for number, path in enumerate(options.scans):
         scan, rng = read_scan(path), np.random.default_rng([6, number])
@@ -42,6 +58,40 @@ def main() -> None:
             flush=True,
         )
     report(engine, np.array(alone), np.array(jointly))
+
+
+def changed(scans: list[Path], engine: Engine) -> None:
+    """Print the share of a true change that arrives, alone and jointly."""
+    ids = [entry.id for entry in engine.bundle.manifest.labels]
+    everything = []
+    for number, path in enumerate(scans):
+        mould = mould_of(segmented_anatomy(read_scan(path), engine))
+        for pattern in range(2):
+            rng = np.random.default_rng([7, number, pattern])
+            bodies = opposites(mould, rng)
+            pair = [taken(mould, body, draw_visit(rng, VOXEL_MM, NOISE)) for body in bodies]
+            more, less = (
+                np.array([body.volumes_ml.get(i, np.nan) for i in ids]) for body in bodies
+            )
+            boxes = [conformed for _, conformed in conform_jointly(pair, engine)]
+            alone = log_ratio([own_box(scan, engine) for scan in pair], engine)
+            everything.append([np.log(more / less), alone, log_ratio(boxes, engine)])
+            print(f"{path.name}, {pattern}: {shares(np.array(everything[-1:]))}", flush=True)
+    print(f"all: {shares(np.array(everything))}")
+
+
+def shares(changes: NDArray[np.float64]) -> str:
+    """Of (n, 3, regions) true changes, found alone and found jointly: slopes through 0, and spread.
+
+    The spread is of what was found around the slope.
+    """
+    flat = changes.transpose(1, 0, 2).reshape(3, -1)
+    true, *found = flat[:, np.isfinite(flat).all(axis=0) & (np.abs(flat[0]) > SMALLEST_TRUE)]
+    told = []
+    for name, values in zip(("alone", "jointly"), found, strict=True):
+        slope = float(true @ values / (true @ true))
+        told.append(f"{name} {slope:.2f} of it, scattered by {np.std(values - slope * true):.2%}")
+    return "; ".join(told)
 
 
 def own_box(scan: Scan, engine: Engine) -> Conformed:

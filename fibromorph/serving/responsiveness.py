@@ -130,23 +130,39 @@ def _with_share(entry: LabelEntry, found: tuple[float, float] | None) -> LabelEn
     return entry.model_copy(update={"responsiveness": share, "responsiveness_sd": sd})
 
 
-def _pair(
-    mould: Mould, engine: Engine, rng: np.random.Generator, bar: tqdm[Any]
-) -> list[dict[str, object]]:
+def opposites(mould: Mould, rng: np.random.Generator) -> tuple[Body, Body]:
     """A head whose structures grow and shrink at random, and its opposite."""
     signs = {i: float(rng.choice((-1.0, 1.0))) for i in mould.growth.ids}
-    visit = draw_visit(rng, VOXEL_MM, NOISE)
     still = np.zeros((3, *mould.lattice.shape), np.float32)
-    bodies, found = [], []
-    for direction in (1.0, -1.0):
-        targets = {
+    more, less = (
+        {
             i: ml * np.exp(direction * signs.get(i, 0.0) * _log_change(ml))
             for i, ml in mould.reference_ml.items()
         }
-        bodies.append(shape_body(mould, still, targets, INTRACRANIAL_ML["F"]))
-        found.append(_soft_ml(mould, bodies[-1], visit, engine))
+        for direction in (1.0, -1.0)
+    )
+    size = INTRACRANIAL_ML["F"]
+    return shape_body(mould, still, more, size), shape_body(mould, still, less, size)
+
+
+def taken(mould: Mould, body: Body, visit: Visit) -> Scan:
+    """A scan of a head."""
+    grid = scan_grid(mould, body, visit)
+    image = np.asarray(take_scan(mould, body, visit, grid), np.float32)
+    name = mould.anatomy.name
+    return Scan(image, grid, name, Path(name), "NIfTI-1", "", ())
+
+
+def _pair(
+    mould: Mould, engine: Engine, rng: np.random.Generator, bar: tqdm[Any]
+) -> list[dict[str, object]]:
+    """True and found changes between a head and its opposite, in one and the same position."""
+    more, less = opposites(mould, rng)
+    visit = draw_visit(rng, VOXEL_MM, NOISE)
+    found = []
+    for body in (more, less):
+        found.append(_soft_ml(taken(mould, body, visit), engine))
         bar.update()
-    more, less = bodies
     return [
         {
             "scan": mould.anatomy.name,
@@ -164,10 +180,6 @@ def _log_change(ml: float) -> float:
     return float(np.log1p(LARGE_CHANGE if ml > LARGE_ML else CHANGE))
 
 
-def _soft_ml(mould: Mould, body: Body, visit: Visit, engine: Engine) -> dict[int, float]:
-    grid = scan_grid(mould, body, visit)
-    image = np.asarray(take_scan(mould, body, visit, grid), np.float32)
-    name = mould.anatomy.name
-    scan = Scan(image, grid, name, Path(name), "NIfTI-1", "", ())
+def _soft_ml(scan: Scan, engine: Engine) -> dict[int, float]:
     rows = segment_scan(scan, engine).rows
     return {r.region_id: r.soft_volume_ml or 0.0 for r in rows if r.region_id is not None}
