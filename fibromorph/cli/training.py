@@ -18,8 +18,15 @@ def add_commands(commands: Commands) -> None:
         passes_on=True,
     )
     parser = command(commands, "export", "write a bundle from trained weights", _export)
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="CKPT|DIR",
+        help="checkpoint of the network, or a bundle; of several, their mean",
+    )
     for option, metavar, text in (
-        ("--weights", "CKPT|DIR", "checkpoint of the network, or a bundle"),
         ("--locator", "CKPT|DIR", "checkpoint of the locator, or a bundle"),
         ("--check", "SCAN", "on which ONNX Runtime and torch must agree"),
         ("--facts", "YAML", "name, version, licence and so on: see configs/bundle-t1-open.yaml"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from fibromorph.models.onnx_files import (
 from fibromorph.models.weights import (
     learnt_from,
     load_weights,
+    mean_weights,
     merged_hashes,
     network_of,
     read_weights,
@@ -95,7 +97,7 @@ def read_facts(path: Path) -> BundleFacts:
 
 
 def export_bundle(
-    weights: Path,
+    weights: Sequence[Path],
     locator_weights: Path,
     check_scan: Path,
     folder: Path,
@@ -107,7 +109,7 @@ def export_bundle(
     """Write a bundle, and only if ONNX Runtime and torch agree on a real scan.
 
     Args:
-        weights: checkpoint of the segmentation network, or a bundle.
+        weights: checkpoint of the segmentation network, or a bundle; of several, their mean.
         locator_weights: checkpoint of the locator, or a bundle whose locator is taken as it is.
         check_scan: the scan that both are compared on.
         folder: of the bundle, which replaces an older one there.
@@ -122,7 +124,7 @@ def export_bundle(
         ConfigError: the folder holds something else than a bundle.
     """
     _require_replaceable(folder)
-    state = read_weights(weights)
+    state = mean_weights(weights)
     net, table = network_of(state), table_of_weights(state)
     errors = read_errors(balance, table) if balance else {}
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +141,8 @@ def export_bundle(
         export_segmentation(graph, part / NETWORK.file)
         note(f"comparing ONNX Runtime with torch on {check_scan.name}")
         parity = measure_parity(graph, part / NETWORK.file, conformed, check_scan)
-        manifest = _manifest(part, facts, table, learnt_from(weights))
+        learnt = reduce(merged_hashes, map(learnt_from, weights))
+        manifest = _manifest(part, facts, table, learnt)
         manifest = manifest.model_copy(update={"parity": parity, "balance": offsets})
         write_manifest(part, manifest)
         write_card(part, manifest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -32,6 +32,32 @@ def read_weights(source: Path) -> dict[str, Tensor]:
     if not found:
         raise BundleError("must hold the weights of a network", subject=source)
     return found
+
+
+def mean_weights(sources: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of several states of one network, such as the weights before and after a run.
+
+    Weights that went on from each other lie in one basin, and their mean answers as well as each or
+    better (Wortsman et al. 2022, Model soups).
+
+    Args:
+        sources: one or more, see `read_weights`.
+
+    Raises:
+        BundleError: see `read_weights`; or they are of networks of different sizes.
+    """
+    states = [read_weights(source) for source in sources]
+    names = [name for name in states[0] if all(name in state for state in states)]
+    out = {}
+    for name in names:
+        parts = [state[name] for state in states]
+        for part, source in zip(parts, sources, strict=True):
+            if part.shape != parts[0].shape:
+                rule = f"weights must be of a network like that of {sources[0]}"
+                raise BundleError(rule, value=name, subject=source)
+        floating = parts[0].is_floating_point()
+        out[name] = torch.stack([p.float() for p in parts]).mean(0) if floating else parts[0]
+    return out
 
 
 def learnt_from(source: Path) -> dict[str, str]:

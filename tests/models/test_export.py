@@ -65,7 +65,7 @@ def test_only_a_bundle_is_replaced(tmp_path: Path) -> None:
     (mixed / "notes.txt").write_text("mine")
     for folder, named in ((tmp_path / "runs", "last.ckpt"), (mixed, "notes.txt")):
         with pytest.raises(ConfigError, match=f"replaces only a bundle.*{named}"):
-            export_bundle(weights, weights, tmp_path / "scan.nii.gz", folder, facts)
+            export_bundle([weights], weights, tmp_path / "scan.nii.gz", folder, facts)
         assert (folder / named).is_file()
 
 

@@ -13,6 +13,7 @@ from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
 from fibromorph.models.network import SegmentationNet
 from fibromorph.models.weights import (
     load_weights,
+    mean_weights,
     network_of,
     read_weights,
     table_of_weights,
@@ -37,6 +38,20 @@ def test_a_network_comes_back_with_its_size(tmp_path: Path) -> None:
     image, brain = torch.randn(1, 1, 32, 32, 32), torch.rand(1, 1, 8, 8, 8)
     with torch.inference_mode():
         assert torch.equal(net(image, brain), again(image, brain))
+
+
+def test_of_several_checkpoints_the_mean_is_taken(tmp_path: Path) -> None:
+    net, other = _net(), _net()
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.add_(1)
+    paths = [_save(net, tmp_path / "a.ckpt"), _save(other, tmp_path / "b.ckpt")]
+    mean = mean_weights(paths)
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(mean[name], value + 0.5)
+    _save(SegmentationNet(19, (4, 6, 10), 8), tmp_path / "c.ckpt")
+    with pytest.raises(BundleError, match=r"c\.ckpt: weights must be of a network like that of"):
+        mean_weights([paths[0], tmp_path / "c.ckpt"])
 
 
 def test_one_of_several_names_of_a_weight_is_enough() -> None:
