@@ -21,7 +21,7 @@ from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.longitudinal.halfway import conform_jointly
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.rescan import apply_rescan, draw_rescan
+from fibromorph.serving.rescan import apply_rescan, draw_rescan, with_dark_air
 from fibromorph.serving.responsiveness import (
     NOISE,
     SMALLEST_TRUE,
@@ -47,7 +47,7 @@ def main() -> None:
         return
     alone, jointly = [], []
     for number, path in enumerate(options.scans):
-        scan, rng = read_scan(path), np.random.default_rng([6, number])
+        scan, rng = with_dark_air(read_scan(path)), np.random.default_rng([6, number])
         pair = [apply_rescan(scan, draw_rescan(rng)) for _ in range(2)]
         own = [own_box(again, engine) for again in pair]
         alone.append(log_ratio(own, engine))

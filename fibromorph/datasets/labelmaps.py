@@ -77,9 +77,10 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
     """
     try:
         content = path.read_bytes()
-        # From the whole content: nibabel stops at the last voxel, before gzip's checksum.
-        whole = gzip.decompress(content) if content.startswith(GZIP_MAGIC) else content
-        image = nib.as_closest_canonical(type(nib.load(path)).from_bytes(whole))
+        if content.startswith(GZIP_MAGIC):
+            # All of it: nibabel stops at the last voxel, before gzip's checksum.
+            gzip.decompress(content)
+        image = nib.as_closest_canonical(nib.load(path))
         values = np.asanyarray(image.dataobj)
     except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
         raise LabelError(

@@ -11,6 +11,8 @@ from fibromorph.postprocessing.volumes import TOTALS, VolumeRow
 HEAD = "eTIV"
 ROUNDING_ML = 1e-4
 """Tables of volumes have four decimals; a voxel of 0.7 mm has 0.0003 ml."""
+ROUNDING_SHARE = 1e-6
+"""Headers store affines in single precision."""
 Change = tuple[VolumeRow, VolumeRow]
 """Of one region, before and after."""
 
@@ -20,10 +22,11 @@ def corrected(
 ) -> tuple[VolumeRow, ...]:
     """The volumes of a scan, following what a correction did to its labels.
 
-    A soft volume is scaled by what the correction did to the counted one, and its error with it: so
-    scans with and without corrections are on one scale, and a region that nobody touched keeps its
-    volume. A region that the network had not found gets the counted volume, of unknown error. Sums
-    change by what their parts do. eTIV and the errors of sums stay the network's.
+    What a correction adds to the counted volume is added to the soft one; what it takes away
+    shrinks the soft one by the same share; the error keeps its share of the volume. So scans with
+    and without corrections are on one scale, and what nobody touched keeps its volume. A region
+    that the network had not found gets the counted volume, of unknown error. Sums change by what
+    their parts do. eTIV and the errors of sums stay the network's.
 
     Args:
         rows: as measured, see `volumes.measure`.
@@ -44,13 +47,13 @@ def corrected(
 def _scaled(row: VolumeRow, counted_ml: float) -> VolumeRow:
     if row.volume_ml is None or row.soft_volume_ml is None:
         return row
-    if abs(counted_ml - row.volume_ml) < ROUNDING_ML:
+    if abs(counted_ml - row.volume_ml) < max(ROUNDING_ML, ROUNDING_SHARE * row.volume_ml):
         return row
     if not row.volume_ml:
         return replace(row, volume_ml=counted_ml, soft_volume_ml=counted_ml, sd_ml=None)
-    factor = counted_ml / row.volume_ml
-    sd = None if row.sd_ml is None else factor * row.sd_ml
-    soft = factor * row.soft_volume_ml
+    before, more = row.soft_volume_ml, counted_ml - row.volume_ml
+    soft = before + more if more > 0 else before * counted_ml / row.volume_ml
+    sd = row.sd_ml * soft / before if row.sd_ml is not None and before > 0 else None
     return replace(row, volume_ml=counted_ml, soft_volume_ml=soft, sd_ml=sd)
 
 

@@ -18,6 +18,15 @@ from fibromorph.labels import FREESURFER, LabelTable, to_table
 from fibromorph.scans.scan import Scan
 
 GZIP_MAGIC = b"\x1f\x8b"
+UNREADABLE = (
+    OSError,
+    EOFError,
+    TypeError,
+    ValueError,
+    zlib.error,
+    HeaderDataError,
+    ImageFileError,
+)
 TOLERANCE_MM = 0.1
 """By which the corners of both grids may differ: headers store affines in single precision."""
 
@@ -52,14 +61,13 @@ def read_ids(path: Path) -> tuple[NDArray[np.int32], Grid]:
     try:
         _require_whole(path)
         image = nib.load(path)
-        values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, HeaderDataError, ImageFileError) as error:
+        values = np.rint(np.asanyarray(image.dataobj)).astype(np.int32)
+    except UNREADABLE as error:
         raise LabelError("labels must be a readable image", value=error, subject=path) from error
     i, j, k = (*image.shape[:3], 1, 1, 1)[:3]
     if len(image.shape) < 3 or values.size != i * j * k:
         raise LabelError("labels must have three dimensions", value=image.shape, subject=path)
-    ids = np.rint(values).astype(np.int32).reshape((i, j, k))
-    return ids, Grid((i, j, k), np.asarray(image.affine, dtype=float))
+    return values.reshape((i, j, k)), Grid((i, j, k), np.asarray(image.affine, dtype=float))
 
 
 def _require_whole(path: Path) -> None:

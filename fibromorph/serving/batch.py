@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,9 +73,13 @@ def segment_files(
                 require_same_scan(out, scan.stem, scan)
                 result = segment_scan(scan, engine, bar.set_postfix_str)
                 report = write_outputs(result, out, conformed=conformed)["report"]
-            except (FibromorphError, OSError) as error:
-                failures.append(Failure(path, str(error)))
-                tqdm.write(f"fibromorph: {error}", file=sys.stderr)
+            except Exception as error:
+                # Whatever an engine raises on one scan must not cost the others.
+                expected = isinstance(error, FibromorphError | OSError)
+                told = str(error) if expected else f"{path}: {type(error).__name__}: {error}"
+                failures.append(Failure(path, told))
+                more = "" if expected else f"{traceback.format_exc()}\n"
+                tqdm.write(f"{more}fibromorph: {told}", file=sys.stderr)
             else:
                 tqdm.write(summary(result, report))
     return failures

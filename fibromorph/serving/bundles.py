@@ -79,11 +79,17 @@ def verify_bundle(model: str) -> str:
 
     bundle = find_bundle(model)
     engine = Engine(bundle, "cpu")
-    locator, network = bundle.manifest.locator, bundle.manifest.network
-    engine.locate(np.zeros((locator.smallest_length,) * 3, np.float32))
-    length = network.smallest_length or network.shape_multiple
-    shares = np.ones((length // BRAIN_BLOCK,) * 3, np.float32)
-    engine.segment(np.zeros((length,) * 3, np.float32), shares)
+    coarse, fine = (
+        np.zeros((graph.smallest_length,) * 3, np.float32)
+        for graph in (bundle.manifest.locator, bundle.manifest.network)
+    )
+    try:
+        engine.locate(coarse)
+        engine.segment(fine, np.ones([n // BRAIN_BLOCK for n in fine.shape], np.float32))
+    except BundleError:
+        raise
+    except Exception as error:
+        raise BundleError("graphs must run", value=error, subject=bundle.folder) from error
     return (
         f"{bundle.manifest.name} {bundle.manifest.version}: hashes and graphs are as they should be"
     )

@@ -122,18 +122,6 @@ class Engine:
             rule = "the bundle's graphs must load; see `fibromorph models verify`"
             raise BundleError(rule, value=error, subject=self.bundle.folder) from error
 
-    def _run(self, graph: Graph, *inputs: Image) -> list[NDArray[Any]]:
-        """The graph's outputs; what the packages underneath raise is one clear error.
-
-        Raises:
-            BundleError: it did not run to its end.
-        """
-        try:
-            return graph(*inputs)
-        except Exception as error:
-            rule = "a graph must run to its end; it may need more memory, or another --device"
-            raise BundleError(rule, value=error, subject=self.bundle.folder) from error
-
     @property
     def description(self) -> str:
         """Engine, version and threads, for provenance."""
@@ -145,7 +133,7 @@ class Engine:
         Args:
             image: (i, j, k) float32, normalised, at the locator's spacing.
         """
-        return Located.of(self._run(self._locator, image))
+        return Located.of(self._locator(image))
 
     def segment(self, image: Image, brain: Image) -> Prediction:
         """Label every voxel of a box.
@@ -157,10 +145,10 @@ class Engine:
                 a bundle whose statistics are the box's.
 
         Raises:
-            BundleError: the network does not run, or its answer is not the manifest's.
+            BundleError: the network's answer is not the manifest's.
         """
         inputs = (image,) if self.bundle.manifest.statistics == "box" else (image, brain)
-        answer = self._run(self._network, *inputs)
+        answer = self._network(*inputs)
         if len(answer) != OUTPUTS:
             raise BundleError(
                 f"{self.bundle.manifest.network.file} must answer with labels, sums of posteriors"

@@ -36,12 +36,13 @@ class SliceCheckpoint(ModelCheckpoint):
         """See that no other run's checkpoints are in the folder.
 
         Raises:
-            ConfigError: there is a `last.ckpt` that this run does not go on from.
+            ConfigError: there is a `last.ckpt`, and this run goes on from none of the folder's.
         """
         if self.dirpath is None:
             return
         last = Path(self.dirpath) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}"
-        if last.is_file() and not (trainer.ckpt_path and last.samefile(trainer.ckpt_path)):
+        own = trainer.ckpt_path and Path(trainer.ckpt_path).resolve().parent
+        if last.is_file() and own != last.resolve().parent:
             rule = (
                 "a folder keeps the checkpoints of one run: go on with --ckpt_path, or take another"
             )

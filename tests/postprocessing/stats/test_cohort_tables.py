@@ -230,16 +230,19 @@ def subject(folder: Path, name: str, etiv: float = 1.5e6) -> Path:
 def test_a_subjects_dir_needs_no_tables(tmp_path: Path) -> None:
     subject(tmp_path, "sub-01")
     (subject(tmp_path, "sub-02", 1.4e6) / "lh.aparc.stats").unlink()
+    fast = subject(tmp_path, "sub-04") / "lh.aparc.stats"
+    fast.rename(fast.with_name("lh.aparc.DKTatlas.mapped.stats"))
     subject(tmp_path, "fsaverage")
     (tmp_path / "sub-03" / "mri").mkdir(parents=True)
     cohort = read_cohort([tmp_path])
-    assert cohort.participants == ["sub-01", "sub-02"]
+    assert cohort.participants == ["sub-01", "sub-02", "sub-04"]
+    assert cohort.soft_ml.loc["sub-04"].iloc[0]["ctx-lh-insula"] == pytest.approx(6.543)
     first, second = (cohort.soft_ml.loc[name].iloc[0] for name in ("sub-01", "sub-02"))
     assert first["Left-Thalamus"] == pytest.approx(7.2807)
     assert first["ctx-lh-insula"] == pytest.approx(6.543)
     assert np.isnan(second["ctx-lh-insula"])
     assert cohort.etiv_ml is not None
-    assert list(cohort.etiv_ml) == [1500, 1400]
+    assert list(cohort.etiv_ml) == [1500, 1400, 1500]
     assert "SurfaceHoles" not in cohort.soft_ml
     assert any("not taken (1): sub-03" in note for note in cohort.notes)
 

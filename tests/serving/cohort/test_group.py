@@ -277,3 +277,7 @@ def test_labels_corrected_by_hand_are_measured(
     correct(edited, lambda labels: labels.__setitem__(labels == LEFT_CORTEX, 99))
     assert main(["bids", str(study.root), str(out), "group"]) == 2
     assert "desc-fibromorph_dseg.tsv (found: [99])" in capsys.readouterr().err
+    cut = nib.load(edited).slicer[1:]
+    edited.write_bytes(gzip.compress(cut.to_bytes()))
+    assert main(["bids", str(study.root), str(out), "group"]) == 2
+    assert "must lie on the scan's voxels" in capsys.readouterr().err

@@ -16,7 +16,8 @@ from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 MM3_PER_ML = 1000.0
 SEGMENTED = ("aseg.stats", "aseg+DKT.stats")
 """Of FreeSurfer and FastSurfer, and of FastSurfer without surfaces: cortical regions are in it."""
-PARCELLATED = {"lh": "lh.aparc.stats", "rh": "rh.aparc.stats"}
+PARCELLATED = ("{side}.aparc.stats", "{side}.aparc.DKTatlas.mapped.stats")
+"""Of FreeSurfer, and of FastSurfer with surfaces."""
 VOLUME_COLUMNS = ("Volume_mm3", "GrayVol")
 LONG, TEMPLATE = ".long.", "fsaverage"
 NAMED = 5
@@ -28,7 +29,7 @@ def is_subjects_dir(folder: Path) -> bool:
 
 
 def read_subjects_dir(folder: Path, ids: ScanIds) -> CohortVolumes:
-    """Volumes of all subjects, from `stats/aseg.stats` and both `stats/?h.aparc.stats`.
+    """Volumes of all subjects, from `stats/aseg.stats` and those of both parcellations beside it.
 
     Where there are longitudinal runs (`SCAN.long.BASE`), only they are taken. What a subject lacks
     is missing, and who lacks the segmentation's statistics is named in a note.
@@ -72,11 +73,11 @@ def _note(folder: Path, left: Sequence[str]) -> tuple[str, ...]:
 def _volumes_of(subject: Path, segmented: Path) -> dict[str, float]:
     """Region -> mm3."""
     volumes = {from_freesurfer(name): mm3 for name, mm3 in _read(segmented)}
-    for side, name in PARCELLATED.items():
-        path = subject / "stats" / name
-        if path.is_file():
-            regions = _read(path, measures=False)
-            volumes |= {from_freesurfer(f"{side}_{n}_volume"): mm3 for n, mm3 in regions}
+    for side in ("lh", "rh"):
+        paths = (subject / "stats" / name.format(side=side) for name in PARCELLATED)
+        path = next((path for path in paths if path.is_file()), None)
+        regions = _read(path, measures=False) if path else ()
+        volumes |= {from_freesurfer(f"{side}_{name}_volume"): mm3 for name, mm3 in regions}
     return volumes
 
 

@@ -42,7 +42,14 @@ _FREESURFER_OTHER = {
     "Right-Thalamus-Proper": "Right-Thalamus",
 }
 # Sums over structures, surfaces counted as holes, and volumes of masks: FreeSurfer's own measures.
-_FREESURFER_TOTALS = ("Vol", "Vol-to-eTIV", "Holes", "VolNotVent", "VolNotVentVox")
+_FREESURFER_TOTALS = (
+    "Vol",
+    "Vol-to-eTIV",
+    "Holes",
+    "VolNotVent",
+    "VolNotVentSurf",
+    "VolNotVentVox",
+)
 
 
 def from_freesurfer(name: str) -> str:

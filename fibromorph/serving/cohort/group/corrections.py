@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +14,30 @@ from fibromorph.postprocessing.corrections import corrected
 from fibromorph.postprocessing.volumes import VolumeRow
 from fibromorph.scans.reference import read_ids
 
+SAME = 1e-3
+"""By which spacings may differ, as a share: headers store them in single precision."""
 
-def measure_corrected(rows: Sequence[VolumeRow], labels: Path) -> tuple[VolumeRow, ...]:
+
+def measure_corrected(
+    rows: Sequence[VolumeRow], labels: Path, scan: Mapping[str, Any]
+) -> tuple[VolumeRow, ...]:
     """A scan's volumes by its corrected labels, see `postprocessing.corrections`.
 
     Args:
         rows: as the participant stage measured them.
         labels: the label image as it is now.
+        scan: shape and spacing_mm of the scan, from its sidecar.
 
     Raises:
-        LabelError: it is no image of labels that the scan's table has.
+        LabelError: it is no image of labels that the scan's table has, or on other voxels.
     """
     table = _table_of(rows)
     ids, grid = read_ids(labels)
+    shape, spacing_mm = scan["shape"], scan["spacing_mm"]
+    if list(grid.shape) != shape or not np.allclose(grid.spacing_mm, spacing_mm, rtol=SAME):
+        rule = f"corrected labels must lie on the scan's voxels, {shape} of {spacing_mm} mm"
+        other = f"{list(grid.shape)} of {[round(s, 4) for s in grid.spacing_mm]} mm"
+        raise LabelError(rule, value=other, subject=labels)
     found, counts = np.unique(ids, return_counts=True)
     unknown = sorted({int(i) for i in found} - {0, *table.ids})
     if unknown:

@@ -108,12 +108,12 @@ def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...]]:
     for record in records:
         task = task_from(record["task"])
         tasks.append(task)
+        facts = _facts(store.out / task.files["sidecar"])
         measured = read_volumes(store.out / task.files["volumes"])
         labels = store.corrected_labels(record)
-        rows = measured if labels is None else measure_corrected(measured, labels)
+        rows = measured if labels is None else measure_corrected(measured, labels, facts["input"])
         corrected.append(regions_changed(measured, rows))
         tables.append(_numbers(rows))
-        facts = _facts(store.out / task.files["sidecar"])
         quality.append(_quality(facts["quality"]))
         shares.append(facts["responsiveness"])
     regions = _regions(tables)
@@ -162,7 +162,11 @@ def _facts(sidecar: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(sidecar.read_text())["Fibromorph"]
         # Sidecars of before responsiveness was measured know of none.
-        facts = {"quality": found["quality"], "responsiveness": found.get("responsiveness", {})}
+        facts = {
+            "input": found["input"],
+            "quality": found["quality"],
+            "responsiveness": found.get("responsiveness", {}),
+        }
     except (OSError, ValueError, KeyError) as error:
         rule = "a finished scan's sidecar must be there; run the participant stage again"
         raise TableError(rule, value=error, subject=sidecar) from error
