@@ -80,7 +80,7 @@ def test_what_cannot_be_read_as_labels_is_named(tmp_path: Path, scan_folder: Pat
     labels = nib.load(scan_folder / "s1_glm.nii.gz")
     twice = np.stack([np.asanyarray(labels.dataobj)] * 2, axis=-1)
     nib.save(nib.Nifti1Image(twice, labels.affine), tmp_path / "s1_glm.nii.gz")
-    with pytest.raises(LabelError, match="scan's grid"):
+    with pytest.raises(LabelError, match="three dimensions"):
         load_labelled_scans(where)
 
 
