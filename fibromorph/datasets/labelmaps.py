@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from fibromorph.datasets.structures import Structures, find_structures
@@ -25,9 +21,9 @@ from fibromorph.labels import (
     midline_white_to_hemispheres,
     unknown_ids,
 )
+from fibromorph.scans.reference import UNREADABLE, require_whole
 
 MARGIN_VOXELS = 4
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -76,13 +72,10 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
             known.
     """
     try:
-        content = path.read_bytes()
-        if content.startswith(GZIP_MAGIC):
-            # All of it: nibabel stops at the last voxel, before gzip's checksum.
-            gzip.decompress(content)
+        require_whole(path)
         image = nib.as_closest_canonical(nib.load(path))
         values = np.asanyarray(image.dataobj)
-    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as error:
+    except UNREADABLE as error:
         raise LabelError(
             "a label map must be a readable image", value=error, subject=path
         ) from error
@@ -97,7 +90,7 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
     of_brain = [GENERATION_IDS.index(i) for i in FREESURFER.ids if i != FLUID_ID]
     brain = np.isin(index, of_brain)
     brain_start, brain_stop = _box(brain, 0, path)
-    digest = hashlib.sha256(content).hexdigest()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     structures = find_structures(index, of_brain)
     index = np.ascontiguousarray(index)
     return LabelMap(path.name, digest, index, brain_start, brain_stop, structures)

@@ -27,6 +27,7 @@ UNREADABLE = (
     HeaderDataError,
     ImageFileError,
 )
+"""What nibabel, and what it reads with, raise for files that are no images or damaged ones."""
 TOLERANCE_MM = 0.1
 """By which the corners of both grids may differ: headers store affines in single precision."""
 
@@ -59,7 +60,7 @@ def read_ids(path: Path) -> tuple[NDArray[np.int32], Grid]:
         LabelError: not an image of three dimensions, or damaged.
     """
     try:
-        _require_whole(path)
+        require_whole(path)
         image = nib.load(path)
         values = np.rint(np.asanyarray(image.dataobj)).astype(np.int32)
     except UNREADABLE as error:
@@ -70,8 +71,12 @@ def read_ids(path: Path) -> tuple[NDArray[np.int32], Grid]:
     return values.reshape((i, j, k)), Grid((i, j, k), np.asarray(image.affine, dtype=float))
 
 
-def _require_whole(path: Path) -> None:
-    """Decompress all of a gzip file: its checksum lies at the end, where nobody else looks."""
+def require_whole(path: Path) -> None:
+    """Decompress all of a gzip file: its checksum lies at the end, where nobody else looks.
+
+    Raises:
+        OSError, EOFError, zlib.error: it is damaged, see `UNREADABLE`.
+    """
     content = path.read_bytes() if path.is_file() else b""
     if content.startswith(GZIP_MAGIC):
         gzip.decompress(content)

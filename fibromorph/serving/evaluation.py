@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fibromorph.errors import ConfigError, LabelError
+from fibromorph.errors import ConfigError, LabelError, require_amount
 from fibromorph.labels import FREESURFER, NOT_COMPARABLE, LabelTable, coarsened
 from fibromorph.manifest import Bundle
 from fibromorph.postprocessing.agreement import compare
@@ -97,8 +97,7 @@ def evaluate(
     Raises:
         ConfigError, LabelError, ScanError: no scans, no labels, or labels that do not fit.
     """
-    if request.repeats < 0:
-        raise ConfigError("must be 0 or more", value=request.repeats, subject="--repeats")
+    require_amount(request.repeats, "--repeats")
     if update_bundle and request.source in RESERVED_SOURCES:
         rule = "scores are kept under the folder's name, and this name has another meaning there"
         raise ConfigError(rule, value=request.source, subject=request.folder)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fibromorph.errors import ConfigError, ScanError
+from fibromorph.errors import ConfigError, ScanError, require_amount
 from fibromorph.grid import Grid
 from fibromorph.labels import FREESURFER, STRUCTURES_27, coarsened
 from fibromorph.manifest import Bundle
@@ -32,7 +32,7 @@ from fibromorph.serving.engine import Engine
 from fibromorph.serving.evaluation import has_learnt_from
 from fibromorph.serving.perturbations import Perturbation, perturbations
 from fibromorph.serving.pipeline import Segmented, segment_scan
-from fibromorph.serving.rescan import require_seed, with_dark_air
+from fibromorph.serving.rescan import with_dark_air
 
 UNDISTURBED = "undisturbed"
 PICTURE_NAME = "reliability.png"
@@ -83,7 +83,7 @@ def measure_reliability(
         ScanError, LabelError: an undisturbed scan cannot be segmented, or its labels do not fit.
     """
     require_distinct([one.scan for one in scans])
-    require_seed(seed)
+    require_amount(seed, "--seed")
     engine = Engine(find_bundle(model), device, threads)
     _require_new_to(engine.bundle, scans)
     out.mkdir(parents=True, exist_ok=True)

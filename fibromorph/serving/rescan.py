@@ -12,7 +12,6 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from fibromorph.errors import ConfigError
 from fibromorph.grid import Affine, Grid
 from fibromorph.preprocess import air_of
 from fibromorph.scans import Scan, resample
@@ -75,16 +74,6 @@ def apply_rescan(scan: Scan, params: Repositioning) -> Scan:
     # Skull-stripped scans keep their empty background.
     noisy = np.where(image > 0, image * np.exp(bias) + noise, 0).clip(0)
     return replace(scan, data=noisy.astype(np.float32))
-
-
-def require_seed(seed: int) -> None:
-    """Refuse a seed that no generator takes.
-
-    Raises:
-        ConfigError: it is negative.
-    """
-    if seed < 0:
-        raise ConfigError("must be 0 or more", value=seed, subject="--seed")
 
 
 def _move(grid: Grid, params: Repositioning) -> Affine:

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from fibromorph.datasets.cohort.acquisition import Visit, draw_visit, scan_grid, take_scan
 from fibromorph.datasets.cohort.body import Body, Mould, mould_of, shape_body
 from fibromorph.datasets.cohort.norms import INTRACRANIAL_ML
+from fibromorph.errors import require_amount
 from fibromorph.labels import LabelTable
 from fibromorph.manifest import Bundle, LabelEntry, read_manifest, write_manifest
 from fibromorph.models.card import write_card
@@ -29,7 +30,7 @@ from fibromorph.scans.read import require_distinct
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import segment_scan
-from fibromorph.serving.rescan import require_seed, with_dark_air
+from fibromorph.serving.rescan import with_dark_air
 from fibromorph.serving.simulate import segmented_anatomy
 
 CHANGE, LARGE_CHANGE = 0.15, 0.04
@@ -73,7 +74,7 @@ def measure_responsiveness(
         ScanError: a scan cannot be read or shows no brain.
     """
     require_distinct(scans)
-    require_seed(seed)
+    require_amount(seed, "--seed")
     engine = Engine(find_bundle(model), device, threads)
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, object]] = []

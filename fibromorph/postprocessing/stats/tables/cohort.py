@@ -15,6 +15,7 @@ from fibromorph.postprocessing.stats.tables.region_names import ETIV, is_total
 from fibromorph.postprocessing.stats.tables.scan_ids import in_time
 
 KEY = ["participant_id", "session_id"]
+MM3_PER_ML = 1000.0
 MOST_RATIO, SURE_ML = 300, 0.5
 """Cubic millimetres are a thousand times millilitres; ventricles may be twenty times the median,
 and what is hardly there in most people any number of times."""
@@ -92,6 +93,23 @@ def keyed(keys: Sequence[tuple[str, str]], places: Sequence[str]) -> pd.MultiInd
             )
         seen.add(key)
     return pd.MultiIndex.from_tuples(list(keys), names=KEY)
+
+
+def from_mm3(
+    values: pd.DataFrame, tool: str, source: Path, notes: tuple[str, ...] = ()
+) -> CohortVolumes:
+    """Volumes that another tool has measured, in mm3, with its head size among the columns."""
+    values = values / MM3_PER_ML
+    return CohortVolumes(
+        soft_ml=values.drop(columns=ETIV, errors="ignore"),
+        hard_ml=None,
+        sd_ml=None,
+        etiv_ml=values.get(ETIV),
+        quality=None,
+        tool=tool,
+        sources=(source,),
+        notes=notes,
+    )
 
 
 def positive(cohort: CohortVolumes) -> CohortVolumes:

@@ -14,14 +14,13 @@ from fibromorph.postprocessing.stats.tables.cells import place, read_text_table,
 from fibromorph.postprocessing.stats.tables.cohort import (
     KEY,
     CohortVolumes,
+    from_mm3,
     joined,
     keyed,
     positive,
 )
-from fibromorph.postprocessing.stats.tables.freesurfer import MM3_PER_ML
 from fibromorph.postprocessing.stats.tables.region_names import (
     ENIGMA,
-    ETIV,
     from_enigma,
     from_freesurfer,
     from_synthseg,
@@ -93,16 +92,7 @@ def _read_other(frame: pd.DataFrame, tool: _Tool, path: Path, ids: ScanIds) -> C
     places = [place(path, line) for line in frame.index]
     names = zip(frame[id_column], places, strict=True)
     index = keyed([ids.split(str(name), None, where) for name, where in names], places)
-    values = to_numbers(frame, columns, path).set_axis(index) / MM3_PER_ML
+    values = to_numbers(frame, columns, path).set_axis(index)
     values = values.rename(columns={c: tool.rename(c) for c in columns})
     values = values.loc[:, ~values.columns.duplicated()]
-    etiv = values.pop(ETIV) if ETIV in values else None
-    return CohortVolumes(
-        soft_ml=values,
-        hard_ml=None,
-        sd_ml=None,
-        etiv_ml=etiv,
-        quality=None,
-        tool=tool.name,
-        sources=(path,),
-    )
+    return from_mm3(values, tool.name, path)

@@ -9,11 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.tables.cohort import CohortVolumes, keyed
-from fibromorph.postprocessing.stats.tables.region_names import ETIV, from_freesurfer
+from fibromorph.postprocessing.stats.tables.cohort import CohortVolumes, from_mm3, keyed
+from fibromorph.postprocessing.stats.tables.region_names import from_freesurfer
 from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 
-MM3_PER_ML = 1000.0
 SEGMENTED = ("aseg.stats", "aseg+DKT.stats")
 """Of FreeSurfer and FastSurfer, and of FastSurfer without surfaces: cortical regions are in it."""
 PARCELLATED = ("{side}.aparc.stats", "{side}.aparc.DKTatlas.mapped.stats")
@@ -44,19 +43,9 @@ def read_subjects_dir(folder: Path, ids: ScanIds) -> CohortVolumes:
     names = [subject.name.partition(LONG)[0] for subject, _ in found]
     places = [str(path) for _, path in found]
     index = keyed([ids.split(n, None, p) for n, p in zip(names, places, strict=True)], places)
-    values = pd.DataFrame(rows, index=index, dtype=float) / MM3_PER_ML
-    etiv = values.pop(ETIV) if ETIV in values else None
+    values = pd.DataFrame(rows, index=index, dtype=float)
     left = [p.name for p in everyone if p not in {subject for subject, _ in found}]
-    return CohortVolumes(
-        soft_ml=values,
-        hard_ml=None,
-        sd_ml=None,
-        etiv_ml=etiv,
-        quality=None,
-        tool="FreeSurfer",
-        sources=(folder,),
-        notes=_note(folder, left),
-    )
+    return from_mm3(values, "FreeSurfer", folder, _note(folder, left))
 
 
 def _segmented(subject: Path) -> Path | None:

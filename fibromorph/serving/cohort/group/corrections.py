@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fibromorph.errors import LabelError
-from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS, LabelTable
+from fibromorph.labels import TABLES, LabelTable
 from fibromorph.postprocessing.corrections import corrected
 from fibromorph.postprocessing.volumes import VolumeRow
 from fibromorph.scans.reference import read_ids
@@ -55,4 +55,4 @@ def regions_changed(before: Sequence[VolumeRow], after: Sequence[VolumeRow]) -> 
 
 def _table_of(rows: Sequence[VolumeRow]) -> LabelTable:
     ids = {row.region_id for row in rows if row.region_id is not None}
-    return FREESURFER if ids <= set(FREESURFER.ids) else NEUROMORPHOMETRICS
+    return next(table for table in TABLES.values() if ids <= set(table.ids))
