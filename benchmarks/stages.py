@@ -19,7 +19,8 @@ from fibromorph.preprocess import conform
 from fibromorph.scans import read_scan, restore_labels
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.demo import write_template
-from fibromorph.serving.engine import Engine, available_cpus
+from fibromorph.serving.devices import available_cpus
+from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import write_outputs
 from fibromorph.serving.pipeline import segment_scan
 

@@ -20,7 +20,7 @@ from fibromorph.serving.cohort.participant import (
     plan_cohort,
     run_participants,
 )
-from fibromorph.serving.engine import available_cpus
+from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.simulate import template_anatomy
 
 PATIENTS = CONTROLS = 12

@@ -15,7 +15,8 @@ from fibromorph.models.card import write_card
 from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import read_scan
 from fibromorph.serving.bundles import find_bundle
-from fibromorph.serving.engine import Device, Engine, Prediction, resolve_device
+from fibromorph.serving.devices import Device, resolve_device
+from fibromorph.serving.engine import Engine, Prediction
 
 REFERENCE: Device = "cpu"
 LINE = "{:<16} {:>9} {:>12} {:>14}"

@@ -11,9 +11,10 @@ import pytest
 
 from fibromorph.errors import BundleError, ConfigError, FibromorphError
 from fibromorph.manifest import Bundle, file_sha256, open_bundle, write_manifest
-from fibromorph.serving import engine as engine_module
+from fibromorph.serving import devices
 from fibromorph.serving.bundles import verify_bundle
-from fibromorph.serving.engine import SHAPES_KEPT, Engine, resolve_device
+from fibromorph.serving.devices import resolve_device
+from fibromorph.serving.engine import SHAPES_KEPT, Engine
 from fibromorph.serving.parity import compare_engines
 from tests.serving.stand_in import write_stand_in
 
@@ -86,12 +87,12 @@ def test_a_broken_openvino_is_left_aside(monkeypatch: pytest.MonkeyPatch) -> Non
     def broken(name: str) -> object:
         raise ImportError(f"{name}: cannot open shared object file")
 
-    engine_module._openvino_fails.cache_clear()
+    devices._openvino_fails.cache_clear()
     monkeypatch.setattr(importlib, "import_module", broken)
     assert resolve_device("auto") == "cpu"
     with pytest.raises(FibromorphError, match="openvino"):
         resolve_device("openvino")
-    engine_module._openvino_fails.cache_clear()
+    devices._openvino_fails.cache_clear()
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
@@ -99,7 +100,7 @@ def test_a_gpu_that_cannot_be_used_is_left_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = open_bundle(write_stand_in(tmp_path / "bundle"))
-    monkeypatch.setattr(engine_module, "_has_cuda", lambda: True)
+    monkeypatch.setattr(devices, "_has_cuda", lambda: True)
     assert Engine(bundle).device != "cuda"
     with pytest.raises(ConfigError, match="must be able to use the GPU"):
         Engine(bundle, "cuda")

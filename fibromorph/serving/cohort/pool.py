@@ -21,7 +21,7 @@ from fibromorph.errors import FibromorphError
 from fibromorph.serving.cohort.stream import NextTask, process_all
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask
 from fibromorph.serving.cohort.worker import Settings, Worker
-from fibromorph.serving.engine import available_cpus
+from fibromorph.serving.devices import available_cpus
 
 ATTEMPTS = 2
 """A scan whose worker was killed is tried once more: the kernel may have been short of memory."""

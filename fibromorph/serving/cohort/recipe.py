@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 import fibromorph
 from fibromorph.manifest import MANIFEST_NAME, Bundle, file_sha256
-from fibromorph.serving.engine import package_on, resolve_device
+from fibromorph.serving.devices import package_on, resolve_device
 
 
 @dataclass(frozen=True)

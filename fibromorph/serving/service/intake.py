@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fibromorph.errors import LabelError, ScanError
 from fibromorph.scans.scan import ReadLimits
-from fibromorph.serving.engine import available_cpus
+from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.service.reader import SUBJECT, Answer, read_upload
 from fibromorph.serving.service.settings import MIB, Settings
 

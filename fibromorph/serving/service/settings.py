@@ -21,7 +21,7 @@ from pydantic_settings import (
 
 from fibromorph.errors import ConfigError
 from fibromorph.serving.bundles import DEFAULT_BUNDLE
-from fibromorph.serving.engine import available_cpus
+from fibromorph.serving.devices import available_cpus
 
 MIB = 1 << 20
 GIB = 1 << 30
