@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fibromorph.errors import FibromorphError
 from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.cohort.store import Store
 from fibromorph.serving.cohort.tasks import ScanTask, is_there, task_from
@@ -47,6 +49,15 @@ def failure_table(failures: Sequence[FailedScan]) -> Iterable[str]:
         yield f"{failure.task.stem:<{width}}  {failure.step:<10}  {failure.reason}"
     if len(failures) > SHOWN:
         yield f"... and {len(failures) - SHOWN} more"
+
+
+def one_line(error: Exception, folder: Path) -> str:
+    """The reason without the scan's own path, which stands beside it; others from `folder` on."""
+    if isinstance(error, FibromorphError):
+        text = str(FibromorphError(error.rule, value=error.value))
+    else:
+        text = f"{type(error).__name__}: {error}"
+    return " ".join(text.replace(f"{folder}{os.sep}", "").split())
 
 
 def _failed(note: dict[str, Any]) -> FailedScan:

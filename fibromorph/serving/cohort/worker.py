@@ -12,6 +12,7 @@ from pathlib import Path
 from fibromorph.errors import ConfigError, FibromorphError, ScanError
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
+from fibromorph.serving.cohort.failures import one_line
 from fibromorph.serving.cohort.leases import STALE_S, Lease, Leases
 from fibromorph.serving.cohort.longitudinal.halfway import seen_from_middle
 from fibromorph.serving.cohort.outputs import stage_outputs
@@ -163,7 +164,7 @@ class Worker:
             name = error.subject.removeprefix(f"{self.settings.bids}{os.sep}")
             if name not in siblings:
                 raise
-            raise OtherSessionError(name, _one_line(error, self.settings.bids)) from error
+            raise OtherSessionError(name, one_line(error, self.settings.bids)) from error
         log.say(f"conformed half-way to {len(others)} other sessions")
         result = segment_scan(moved, self.engine, self._on_step, conformed)
         return replace(result, scan=scan)
@@ -175,7 +176,7 @@ class Worker:
             try:
                 found[name] = stamp_of(path), read_scan(path)
             except (FibromorphError, OSError) as error:
-                reason = _one_line(error, self.settings.bids)
+                reason = one_line(error, self.settings.bids)
                 raise OtherSessionError(name, reason) from error
         return found
 
@@ -186,7 +187,7 @@ class Worker:
         expected = isinstance(error, FibromorphError | OSError | EOFError)
         log.say(str(error) if expected else "".join(traceback.format_exception(error)))
         log.say(f"failed at {self._step}")
-        reason = _one_line(error, self.settings.bids)
+        reason = one_line(error, self.settings.bids)
         outcome = Outcome(read.task, "failed", self._step, reason)
         own = isinstance(error, FibromorphError) and not isinstance(error, OtherSessionError)
         lasting = own and read.stamp is not None
@@ -204,12 +205,3 @@ class Worker:
             and self.store.is_whole(record)
             and same_siblings(record, task, self.settings.bids)
         )
-
-
-def _one_line(error: Exception, bids: Path) -> str:
-    """The reason without the scan's own path, which stands beside it."""
-    if isinstance(error, FibromorphError):
-        text = str(FibromorphError(error.rule, value=error.value))
-    else:
-        text = f"{type(error).__name__}: {error}"
-    return " ".join(text.replace(f"{bids}{os.sep}", "").split())

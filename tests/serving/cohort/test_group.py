@@ -219,8 +219,9 @@ def test_options_of_the_other_stage_are_refused(
 
 
 def test_memory_of_a_scan_in_the_cohort_is_its_numbers(finished: Finished, study: Study) -> None:
-    cohort, gone = gather(Store(finished.out), study.root)
+    cohort, gone, damaged = gather(Store(finished.out), study.root)
     assert not gone
+    assert not damaged
     assert cohort.soft_ml.shape == (len(cohort), len(cohort.regions))
     assert cohort.regions[-1] == "eTIV"
 
@@ -274,10 +275,55 @@ def test_labels_corrected_by_hand_are_measured(
     assert list(corrections.regions) == ["Left-Cerebral-Cortex"]
     assert "Labels of 1 scan" in (out / "quality.html").read_text()
 
-    correct(edited, lambda labels: labels.__setitem__(labels == LEFT_CORTEX, 99))
+
+def test_corrected_labels_that_cannot_be_measured_leave_their_scan_out(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(gathered, out)
+    scans = [named(scan) for scan in study.good[:3]]
+    unknown, moved, cut = (
+        out / scan.replace("_T1w.nii.gz", "_desc-fibromorph_dseg.nii.gz") for scan in study.good[:3]
+    )
+    correct(unknown, lambda labels: labels.__setitem__(labels == LEFT_CORTEX, 99))
+    moved.write_bytes(gzip.compress(nib.load(moved).slicer[1:].to_bytes()))
+    cut.write_bytes(cut.read_bytes()[:-100])
+    kept = cut.read_bytes()
+    call = ["bids", str(study.root), str(out), "group"]
+    assert main(call) == 1
+
+    volumes = table(out / "volumes.tsv")
+    rows = set(zip(volumes.participant_id, volumes.session_id, strict=True))
+    assert rows == {named(scan) for scan in study.good} - set(scans)
+    failures = table(out / "failures.tsv").set_index(["participant_id", "session_id"])
+    assert set(failures.index) == {named(scan) for scan in study.bad} | set(scans)
+    said, page = capsys.readouterr().out, (out / "quality.html").read_text()
+    assert "3 left out, as their corrected labels cannot be measured" in said
+    reasons = (
+        "desc-fibromorph_dseg.tsv (found: [99])",
+        "must lie on the scan's voxels",
+        "must be a readable image",
+    )
+    for scan, reason in zip(scans, reasons, strict=True):
+        assert failures.step[scan] == "correction"
+        assert reason in failures.reason[scan]
+        assert reason in said
+    assert "must be a readable image" in page
+    assert cut.read_bytes() == kept
+
+    for path in (unknown, moved, cut):
+        shutil.copy(gathered / path.relative_to(out), path)
+    assert main(call) == 1
+    assert len(table(out / "volumes.tsv")) == len(table(gathered / "volumes.tsv"))
+    assert len(table(out / "failures.tsv")) == len(study.bad)
+
+
+def test_a_cohort_without_a_measurable_scan_says_why(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(gathered, out)
+    for labels in out.rglob("*_dseg.nii.gz"):
+        labels.write_bytes(b"no image")
     assert main(["bids", str(study.root), str(out), "group"]) == 2
-    assert "desc-fibromorph_dseg.tsv (found: [99])" in capsys.readouterr().err
-    cut = nib.load(edited).slicer[1:]
-    edited.write_bytes(gzip.compress(cut.to_bytes()))
-    assert main(["bids", str(study.root), str(out), "group"]) == 2
-    assert "must lie on the scan's voxels" in capsys.readouterr().err
+    assert "must be a readable image" in capsys.readouterr().err

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.errors import TableError
+from fibromorph.errors import LabelError, TableError
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
+from fibromorph.serving.cohort.failures import FailedScan, one_line
 from fibromorph.serving.cohort.group.corrections import measure_corrected, regions_changed
 from fibromorph.serving.cohort.store import Store
 from fibromorph.serving.cohort.tasks import ScanTask, is_there, task_from
@@ -82,7 +83,19 @@ class Cohort:
         )
 
 
-def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...]]:
+@dataclass(frozen=True)
+class _Measured:
+    """What one scan brings to the cohort; `numbers`: name -> soft, counted, standard deviation."""
+
+    task: ScanTask
+    numbers: Mapping[str, tuple[float, float, float]]
+    quality: ScanQuality
+    model: str
+    responsiveness: Mapping[str, Mapping[str, float]]
+    corrected: tuple[str, ...]
+
+
+def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...], tuple[FailedScan, ...]]:
     """Read every finished scan that is in the study.
 
     Args:
@@ -90,11 +103,13 @@ def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...]]:
         bids: BIDS_DIR.
 
     Returns:
-        (the cohort, finished scans that are no longer in BIDS_DIR: withdrawn, or renamed).
+        (the cohort, finished scans that are no longer in BIDS_DIR: withdrawn, or renamed, and those
+        whose labels were corrected by hand and cannot be measured). The last are not in the cohort:
+        their volumes before the correction are what somebody found wrong.
 
     Raises:
-        TableError: no scan is finished, or a file that a record names is gone or damaged.
-        LabelError: labels that were corrected by hand cannot be measured.
+        TableError: no scan is finished or can be measured, or a file that a record names is gone or
+            damaged.
     """
     every = list(store.records())
     records = [record for record in every if is_there(bids, task_from(record["task"]))]
@@ -104,38 +119,60 @@ def gather(store: Store, bids: Path) -> tuple[Cohort, tuple[ScanTask, ...]]:
             rule, value=f"{len(every)} of others" if every else None, subject=store.out
         )
     gone = tuple(task for r in every if not is_there(bids, task := task_from(r["task"])))
-    tasks, tables, quality, shares, corrected = [], [], [], [], []
+    scans, damaged = [], []
     for record in records:
-        task = task_from(record["task"])
-        tasks.append(task)
-        facts = _facts(store.out / task.files["sidecar"])
-        measured = read_volumes(store.out / task.files["volumes"])
-        labels = store.corrected_labels(record)
-        rows = measured if labels is None else measure_corrected(measured, labels, facts["input"])
-        corrected.append(regions_changed(measured, rows))
-        tables.append(_numbers(rows))
-        quality.append(_quality(facts["quality"]))
-        shares.append(facts["responsiveness"])
-    regions = _regions(tables)
-    values = np.full((3, len(tables), len(regions)), np.nan)
-    for row, table in enumerate(tables):
+        try:
+            scans.append(_measured(store, record))
+        except (LabelError, OSError) as error:
+            reason = one_line(error, store.out)
+            damaged.append(FailedScan(task_from(record["task"]), "correction", reason))
+    if not scans:
+        rule = "corrected labels of one scan at least must be measurable"
+        raise TableError(rule, value=damaged[0].reason, subject=damaged[0].task.stem)
+    return _cohort(scans), gone, tuple(damaged)
+
+
+def _measured(store: Store, record: Mapping[str, Any]) -> _Measured:
+    """One finished scan, by its corrected labels if there are such.
+
+    Raises:
+        LabelError, OSError: these cannot be measured.
+        TableError: another file that the record names is gone or damaged.
+    """
+    task = task_from(record["task"])
+    facts = _facts(store.out / task.files["sidecar"])
+    before = read_volumes(store.out / task.files["volumes"])
+    labels = store.corrected_labels(record)
+    rows = before if labels is None else measure_corrected(before, labels, facts["input"])
+    return _Measured(
+        task,
+        _numbers(rows),
+        _quality(facts["quality"]),
+        _model(record["recipe"]),
+        facts["responsiveness"],
+        regions_changed(before, rows),
+    )
+
+
+def _cohort(scans: Sequence[_Measured]) -> Cohort:
+    regions = _regions([scan.numbers for scan in scans])
+    values = np.full((3, len(scans), len(regions)), np.nan)
+    for row, scan in enumerate(scans):
         for column, name in enumerate(regions):
-            values[:, row, column] = table.get(name, (np.nan,) * 3)
-    models = sorted({_model(record["recipe"]) for record in records})
+            values[:, row, column] = scan.numbers.get(name, (np.nan,) * 3)
     soft, hard, sd = values
-    agreed = shares[0] if all(share == shares[0] for share in shares) else {}
-    cohort = Cohort(
-        tuple(tasks),
+    shares = scans[0].responsiveness
+    return Cohort(
+        tuple(scan.task for scan in scans),
         regions,
         soft,
         hard,
         sd,
-        tuple(quality),
-        tuple(models),
-        agreed,
-        tuple(corrected),
+        tuple(scan.quality for scan in scans),
+        tuple(sorted({scan.model for scan in scans})),
+        shares if all(scan.responsiveness == shares for scan in scans) else {},
+        tuple(scan.corrected for scan in scans),
     )
-    return cohort, gone
 
 
 def _numbers(rows: Sequence[VolumeRow]) -> dict[str, tuple[float, float, float]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fibromorph.datasets.bids import open_dataset
 from fibromorph.postprocessing.volumes import write_whole
-from fibromorph.serving.cohort.failures import failed_scans
+from fibromorph.serving.cohort.failures import failed_scans, failure_table, write_failures
 from fibromorph.serving.cohort.group.exclusions import update_exclusions
 from fibromorph.serving.cohort.group.gather import gather
 from fibromorph.serving.cohort.group.outliers import find_outliers
@@ -35,22 +35,23 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         say: told what was written.
 
     Returns:
-        How many scans failed in the participant stage.
+        How many scans failed, in the participant stage or because labels that somebody corrected
+        cannot be measured.
 
     Raises:
         TableError: nothing to gather, or an edited table is damaged.
-        LabelError: labels that were corrected by hand cannot be measured.
         ConfigError: the design is wrong.
     """
     asked = read_design(design)
     store = Store(out)
-    everything, gone = gather(store, bids)
+    everything, gone, damaged = gather(store, bids)
     cohort = everything.at(choose_runs(everything, store))
-    outliers, failures = find_outliers(cohort), failed_scans(store, bids)
+    outliers, failures = find_outliers(cohort), (*failed_scans(store, bids), *damaged)
     excluded = update_exclusions(cohort, store)
     write_tables(out, cohort)
     write_corrections(out, cohort)
     write_quality(out, cohort, outliers)
+    write_failures(store, failures)
     write_page(out / "quality.html", PageContent(cohort, tuple(outliers), excluded, failures))
     _write_participants(bids, out)
     others = len(everything) - len(cohort)
@@ -61,6 +62,10 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
     )
     if by_hand := sum(map(bool, cohort.corrected)):
         say(f"{by_hand} of them measured by labels corrected by hand: {out / 'corrected.tsv'}")
+    if damaged:
+        say(f"{len(damaged)} left out, as their corrected labels cannot be measured:")
+        for line in failure_table(damaged):
+            say(line)
     if len(cohort.models) > 1:
         say(f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}")
     if gone:
