@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,8 +88,7 @@ class Engine:
         except ConfigError as error:
             if device != "auto":
                 raise
-            log.warning("the GPU is left aside: %s", error)
-            self.device = fastest(bundle.manifest.engines, gpu=False)
+            self.device = _without_gpu(bundle, error)
             self._network, self._locator = self._loaded()
 
     def _loaded(self) -> tuple[Graph, Graph]:
@@ -162,6 +163,35 @@ class Engine:
             )
         soft_voxels = {i: float(s) for i, s in zip(ids, soft, strict=True)}
         return Prediction(labels, soft_voxels, confidence.astype(np.float32) / 255.0)
+
+
+def usable_device(bundle: Bundle, device: str) -> Device:
+    """What `Engine` would run on here, for who has to know before anything is loaded.
+
+    That a GPU can be used shows only when it is loaded. A process of its own does that: this one
+    would keep memory of the GPU, or all of it where it takes one process at a time, from workers.
+
+    Raises:
+        ConfigError, MissingExtraError, BundleError: see `Engine`.
+    """
+    found = resolve_device(device, bundle.manifest.engines)
+    if device != "auto" or found != "cuda":
+        return found
+    try:
+        with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+            apart.submit(_load, bundle, found).result()
+    except (ConfigError, BrokenProcessPool) as error:
+        return _without_gpu(bundle, error)
+    return found
+
+
+def _load(bundle: Bundle, device: Device) -> None:
+    Engine(bundle, device)
+
+
+def _without_gpu(bundle: Bundle, error: Exception) -> Device:
+    log.warning("the GPU is left aside: %s", error)
+    return fastest(bundle.manifest.engines, gpu=False)
 
 
 def usual_shapes(manifest: Manifest) -> Shapes | None:

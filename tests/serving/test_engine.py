@@ -13,6 +13,7 @@ from fibromorph.errors import BundleError, ConfigError, FibromorphError
 from fibromorph.manifest import Bundle, file_sha256, open_bundle, write_manifest
 from fibromorph.serving import devices
 from fibromorph.serving.bundles import verify_bundle
+from fibromorph.serving.cohort.recipe import recipe_of
 from fibromorph.serving.devices import resolve_device
 from fibromorph.serving.engine import SHAPES_KEPT, Engine
 from fibromorph.serving.parity import compare_engines
@@ -97,11 +98,22 @@ def test_a_broken_openvino_is_left_aside(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
 def test_a_gpu_that_cannot_be_used_is_left_aside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     bundle = open_bundle(write_stand_in(tmp_path / "bundle"))
     monkeypatch.setattr(devices, "_has_cuda", lambda: True)
-    assert Engine(bundle).device != "cuda"
+    taken = Engine(bundle).device
+    assert taken != "cuda"
+    caplog.clear()
+    # What `bids` plans with is what `segment` takes, and it is said once.
+    assert recipe_of(bundle, "auto").engine.endswith(f" on {taken}")
+    (warning,) = caplog.messages
+    assert warning.startswith("the GPU is left aside")
+    assert "cuda" not in compare_engines(str(bundle.folder), template)
+    assert "cuda is left aside" in caplog.text
     with pytest.raises(ConfigError, match="must be able to use the GPU"):
         Engine(bundle, "cuda")
 

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 
 import fibromorph
 from fibromorph.manifest import MANIFEST_NAME, Bundle, file_sha256
-from fibromorph.serving.devices import package_on, resolve_device
+from fibromorph.serving.devices import package_on
+from fibromorph.serving.engine import usable_device
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,13 @@ def recipe_of(bundle: Bundle, device: str, *, jointly: bool = False) -> Recipe:
     """The recipe of a bundle on a device.
 
     Raises:
-        ConfigError, MissingExtraError: see `resolve_device`.
+        ConfigError, MissingExtraError, BundleError: see `usable_device`.
     """
     return Recipe(
         fibromorph.__version__,
         f"{bundle.manifest.name} {bundle.manifest.version}",
         file_sha256(bundle.folder / MANIFEST_NAME),
-        package_on(resolve_device(device, bundle.manifest.engines)),
+        package_on(usable_device(bundle, device)),
         "jointly" if jointly else "alone",
     )
 
