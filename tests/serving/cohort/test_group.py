@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from fibromorph.cli import main
 from fibromorph.postprocessing.volumes import read_volumes
 from fibromorph.serving.cohort.group.gather import gather
 from fibromorph.serving.cohort.group.outliers import robust_z
-from fibromorph.serving.cohort.store import Store
+from fibromorph.serving.cohort.store import STATE, Store
 from tests.serving.cohort.conftest import Finished
 from tests.serving.cohort.study import Study
 
@@ -206,6 +207,24 @@ def test_a_scan_that_was_withdrawn_leaves_the_tables(
     main(["bids", str(bids), str(out), "group"])
     assert subject not in set(table(out / "volumes.tsv").participant_id)
     assert f"no longer in {bids} and left out: {subject}" in capsys.readouterr().out
+
+
+def test_scans_of_several_engines_are_told_once(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(gathered, out)
+    first, *_ = sorted((out / STATE / "done").rglob("*.json"))
+    record = json.loads(first.read_text())
+    record["recipe"]["engine"] = "openvino 2026.4.1 on openvino-bf16"
+    first.write_text(json.dumps(record))
+    main(["bids", str(study.root), str(out), "group"])
+    said = capsys.readouterr().out
+    assert said.count("measured in several ways") == 1
+    assert "on cpu" in said
+    assert "on openvino-bf16" in said
+    assert "segmented in more than one way" in (out / "quality.html").read_text()
+    assert "segmented in more than one way" not in (gathered / "quality.html").read_text()
 
 
 @pytest.mark.parametrize(
