@@ -80,6 +80,32 @@ def test_volumes_come_as_json_or_as_a_table(client: Client, server: Server, head
     assert job.model["sha256"] in table.headers["fibromorph-model"]
 
 
+RESULTS = ("segmentation", "report", "volumes", "provenance", "preview", "brain")
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_is_asked_about_and_loaded_once(
+    client: Client, server: Server, head: Path, name: str
+) -> None:
+    job = client.wait(client.submit(head).id)
+    url = f"{server.url}/v1/jobs/{job.id}/{name}"
+    table = {"Accept": "text/tab-separated-values"}
+    whole, asked = httpx.get(url, headers=table), httpx.head(url, headers=table)
+    assert asked.status_code == 200
+    assert not asked.content
+    for header in ("content-type", "content-length", "etag", "cache-control"):
+        assert asked.headers[header] == whole.headers[header]
+    known = {**table, "If-None-Match": whole.headers["etag"]}
+    for again in (httpx.get(url, headers=known), httpx.head(url, headers=known)):
+        assert again.status_code == 304
+        assert not again.content
+        assert again.headers["etag"] == whole.headers["etag"]
+    other = httpx.get(url, headers={**table, "If-None-Match": '"of another file"'})
+    assert other.content == whole.content
+    missing = f"{server.url}/v1/jobs/{'0' * 32}/{name}"
+    assert httpx.head(missing, headers=known).status_code == 404
+
+
 def test_the_same_bytes_are_computed_once(client: Client, head: Path, server: Server) -> None:
     first = client.wait(client.submit(head, label="sub-07").id)
     assert client.submit(head, label="sub-07").id == first.id

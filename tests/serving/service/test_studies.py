@@ -50,6 +50,10 @@ def test_a_study_gives_a_report_and_tables(
     archive = zipfile.ZipFile(client.download_study(done.id, "tables", tmp_path / "tables.zip"))
     table = archive.read("group_comparison.tsv").decode()
     assert "Left-Cerebral-Cortex" in table
+    for name in ("report", "tables"):
+        url = f"{server.url}/v1/studies/{done.id}/{name}"
+        known = {"If-None-Match": httpx.head(url).headers["etag"]}
+        assert httpx.get(url, headers=known).status_code == 304
     listed = httpx.get(f"{server.url}/v1/studies").json()["jobs"]
     assert [job["id"] for job in listed] == [done.id]
     assert client.submit_study(participants(), DESIGN, jobs=scans, label="fm").id == done.id

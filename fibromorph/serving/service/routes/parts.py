@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Path, Query, Request
+from fastapi.responses import FileResponse
+from starlette.datastructures import Headers
+from starlette.staticfiles import NotModifiedResponse, StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from fibromorph.serving.service.access import Caller
 from fibromorph.serving.service.core import Service
@@ -46,6 +51,12 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+UNCHANGED: dict[int | str, dict[str, Any]] = {
+    304: {"description": "The file is still the one whose `ETag` `If-None-Match` names."}
+}
+"""Of a route that answers with a `ResultFile`."""
+
+
 def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
 
@@ -64,6 +75,22 @@ def find_job(service: Service, job_id: str, caller: Caller) -> Job:
     if job is None:
         raise Refusal(404, "there must be such a job", value=job_id, subject="job")
     return job
+
+
+CONDITIONS = StaticFiles()
+"""Serves nothing here: it knows what `If-None-Match` and `If-Modified-Since` ask."""
+
+
+class ResultFile(FileResponse):
+    """A file, or 304 for who has it already."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.stat_result = os.stat(self.path)
+        self.set_stat_headers(self.stat_result)
+        if CONDITIONS.is_not_modified(self.headers, Headers(scope=scope)):
+            await NotModifiedResponse(self.headers)(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 Limit = Annotated[int, Query(ge=1, le=200)]

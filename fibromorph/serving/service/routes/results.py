@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from fibromorph.postprocessing.volumes import read_volumes
 from fibromorph.serving.service.access import Reader
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.problems import Refusal
-from fibromorph.serving.service.routes.parts import JobId, The, find_job, problems
+from fibromorph.serving.service.routes.parts import (
+    UNCHANGED,
+    JobId,
+    ResultFile,
+    The,
+    find_job,
+    problems,
+)
 from fibromorph.serving.service.schemas import ModelOut, Volumes, region_of
 from fibromorph.serving.service.work import FILES
 
@@ -30,7 +37,7 @@ TSV, JSON, HTML, PNG, GZIP = (
 REPORT_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 )
-STATUSES = problems(404, 409, 410)
+STATUSES = {**UNCHANGED, **problems(404, 409, 410)}
 
 
 def _finished(job_id: JobId, service: The, caller: Reader) -> Job:
@@ -48,16 +55,18 @@ def _binary(media_type: str) -> dict[str, object]:
     return {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
 
 
+@router.head("/segmentation", include_in_schema=False)
 @router.get(
     "/segmentation",
     responses={200: _binary(GZIP), **STATUSES},
     response_class=Response,
 )
-def get_segmentation(service: The, job: Finished) -> FileResponse:
+def get_segmentation(service: The, job: Finished) -> ResultFile:
     """Label image (NIfTI, gzip) on the scan's own voxels."""
     return _file(service, job, "dseg", GZIP, "_dseg.nii.gz")
 
 
+@router.head("/volumes", include_in_schema=False)
 @router.get(
     "/volumes",
     responses={
@@ -81,28 +90,32 @@ def get_volumes(
     return JSONResponse(volumes.model_dump(), headers=_headers(job))
 
 
+@router.head("/report", include_in_schema=False)
 @router.get("/report", responses={200: _binary(HTML), **STATUSES}, response_class=Response)
-def get_report(service: The, job: Finished) -> FileResponse:
+def get_report(service: The, job: Finished) -> ResultFile:
     """The report: one page that opens offline."""
     response = _file(service, job, "report", HTML, "_report.html", shown=True)
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
 
 
+@router.head("/provenance", include_in_schema=False)
 @router.get("/provenance", responses={200: _binary(JSON), **STATUSES}, response_class=Response)
-def get_provenance(service: The, job: Finished) -> FileResponse:
+def get_provenance(service: The, job: Finished) -> ResultFile:
     """What was done to what, with what."""
     return _file(service, job, "provenance", JSON, ".json")
 
 
+@router.head("/preview", include_in_schema=False)
 @router.get("/preview", responses={200: _binary(PNG), **STATUSES}, response_class=Response)
-def get_preview(service: The, job: Finished) -> FileResponse:
+def get_preview(service: The, job: Finished) -> ResultFile:
     """Slices in three planes with the segmentation's outlines."""
     return _file(service, job, "preview", PNG, "_preview.png", shown=True)
 
 
+@router.head("/brain", include_in_schema=False)
 @router.get("/brain", responses={200: _binary(GZIP), **STATUSES}, response_class=Response)
-def get_brain(service: The, job: Finished) -> FileResponse:
+def get_brain(service: The, job: Finished) -> ResultFile:
     """The brain as the network saw it (NIfTI, gzip), without face and skull: to lay labels over."""
     return _file(service, job, "image", GZIP, "_brain.nii.gz")
 
@@ -131,8 +144,8 @@ def _path(service: Service, job: Job, kind: str) -> Path:
 
 def _file(
     service: Service, job: Job, kind: str, media_type: str, suffix: str, *, shown: bool = False
-) -> FileResponse:
-    return FileResponse(
+) -> ResultFile:
+    return ResultFile(
         _path(service, job, kind),
         media_type=media_type,
         filename=f"{job.label or 'scan'}{suffix}",

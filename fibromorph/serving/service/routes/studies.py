@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 from fastapi import Request as HttpRequest
-from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, field_validator
 
@@ -17,9 +16,11 @@ from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job, Request, new_id
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
+    UNCHANGED,
     Before,
     JobId,
     Limit,
+    ResultFile,
     The,
     find_job,
     page_of,
@@ -132,29 +133,33 @@ def get_study(service: The, job: Found) -> JobOut:
     return shown(service, job)
 
 
+@router.head("/{job_id}/report", include_in_schema=False)
 @router.get(
     "/{job_id}/report",
     responses={
         200: {"content": {HTML: {"schema": {"type": "string"}}}},
+        **UNCHANGED,
         **problems(404, 409, 410),
     },
     response_class=Response,
 )
-def get_study_report(service: The, job: Found) -> FileResponse:
+def get_study_report(service: The, job: Found) -> ResultFile:
     """The group report: one page that opens offline."""
     headers = {"Content-Security-Policy": STUDY_POLICY}
     return _file(service, job, REPORT, HTML, headers)
 
 
+@router.head("/{job_id}/tables", include_in_schema=False)
 @router.get(
     "/{job_id}/tables",
     responses={
         200: {"content": {ZIP: {"schema": {"type": "string", "format": "binary"}}}},
+        **UNCHANGED,
         **problems(404, 409, 410),
     },
     response_class=Response,
 )
-def get_study_tables(service: The, job: Found) -> FileResponse:
+def get_study_tables(service: The, job: Found) -> ResultFile:
     """All tables of the study (TSV), in a zip."""
     return _file(service, job, TABLES, ZIP, {})
 
@@ -195,13 +200,13 @@ def _scans(service: Service, study: StudyIn, caller: Caller) -> list[Job]:
 
 def _file(
     service: Service, job: Job, name: str, media_type: str, headers: dict[str, str]
-) -> FileResponse:
+) -> ResultFile:
     if job.state != "done":
         rule = "a study must be done before its results can be had"
         raise Refusal(409, rule, value=job.state, subject="study")
     path = service.store.result(job.id) / name
     if not path.is_file():
         raise Refusal(410, "the files of a study are deleted after a set time", subject="study")
-    return FileResponse(
+    return ResultFile(
         path, media_type=media_type, filename=f"{job.label or 'study'}_{name}", headers=headers
     )
