@@ -24,6 +24,30 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("fibromorph rel", "reliability"),
+        ("fibromorph bids STUDY OUT gr", "group"),
+        ("fibromorph segment --sp", "--space"),
+        ("fibromorph segment --out out ./sc", "./scan.nii.gz"),
+    ],
+)
+def test_shells_complete_a_line(line: str, expected: str, tmp_path: Path) -> None:
+    pytest.importorskip("argcomplete")
+    (tmp_path / "scan.nii.gz").touch()
+    asked = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "answer"),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    command = [sys.executable, "-m", "fibromorph.cli"]
+    subprocess.run(command, env={**os.environ, **asked}, cwd=tmp_path, check=True)
+    assert (tmp_path / "answer").read_text().split() == [expected]
+
+
 def test_nothing_reports_to_its_makers() -> None:
     code = (
         "import fibromorph, onnxruntime, mlflow.telemetry.utils as mlflow;"

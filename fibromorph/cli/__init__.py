@@ -6,6 +6,7 @@ Every import that costs time is made by the handler that needs it, so that `--he
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -50,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         is wrong, and one line on stderr says which rule, which value, which file.
     """
     parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks how a line could go on
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     options, rest = parser.parse_known_args(arguments)
     if rest and not options.passes_on:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
