@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import Browser
 
 from fibromorph.errors import LabelError
 from fibromorph.labels import NEUROMORPHOMETRICS
@@ -166,6 +167,23 @@ def test_long_names_take_several_lines(results: Results) -> None:
     drawn = forest.groups_forest(groups)
     assert name not in drawn
     assert "Right inferior frontal gyrus," in drawn
+
+
+def test_long_names_break_no_page(folder: Path, tmp_path: Path, browser: Browser) -> None:
+    name = "ctx_lh_" + 8 * "G_and_S_cingul-Mid-Ant_" + "volume"
+    for path in folder.glob("volumes*.tsv"):
+        path.write_text(path.read_text().replace(PUTAMEN, name))
+    write_study(run(folder, families={"all": [name, "Left-*", "Right-*"]}), tmp_path / "out")
+    for width in (1400, 390):
+        page = browser.new_page(viewport={"width": width, "height": 900})
+        page.goto((tmp_path / "out" / "report.html").as_uri())
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+        assert (
+            page.locator("tbody th", has_text="cingul").first.evaluate("e => e.offsetWidth") < 340
+        )
+        brain = page.get_by_alt_text("Axial slices").evaluate("e => e.offsetWidth")
+        assert brain >= 680
+        page.close()
 
 
 def test_the_summary_names_six_findings_and_counts_the_rest(results: Results) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import fill
-
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -11,14 +9,13 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.stats.report.figures import (
     BAR,
     FOUND,
     INK,
     SOFT,
     STYLE,
-    TITLE_LETTERS,
+    panel_titles,
     to_svg,
 )
 from fibromorph.postprocessing.stats.sensitivity import CHOICES
@@ -27,8 +24,9 @@ from fibromorph.postprocessing.stats.sensitivity import CHOICES
 def specification_curve(table: pd.DataFrame, regions: list[str], alpha: float) -> Markup:
     """Differences in % under all specifications, sorted, for up to three regions side by side."""
     options = _options(table)
+    titles, more = panel_titles(regions)
     with rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 2.2 + 0.17 * len(options)), layout="constrained")
+        figure = Figure(figsize=(9.6, 2.2 + more + 0.17 * len(options)), layout="constrained")
         panels = figure.subplots(
             2,
             len(regions),
@@ -37,20 +35,19 @@ def specification_curve(table: pd.DataFrame, regions: list[str], alpha: float) -
             sharey="row",
             gridspec_kw={"height_ratios": [2.0, 0.17 * len(options) + 0.2]},
         )
-        for column, region in enumerate(regions):
+        for column, (region, title) in enumerate(zip(regions, titles, strict=True)):
             part = table[table["region"] == region].sort_values("adjusted_difference_ml")
             _curve(panels[0, column], part, alpha)
             _choices(panels[1, column], part, options, first=column == 0)
-            panels[0, column].set_title(_title(part, region, alpha), fontsize=9)
+            panels[0, column].set_title(f"{title}\n{_shares(part, alpha)}", fontsize=9)
         panels[0, 0].set_ylabel("difference in %")
         return to_svg(figure, "Specification curve: the same contrast under every choice")
 
 
-def _title(part: pd.DataFrame, region: str, alpha: float) -> str:
+def _shares(part: pd.DataFrame, alpha: float) -> str:
     same = 100 * part["share_same_sign"].iloc[0]
     significant = 100 * part["share_significant"].iloc[0]
-    name = fill(plain_name(region), TITLE_LETTERS)
-    return f"{name}\n{same:.0f} % same sign, {significant:.0f} % with p < {alpha:g}"
+    return f"{same:.0f} % same sign, {significant:.0f} % with p < {alpha:g}"
 
 
 def _curve(axes: Axes, part: pd.DataFrame, alpha: float) -> None:

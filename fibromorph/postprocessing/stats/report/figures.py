@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import StringIO
 from textwrap import fill
 from typing import Any
@@ -12,6 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.stats.linear import Bools
 
 INK, SOFT, LINE, PAPER = "#010101", "#020202", "#030303", "#fefefe"
@@ -53,6 +55,8 @@ STYLE: Any = {
 MANY_POINTS = 2000
 """People that a panel shows: of more, the page would have so many dots that it opens slowly."""
 TITLE_LETTERS = 24
+TITLE_INCHES = 0.15
+"""Of a line of them, at 9 points."""
 
 
 def to_svg(figure: Figure, label: str) -> Markup:
@@ -97,6 +101,11 @@ def points(axes: Axes, x: object, y: object, colour: str) -> None:
     )
 
 
-def panel_title(axes: Axes, name: str) -> None:
-    """A region's name above a small panel, in as many lines as it needs."""
-    axes.set_title(fill(name, TITLE_LETTERS), fontsize=9)
+def panel_titles(regions: Sequence[str]) -> tuple[list[str], float]:
+    """What stands above small panels side by side: the regions' names, in as many lines as needed.
+
+    Returns:
+        (titles, height in inches that those of several lines need beyond one).
+    """
+    titles = [fill(plain_name(region), TITLE_LETTERS) for region in regions]
+    return titles, TITLE_INCHES * max(title.count("\n") for title in titles)

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.stats.change_design import ChangeData
 from fibromorph.postprocessing.stats.contract import score_title
 from fibromorph.postprocessing.stats.linear import Bools, Floats, fit, independent
@@ -23,7 +22,7 @@ from fibromorph.postprocessing.stats.report.figures import (
     INK,
     PATIENTS,
     STYLE,
-    panel_title,
+    panel_titles,
     people_shown,
     points,
     to_svg,
@@ -53,7 +52,7 @@ class Adjusted:
 def groups_figure(results: Results, regions: list[str]) -> Markup:
     """Adjusted volumes of every person in the regions given, patients beside controls."""
     with rc_context(STYLE):
-        figure, panels = _grid(len(regions))
+        figure, panels = _grid(regions)
         for axes, region in zip(panels, regions, strict=True):
             _strip(axes, results, region)
         return to_svg(figure, "Adjusted volumes of every person by group")
@@ -62,7 +61,7 @@ def groups_figure(results: Results, regions: list[str]) -> Markup:
 def scores_figure(results: Results, questions: list[tuple[str, str]]) -> Markup:
     """Adjusted volumes against scores for (region, score) pairs, every person a dot."""
     with rc_context(STYLE):
-        figure, panels = _grid(len(questions))
+        figure, panels = _grid([region for region, _ in questions])
         for axes, (region, score) in zip(panels, questions, strict=True):
             _scatter(axes, results, region, score)
         return to_svg(figure, "Adjusted volumes against scores, every person a dot")
@@ -71,7 +70,7 @@ def scores_figure(results: Results, questions: list[tuple[str, str]]) -> Markup:
 def visits_figure(data: ChangeData, regions: list[str]) -> Markup:
     """Every person's volumes over the sessions, in % of the person's baseline."""
     with rc_context(STYLE):
-        figure, panels = _grid(len(regions))
+        figure, panels = _grid(regions)
         for axes, region in zip(panels, regions, strict=True):
             _visits(axes, data, region)
         return to_svg(figure, "Change of every person over the sessions")
@@ -98,13 +97,19 @@ def adjusted(model: GroupModel, region: str, confidence: float) -> Adjusted:
     return Adjusted(people, (controls, controls + difference), (float(reach[0]), float(reach[1])))
 
 
-def _grid(count: int) -> tuple[Figure, list[Axes]]:
-    rows = -(-count // COLUMNS)
-    figure = Figure(figsize=(COLUMNS * PANEL[0], rows * PANEL[1]), layout="constrained")
-    panels = figure.subplots(rows, COLUMNS, squeeze=False).ravel().tolist()
-    for unused in panels[count:]:
+def _grid(regions: list[str]) -> tuple[Figure, list[Axes]]:
+    """A panel a region, under its name; long names make the figure higher, not the panels lower."""
+    rows = [regions[first : first + COLUMNS] for first in range(0, len(regions), COLUMNS)]
+    above = [panel_titles(row) for row in rows]
+    height = len(rows) * PANEL[1] + sum(more for _, more in above)
+    figure = Figure(figsize=(COLUMNS * PANEL[0], height), layout="constrained")
+    panels = figure.subplots(len(rows), COLUMNS, squeeze=False).ravel().tolist()
+    titles = [title for row, _ in above for title in row]
+    for axes, title in zip(panels, titles, strict=False):
+        axes.set_title(title, fontsize=9)
+    for unused in panels[len(titles) :]:
         unused.set_visible(False)
-    return figure, panels[:count]
+    return figure, panels[: len(titles)]
 
 
 def _strip(axes: Axes, results: Results, region: str) -> None:
@@ -125,7 +130,6 @@ def _strip(axes: Axes, results: Results, region: str) -> None:
         )
     axes.set_xticks([0, 1], ["controls", "patients"])
     axes.set_xlim(-0.4, 1.6)
-    panel_title(axes, plain_name(region))
     axes.set_ylabel("ml, adjusted", fontsize=8)
 
 
@@ -140,7 +144,6 @@ def _scatter(axes: Axes, results: Results, region: str, score: str) -> None:
         points(axes, x[rows & drawn], y[rows & drawn], colour)
         if group in scope.groups and rows.sum() > 2:
             _trend(axes, x, y, rows, colour)
-    panel_title(axes, plain_name(region))
     axes.set_xlabel(fill(score_title(score), AXIS_LETTERS), fontsize=8)
     axes.set_ylabel("ml, adjusted", fontsize=8)
 
@@ -168,5 +171,4 @@ def _visits(axes: Axes, data: ChangeData, region: str) -> None:
             axes.plot(range(len(sessions)), mean, "o-", color=colour, linewidth=2, markersize=4)
     axes.axhline(0, color=INK, linewidth=0.5)
     axes.set_xticks(range(len(sessions)), [s or "baseline" for s in sessions], fontsize=8)
-    panel_title(axes, plain_name(region))
     axes.set_ylabel("% of own baseline", fontsize=8)
