@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.flow import SHOWN
+from fibromorph.postprocessing.names import listed
+from fibromorph.postprocessing.stats.change_covariates import (
+    LEAST_DF,
+    etiv_of_people,
+    of_changes,
+    of_levels,
+)
+from fibromorph.postprocessing.stats.change_question import Question, choose
 from fibromorph.postprocessing.stats.head_size import adjust
 from fibromorph.postprocessing.stats.linear import (
     Bools,
@@ -17,9 +24,34 @@ from fibromorph.postprocessing.stats.linear import (
     dependent_column,
     independent_columns,
 )
-from fibromorph.postprocessing.stats.model import centred, site_indicators
 from fibromorph.postprocessing.stats.study import SMALLEST_GROUP, Study, baseline_of
-from fibromorph.postprocessing.stats.tables.region_names import ETIV
+
+
+@dataclass(frozen=True, eq=False)
+class ChangeMatrix:
+    """The design of one region.
+
+    Attributes:
+        values: (n, p) of full rank; the last columns are the sessions' contrasts, and where there
+            is a comparison group, before them the sessions, and before those who is treated.
+        columns: session -> the column of its contrast.
+        adjusting: session -> how many covariates its change is adjusted for.
+    """
+
+    values: Floats
+    columns: dict[str, int]
+    adjusting: dict[str, int]
+
+    def apart(self) -> Floats:
+        """(n, p) the same model with each group's own change for columns.
+
+        A contrast's column is now the change of the treated, and as many columns as there are
+        sessions before it that of those whom they are compared with.
+        """
+        count = len(self.columns)
+        values = self.values.copy()
+        values[:, -2 * count : -count] -= values[:, -count:]
+        return values
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,33 +63,52 @@ class ChangeData:
         sd: (n, R) or None.
         treated: (n,) True for those whose change is asked for; all True without comparison.
         nuisance: (n, k) intercept and centred covariates, of people and of scans.
+        slopes: (n, m) people's covariates in each follow-up session, which change is adjusted for.
         person: (n,) number of the participant.
         people: their names, by number.
         session: (n,) name.
         baseline: session.
         follow_up: sessions.
         contrast: what is compared, in words.
-        compared: whether there is a comparison group.
+        against: whom the treated are compared with, in words; '' = nobody.
         arms: whether both groups are arms of patients, alike at baseline but for chance.
+        notes: what was left out, for the reader.
     """
 
     volumes: pd.DataFrame
     sd: pd.DataFrame | None
     treated: Bools
     nuisance: pd.DataFrame
+    slopes: pd.DataFrame
     person: Ints
     people: list[str]
     session: np.ndarray
     baseline: str
     follow_up: tuple[str, ...]
     contrast: str
-    compared: bool
+    against: str
     arms: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def compared(self) -> bool:
+        """Whether there is a comparison group."""
+        return bool(self.against)
+
+    @property
+    def groups(self) -> dict[str, Bools]:
+        """Title -> (people,) its members."""
+        treated = self.treated_people()
+        return {"treated": treated, "compared": ~treated} if self.compared else {"treated": treated}
+
+    def noting(self, sentence: str) -> ChangeData:
+        """The same with one more note."""
+        return replace(self, notes=(*self.notes, sentence))
 
     def design(self) -> tuple[Floats, dict[str, int]]:
         """(n, p) matrix, and the column of each follow-up session's contrast."""
         times = [(self.session == s).astype(float) for s in self.follow_up]
-        columns = [*self.nuisance.to_numpy(float).T]
+        columns = [*self.nuisance.to_numpy(float).T, *self.slopes.to_numpy(float).T]
         if self.compared:
             columns += [self.treated.astype(float), *times]
             times = [time * self.treated for time in times]
@@ -65,17 +116,15 @@ class ChangeData:
         matrix = np.column_stack([*columns, *times])
         return matrix, {s: first + i for i, s in enumerate(self.follow_up)}
 
-    def independent(self, region: str, known: Bools) -> tuple[Floats, dict[str, int]]:
+    def independent(self, region: str, known: Bools) -> ChangeMatrix:
         """`design` at the known volumes of a region, without covariates that say nothing there.
 
         Raises:
             TableError: the change follows from the covariates.
         """
         matrix, columns = self.design()
-        matrix, first = matrix[known], self.nuisance.shape[1]
-        # Covariates last: what follows from group and session is taken out, not these.
-        order = [0, *range(first, matrix.shape[1]), *range(1, first)]
-        kept = sorted(order[column] for column in independent_columns(matrix[:, order]))
+        first = self.nuisance.shape[1] + self.slopes.shape[1]
+        kept = _independent(matrix[known], first)
         if not {0, *range(first, matrix.shape[1])} <= {*kept}:
             raise TableError(
                 "change needs scans of all groups and sessions; take the region out of"
@@ -83,7 +132,18 @@ class ChangeData:
                 value=region,
                 subject="the volumes",
             )
-        return matrix[:, kept], {s: kept.index(c) for s, c in columns.items()}
+        names = [*self.nuisance, *self.slopes]
+        adjusting = [str(names[c]) for c in kept if self.nuisance.shape[1] <= c < first]
+        return ChangeMatrix(
+            values=matrix[known][:, kept],
+            columns={s: kept.index(c) for s, c in columns.items()},
+            adjusting={s: sum(name.endswith(f" x {s}") for name in adjusting) for s in columns},
+        )
+
+    def pairs(self, region: str, session: str) -> Bools:
+        """(people,) who has a volume both at baseline and in a later session."""
+        before = self.values_at(region, self.baseline)
+        return ~np.isnan(before) & ~np.isnan(self.values_at(region, session))
 
     def values_at(self, region: str, session: str) -> Floats:
         """(people,) volumes in one session; NaN where there is none."""
@@ -116,113 +176,113 @@ def change_data(whole: Study) -> ChangeData | None:
         TableError: fewer than five people of a group with a volume at baseline and at a follow-up,
             or a covariate that follows from group and session.
     """
-    design = whole.design
-    if not design.sessions.follow_up:
+    sessions = whole.design.sessions
+    if not sessions.follow_up:
         return None
-    study, treated, contrast, compared = _choose(whole)
-    session = np.array(study.sessions, dtype=object)
-    numbers, people = pd.factorize(np.array(study.participants, dtype=object))
-    volumes, factor = _volumes(study)
-    data = ChangeData(
-        volumes=volumes,
-        sd=study.sd if study.sd is None or factor is None else study.sd * factor,
-        treated=treated.to_numpy(bool),
-        nuisance=_nuisance(study),
-        person=numbers,
-        people=[str(p) for p in people],
-        session=session,
-        baseline=baseline_of(whole),
-        follow_up=design.sessions.follow_up,
-        contrast=contrast,
-        compared=compared,
-        arms=whole.arm is not None,
-    )
+    question = choose(whole)
+    data = _assemble(whole, question, sessions.follow_up)
+    thin = [s for s in data.follow_up if _is_thin(data, s)]
+    if thin and len(thin) < len(data.follow_up):
+        question = question.without(thin)
+        data = _assemble(whole, question, tuple(s for s in data.follow_up if s not in thin))
+        data = data.noting(
+            f"Change leaves out session {listed(thin)}: fewer than {SMALLEST_GROUP} people of a"
+            " group have a scan there and at baseline."
+        )
     _require_pairs(data)
     _require_rank(data)
-    return data
+    return data if sessions.adjust == "level" else _adjust_change(data, question.study)
 
 
-def _choose(whole: Study) -> tuple[Study, pd.Series, str, bool]:
-    sessions = whole.design.sessions
-    known = _known_times(whole)
-    if whole.arm is not None:
-        member = whole.patients & whole.arm.isin([sessions.treated, sessions.untreated]) & known
-        study = whole.rows(member)
-        assert study.arm is not None
-        contrast = f"{sessions.treated} against {sessions.untreated}"
-        return study, study.arm == sessions.treated, contrast, True
-    returned = set(whole.rows(known & ~_is_baseline(whole) & ~whole.patients).participants)
-    if len(returned) >= SMALLEST_GROUP:
-        study = whole.rows(known)
-        return study, study.patients, "patients against controls", True
-    study = whole.rows(known & whole.patients)
-    return study, study.patients, "patients alone", False
+def _assemble(whole: Study, question: Question, follow_up: tuple[str, ...]) -> ChangeData:
+    """Adjusted for covariates in level, not yet in change."""
+    study = question.study
+    numbers, people = pd.factorize(np.array(study.participants, dtype=object))
+    volumes, factor = _volumes(study)
+    return ChangeData(
+        volumes=volumes,
+        sd=study.sd if study.sd is None or factor is None else study.sd * factor,
+        treated=question.treated.to_numpy(bool),
+        nuisance=of_levels(study),
+        slopes=pd.DataFrame(index=study.volumes.index),
+        person=numbers,
+        people=[str(p) for p in people],
+        session=np.array(study.sessions, dtype=object),
+        baseline=baseline_of(whole),
+        follow_up=follow_up,
+        contrast=question.contrast,
+        against=question.against,
+        arms=whole.arm is not None,
+    )
 
 
-def unknown_note(whole: Study) -> tuple[str, ...]:
-    """A sentence on scans whose covariates are not known, if there are any."""
-    unknown = whole.volumes.index[~_known_times(whole)]
-    if not len(unknown):
-        return ()
-    names = ", ".join(f"{p} {s}".strip() for p, s in unknown[:SHOWN])
-    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-    return (f"Change leaves out {len(unknown)} scans with unknown covariates: {names}{more}.",)
-
-
-def _known_times(whole: Study) -> pd.Series:
-    """Rows whose covariates, of people and of scans, are known."""
-    known = whole.covariates.notna().all(axis=1) & whole.time_varying.notna().all(axis=1)
-    if whole.etiv is not None and whole.design.etiv != "none":
-        known &= _etiv_of_people(whole).notna()
-    return known
-
-
-def _is_baseline(whole: Study) -> pd.Series:
-    baseline = baseline_of(whole)
-    return pd.Series([s == baseline for s in whole.sessions], index=whole.volumes.index)
-
-
-def _etiv_of_people(study: Study) -> pd.Series:
-    """A head keeps its size: the mean over a person's sessions, less noisy than any one."""
-    assert study.etiv is not None
-    return study.etiv.groupby(level=0).transform("mean")
+def _adjust_change(data: ChangeData, study: Study) -> ChangeData:
+    """With the covariates that change can be adjusted for, and a note on those that it cannot."""
+    slopes = of_changes(study, data.baseline, data.follow_up)
+    if slopes.empty:
+        return data
+    pairs = [int(data.pairs(str(r), s).sum()) for r in data.volumes for s in data.follow_up]
+    columns = 1 + data.compared + slopes.shape[1] // len(data.follow_up)
+    if min(pairs) - columns < LEAST_DF:
+        return data.noting(
+            "Covariates are adjusted for in level, not in change: with both scans of"
+            f" {min(pairs)} people that would leave fewer than {LEAST_DF} degrees of freedom."
+        )
+    first = data.nuisance.shape[1]
+    adjusting = replace(data, slopes=slopes)
+    kept = _independent(adjusting.design()[0], first + slopes.shape[1])
+    told = [name for column, name in enumerate(slopes, first) if column in kept]
+    lost = [str(name) for name in slopes if name not in told]
+    adjusting = replace(adjusting, slopes=slopes[told])
+    if not lost:
+        return adjusting
+    return adjusting.noting(
+        f"Change is not adjusted for {listed(lost)}, which cannot be told apart from group and"
+        " session among those who came back."
+    )
 
 
 def _volumes(study: Study) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    etiv = None if study.etiv is None else _etiv_of_people(study)
+    etiv = None if study.etiv is None else etiv_of_people(study)
     controls = ~study.patients
     fitted_on = controls if controls.any() else study.patients
     return adjust(study.volumes, etiv, fitted_on, study.design.etiv)
 
 
-def _nuisance(study: Study) -> pd.DataFrame:
-    parts = [study.covariates, study.time_varying]
-    if study.etiv is not None and study.design.etiv == "covariate":
-        parts.append(_etiv_of_people(study).to_frame(ETIV))
-    if study.site is not None and study.design.site.method != "none":
-        parts.append(site_indicators(study.site))
-    table = pd.concat(parts, axis=1)
-    # Covariates that do not vary among these people (sex in a study of women) say nothing.
-    return centred(table.loc[:, table.nunique() > 1])
+def _fewest(data: ChangeData, region: str, session: str) -> tuple[int, str]:
+    """The smaller group's number of people with both volumes, and which group it is."""
+    both = data.pairs(region, session)
+    return min((int(both[members].sum()), title) for title, members in data.groups.items())
+
+
+def _is_thin(data: ChangeData, session: str) -> bool:
+    """Whether no region of a session has the people that change needs."""
+    return all(_fewest(data, str(r), session)[0] < SMALLEST_GROUP for r in data.volumes)
 
 
 def _require_pairs(data: ChangeData) -> None:
-    treated = data.treated_people()
-    groups = {"treated": treated, "compared": ~treated} if data.compared else {"treated": treated}
     for region in map(str, data.volumes.columns):
-        before = ~np.isnan(data.values_at(region, data.baseline))
         for session in data.follow_up:
-            both = before & ~np.isnan(data.values_at(region, session))
-            for title, members in groups.items():
-                pairs = int(both[members].sum())
-                if pairs < SMALLEST_GROUP:
-                    raise TableError(
-                        f"change needs {SMALLEST_GROUP} people a group with a region's volume at"
-                        f" baseline and follow-up ({data.contrast}, {title}); take the session out"
-                        " of sessions.follow_up, or the region out of families",
-                        value=f"{region}, {session}: {pairs}",
-                        subject="design, key sessions",
-                    )
+            pairs, title = _fewest(data, region, session)
+            if pairs < SMALLEST_GROUP:
+                raise TableError(
+                    f"change needs {SMALLEST_GROUP} people a group with a region's volume at"
+                    f" baseline and follow-up ({data.contrast}, {title}); take the session out"
+                    " of sessions.follow_up, or the region out of families",
+                    value=f"{region}, {session}: {pairs}",
+                    subject="design, key sessions",
+                )
+
+
+def _independent(matrix: Floats, covariates: int) -> list[int]:
+    """Columns of full rank: what follows from group and session is taken out, not these.
+
+    Args:
+        matrix: (n, p), first the intercept and covariates.
+        covariates: how many columns these are.
+    """
+    order = [0, *range(covariates, matrix.shape[1]), *range(1, covariates)]
+    return sorted(order[column] for column in independent_columns(matrix[:, order]))
 
 
 def _require_rank(data: ChangeData) -> None:

@@ -15,6 +15,7 @@ CorrelationMethod = Literal["pearson", "spearman", "percentage_bend"]
 SiteMethod = Literal["none", "covariate", "combat", "meta"]
 Missing = Literal["drop", "impute"]
 EffectUnit = Literal["d", "percent"]
+Adjusted = Literal["change", "level"]
 
 
 def _as_text(value: object) -> object:
@@ -103,6 +104,8 @@ class Sessions(Section):
         arm: column of the treatment arms; '' = patients against controls, or patients alone.
         treated, untreated: levels of `arm`.
         time_varying: columns with a value a session (medication), from rows with a session_id.
+        adjust: what covariates bear on: `change` (and level: covariate x session terms), or `level`
+            alone, which supposes that nobody's change depends on them.
         bootstraps: resamplings of subjects.
     """
 
@@ -114,6 +117,7 @@ class Sessions(Section):
     treated: Text = ""
     untreated: Text = ""
     time_varying: tuple[str, ...] = ()
+    adjust: Adjusted = "change"
     bootstraps: int = Field(default=2000, ge=200, le=100_000)
 
     @model_validator(mode="after")

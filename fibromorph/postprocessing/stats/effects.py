@@ -125,6 +125,15 @@ def equivalence_p(difference: float, se: float, df: float, bound: float) -> floa
     return float(max(above, below))
 
 
+def holm(p: np.ndarray) -> np.ndarray:
+    """p values adjusted for their number, family-wise (Holm 1979, Scand J Stat 6:65-70)."""
+    order = np.argsort(p)
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    out = np.empty(len(p))
+    out[order] = np.minimum(adjusted, 1.0)
+    return out
+
+
 def false_discovery(p: np.ndarray) -> np.ndarray:
     """Benjamini-Hochberg adjusted p values; NaN stays NaN and does not count."""
     out = np.full(p.shape, np.nan)

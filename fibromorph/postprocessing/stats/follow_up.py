@@ -11,24 +11,31 @@ from fibromorph.postprocessing.stats.linear import Ints, fit, independent
 
 CERTAIN = 1.959963984540054
 """Two-sided 95 % of the normal distribution: minimal detectable change is stated at 95 %."""
+BY_CHANCE = 0.05
+"""Share of people who pass it, up or down, without any change."""
+UNKNOWN = "error not known"
 
 
 def ancova(data: ChangeData, region: str, session: str, confidence: float) -> dict[str, float]:
     """Follow-up on baseline and arm, HC3; of completers. Empty without arms.
 
-    Its covariates are those of people at that session. Between patients and controls, who differ
+    Its covariates are those of people at that session, and at baseline where these were others:
+    another scanner or dose shifts the baseline, too. Between patients and controls, who differ
     for good, it would take part of that difference for change (Lord 1967, Psychol Bull 68:304-305).
     """
     if not data.arms:
         return {}
     before, after = data.values_at(region, data.baseline), data.values_at(region, session)
-    both = ~np.isnan(before) & ~np.isnan(after)
-    rows = _rows_at(data, session)
+    both = data.pairs(region, session)
+    nuisance = data.nuisance.to_numpy(float)[:, 1:]
+    now = nuisance[_rows_at(data, session)[both]]
+    then = nuisance[_rows_at(data, data.baseline)[both]]
     design = np.column_stack(
         [
             np.ones(int(both.sum())),
             before[both] - before[both].mean(),
-            data.nuisance.to_numpy(float)[rows[both], 1:],
+            now,
+            then[:, (now != then).any(axis=0)],
             data.treated_people()[both].astype(float),
         ]
     )
@@ -81,7 +88,7 @@ def _individual(data: ChangeData, region: str, session: str) -> pd.DataFrame:
 
 def _verdict(change: float, limit: float) -> str:
     if np.isnan(limit):
-        return "error not known"
+        return UNKNOWN
     if abs(change) <= limit:
         return "within error"
     return "increase" if change > 0 else "decrease"

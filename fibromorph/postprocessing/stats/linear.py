@@ -54,6 +54,11 @@ class LinearFit:
         weights = self.to_beta[first] * self.to_beta[second]
         return np.asarray(weights @ _row_variances(self.residuals, self.leverage, self.sigma))
 
+    def hc3_influence(self, coefficient: int) -> Floats:
+        """(n, R) what each row moves a coefficient by: their squares sum to `se_hc3` squared."""
+        size = np.sqrt(_row_variances(self.residuals, self.leverage, self.sigma))
+        return np.asarray(self.to_beta[coefficient][:, None] * np.copysign(size, self.residuals))
+
     @property
     def carried(self) -> Bools:
         """(n,) rows on which alone the last coefficient rests, with other rows or without."""

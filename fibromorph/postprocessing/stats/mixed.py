@@ -1,4 +1,4 @@
-"""Linear mixed model with a random intercept a person, by REML, and its cluster-robust t.
+"""Linear mixed model with a random intercept a person, by REML.
 
 One variance ratio is all there is to search for, so the likelihood is profiled over it (Bates et
 al. 2015, J Stat Softw 67:1); statsmodels' MixedLM takes a second a region and stops at fewer
@@ -7,7 +7,6 @@ digits. The tests hold this against lme4.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,7 +90,7 @@ def fit_mixed_known(design: Floats, outcome: Floats, person: Ints, sd: Floats) -
     def deviance(logs: Floats) -> float:
         within, of_people = np.exp(logs)
         residual = within + known
-        x, y, log_determinant = _whiten_known(design, outcome, person, residual, of_people)
+        x, y, log_determinant = whiten_known(design, outcome, person, residual, of_people)
         _, triangle = np.linalg.qr(np.column_stack([x, y]))
         p = design.shape[1]
         of_design = 2 * float(np.log(np.abs(np.diag(triangle)[:p])).sum())
@@ -105,7 +104,7 @@ def fit_mixed_known(design: Floats, outcome: Floats, person: Ints, sd: Floats) -
         options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 2000},
     )
     within, of_people = np.exp(best.x)
-    x, y, _ = _whiten_known(design, outcome, person, within + known, of_people)
+    x, y, _ = whiten_known(design, outcome, person, within + known, of_people)
     unscaled = np.linalg.inv(x.T @ x)
     return MixedFit(
         beta=unscaled @ (x.T @ y),
@@ -116,7 +115,7 @@ def fit_mixed_known(design: Floats, outcome: Floats, person: Ints, sd: Floats) -
     )
 
 
-def _whiten_known(
+def whiten_known(
     design: Floats, outcome: Floats, person: Ints, residual: Floats, between: float
 ) -> tuple[Floats, Floats, float]:
     """Design and outcome times the inverse root of their covariance, and its log determinant.
@@ -177,86 +176,3 @@ def _at(design: Floats, outcome: Floats, person: Ints, ratio: float) -> MixedFit
         within=within,
         ratio=ratio,
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Resampled:
-    """One coefficient under a wild bootstrap over people.
-
-    Attributes:
-        estimate: of the coefficient.
-        se: cluster-robust.
-        null: (bootstraps,) |t| with the coefficient's absence imposed: its p value.
-        around: (bootstraps,) |t| about the estimate: its interval.
-    """
-
-    estimate: float
-    se: float
-    null: Floats
-    around: Floats
-
-    @property
-    def t(self) -> float:
-        return self.estimate / self.se
-
-    def p(self) -> float:
-        """Two-sided; the data themselves count as one draw."""
-        return float((1 + (self.null >= abs(self.t) * (1 - 1e-9)).sum()) / (1 + len(self.null)))
-
-    def interval(self, confidence: float) -> tuple[float, float]:
-        """Symmetric bootstrap-t interval."""
-        reach = float(np.quantile(self.around, confidence)) * self.se
-        return self.estimate - reach, self.estimate + reach
-
-
-def resample(
-    design: Floats, outcome: Floats, person: Ints, ratio: float, column: int, signs: Floats
-) -> Resampled:
-    """Wild cluster bootstrap-t (Cameron, Gelbach & Miller 2008, Rev Econ Stat 90:414-427).
-
-    Every person's residuals keep or change their sign together, so neither normality nor equal
-    variances nor complete data are needed. All draws are a few matrix products.
-
-    Args:
-        design, outcome, person: as `fit_mixed`.
-        ratio: the variance ratio of the fit, kept in all draws.
-        column: of the coefficient.
-        signs: (bootstraps, people) of -1 and 1.
-    """
-    x, y = whiten(design, person, ratio), whiten(outcome, person, ratio)
-    others, _ = np.linalg.qr(np.delete(x, column, axis=1))
-    own = x[:, column] - others @ (others.T @ x[:, column])
-    scale = float(np.linalg.norm(own))
-    own = own / scale
-    restricted = y - others @ (others.T @ y)
-    free = restricted - own * (own @ restricted)
-    t = _cluster_t(others, own, person)
-    observed, error = t(restricted, np.ones((1, signs.shape[1])))
-    null, null_error = t(restricted, signs)
-    around, around_error = t(free, signs)
-    return Resampled(
-        estimate=float(observed[0]) / scale,
-        se=float(error[0]) / scale,
-        null=np.abs(null / null_error),
-        around=np.abs(around / around_error),
-    )
-
-
-def _cluster_t(
-    others: Floats, own: Floats, person: Ints
-) -> Callable[[Floats, Floats], tuple[Floats, Floats]]:
-    """(coefficient, its cluster-robust error) for signs (draws, people) times residuals (n,)."""
-    crossed = by_person(others * own[:, None], person)
-    weight = by_person(own**2, person)
-    # A person's residuals shrink by their leverage: undone as HC3 does for single rows.
-    leverage = np.clip(weight, 0.0, 0.99)
-
-    def statistic(residuals: Floats, signs: Floats) -> tuple[Floats, Floats]:
-        scores = by_person(own * residuals, person)
-        back = by_person(others * residuals[:, None], person)
-        coefficient = signs @ scores
-        fitted = (signs @ back) @ crossed.T + coefficient[:, None] * weight
-        left = (signs * scores - fitted) / (1 - leverage)
-        return coefficient, np.sqrt((left**2).sum(axis=1))
-
-    return statistic

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from fibromorph.postprocessing.names import listed, plain_name
 from fibromorph.postprocessing.stats.change_design import ChangeData
 from fibromorph.postprocessing.stats.mixed import MixedFit
 
-NOTICEABLE_D = 0.25
+NOTICEABLE = 0.25
+"""Of an interval's width: what regression to the mean of that size could change in a conclusion."""
 
 
 def expected_regression(data: ChangeData, mixed: MixedFit) -> float:
@@ -42,33 +42,37 @@ def _comparison_note(data: ChangeData) -> str:
 
 
 def _baseline_note(data: ChangeData, table: pd.DataFrame) -> str:
-    """Regions where the groups were already apart before."""
-    if not data.compared:
+    """Regions where the groups were already apart before, after the covariates."""
+    if data.arms:
+        return _chance_note(table)
+    if not data.compared or "gap_low_ml" not in table:
         return ""
-    treated = data.treated_people()
-    apart = []
-    for region in dict.fromkeys(table["region"]):
-        baseline = data.values_at(str(region), data.baseline)
-        ill, well = baseline[treated], baseline[~treated]
-        spread = np.sqrt((np.nanvar(ill, ddof=1) + np.nanvar(well, ddof=1)) / 2)
-        if abs(np.nanmean(ill) - np.nanmean(well)) > NOTICEABLE_D * spread:
-            apart.append(plain_name(str(region)))
+    apart = _regions(table[(table["gap_low_ml"] > 0) | (table["gap_high_ml"] < 0)])
     if not apart:
         return ""
-    where = f"(|d| > {NOTICEABLE_D}) in {listed(apart)}"
-    if not data.arms:
-        return (
-            f"The groups differed at baseline {where}. Where patients and controls differ for good,"
-            " nothing regresses to a common mean, and an analysis of covariance on follow-up would"
-            " take part of the difference for change: it is given between arms only. Patients who"
-            " were chosen for extreme values may regress to their own mean all the same."
-        )
     return (
-        f"Regression to the mean: the arms differed at baseline {where}. If they were drawn at"
-        " random, part of any group x time effect there is chance undone; column"
-        " regression_to_mean_ml says how much to expect, and the analysis of covariance on"
-        " follow-up is the safer reading. If they were not, the mixed model is."
+        f"The groups differed at baseline in {listed(apart)}. Where patients and controls differ"
+        " for good, nothing regresses to a common mean, and an analysis of covariance on follow-up"
+        " would take part of the difference for change: it is given between arms only. Patients"
+        " who were chosen for extreme values may regress to their own mean all the same."
     )
+
+
+def _chance_note(table: pd.DataFrame) -> str:
+    width = table["ci_high_ml"] - table["ci_low_ml"]
+    moved = _regions(table[table["regression_to_mean_ml"].abs() > NOTICEABLE * width])
+    if not moved:
+        return ""
+    return (
+        f"Regression to the mean: the arms differed so much at baseline in {listed(moved)} that, if"
+        " they were drawn at random, chance undone moves the group x time effect by more than half"
+        " of its interval's half width (regression_to_mean_ml). There the analysis of covariance on"
+        " follow-up is the safer reading (p_ancova_fwe). If they were not, the mixed model is."
+    )
+
+
+def _regions(rows: pd.DataFrame) -> list[str]:
+    return [plain_name(str(region)) for region in dict.fromkeys(rows["region"])]
 
 
 def _loss_note(table: pd.DataFrame) -> str:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.assumptions import carried_notes, check_assumptions
 from fibromorph.postprocessing.stats.change import Change, analyse_change
+from fibromorph.postprocessing.stats.change_conclusions import with_verdicts
 from fibromorph.postprocessing.stats.collinear import Collinear, going_with_group
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.groups import compare_groups, estimate
@@ -103,7 +104,7 @@ def analyse(
         complete, model, groups = compare(study, bar.update)
     scopes = tuple(narrowed(complete, model, scope_of(complete, name)) for name in design.scores)
     collinear, otherwise, not_shown = _both_ways(complete, scopes)
-    change = _change(whole, shown)
+    change = _change(whole, groups, shown)
     variants, left_out = _variants(design, cohort, participants)
     without = {f"without {c.name}": _others(complete, c) for c in collinear if c.adjusted}
     sensitivity, impossible = explore(complete, variants, without)
@@ -137,9 +138,13 @@ def _model_notes(study: Study, model: GroupModel) -> tuple[str, ...]:
     return heads, *carried_notes(model)
 
 
-def _change(whole: Study, shown: bool) -> Change | None:
+def _change(whole: Study, groups: pd.DataFrame, shown: bool) -> Change | None:
     with _bar("bootstraps of change", shown, _change_draws(whole)) as bar:
-        return analyse_change(whole, bar.update)
+        change = analyse_change(whole, bar.update)
+    if change is None:
+        return None
+    alpha = whole.design.inference.alpha
+    return replace(change, table=with_verdicts(change.table, groups, alpha))
 
 
 def _associations(

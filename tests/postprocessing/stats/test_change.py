@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats import build_study, load_design, read_cohort, read_people
 from fibromorph.postprocessing.stats.change import Change, analyse_change
+from fibromorph.postprocessing.stats.change_conclusions import with_verdicts
 from fibromorph.postprocessing.stats.change_design import change_data
-from fibromorph.postprocessing.stats.mixed import fit_mixed, fit_mixed_known, resample, whiten
+from fibromorph.postprocessing.stats.effects import g_interval, small_sample_factor
+from fibromorph.postprocessing.stats.gap import Estimate, fieller
+from fibromorph.postprocessing.stats.mixed import fit_mixed, fit_mixed_known, whiten
+from fibromorph.postprocessing.stats.report import write_study
+from fibromorph.postprocessing.stats.results import Results
+from fibromorph.postprocessing.stats.wild_bootstrap import resample
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import built
+from tests.postprocessing.stats.conftest import built, run
 
 ARMS = {"arm": "arm", "treated": "therapy", "untreated": "waiting"}
 TWO = {"baseline": "ses-01", "follow_up": ["ses-02"], "bootstraps": 400}
@@ -30,7 +38,20 @@ THERAPY = Cohort(
 def therapy(tmp_path_factory: pytest.TempPathFactory) -> Change:
     folder = tmp_path_factory.mktemp("therapy")
     write_cohort(folder, THERAPY)
-    return change(folder, {**TWO, **ARMS}, smallest_effect={"value": 3, "unit": "percent"})
+    return change(folder, {**TWO, **ARMS}, smallest_effect={"value": 4, "unit": "percent"})
+
+
+@pytest.fixture(scope="module")
+def waning(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """The putamen loses 4 % in therapy and 9 % in waiting."""
+    folder = tmp_path_factory.mktemp("waning")
+    people = write_cohort(folder, replace(THERAPY, growth={PUTAMEN: -0.04}, drop_out=0.0))
+    waiting = people["participant_id"][people["arm"] == "waiting"]
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t")
+    lost = volumes["participant_id"].isin(waiting) & (volumes["session_id"] == "ses-02")
+    volumes[PUTAMEN] *= np.where(lost, 0.91, 1.0)
+    write(folder / "volumes.tsv", volumes)
+    return run(folder, sessions={**TWO, **ARMS})
 
 
 def change(folder: Path, sessions: dict[str, object], **changes: object) -> Change:
@@ -48,13 +69,14 @@ def test_planted_growth_is_found_with_its_size(therapy: Change) -> None:
     assert found.index[found["p_fwe"] <= 0.05].tolist() == [PUTAMEN]
     row = found.loc[PUTAMEN]
     assert row["ci_low_ml"] < 0.06 * 5 * 0.88 < row["ci_high_ml"]
-    assert row["conclusion"] == "increase"
+    assert row["conclusion"].startswith("grew more than in the waiting arm (+")
+    assert "the treated are now nearer to controls" in row["conclusion"]
     assert row["ancova_low_ml"] > 0
 
 
 def test_no_change_is_an_answer(therapy: Change) -> None:
     words = table(therapy)["conclusion"].drop(PUTAMEN)
-    assert words.str.startswith("no change: within").sum() >= 5
+    assert words.str.startswith("the same change as in the waiting arm: within").sum() >= 5
 
 
 def test_drop_outs_are_counted(therapy: Change) -> None:
@@ -72,6 +94,160 @@ def test_share_of_the_gap_closed(therapy: Change) -> None:
     flat = found.loc["Right-Caudate"]
     assert flat["gap_low_ml"] < 0 < flat["gap_high_ml"]
     assert np.isnan(flat["gap_share"])
+
+
+def test_therapy_that_slows_a_loss_closes_no_gap(waning: Results) -> None:
+    assert waning.change is not None
+    row = waning.change.set_index("region").loc[PUTAMEN]
+    assert row["change_ml"] > 0
+    assert row["change_treated_low_ml"] < -0.04 * 5 * 0.88 < row["change_treated_high_ml"] < 0
+    assert row["change_compared_ml"] == pytest.approx(-0.09 * 5 * 0.88, rel=0.3)
+    assert (
+        row["change_compared_low_ml"] < row["change_compared_ml"] < row["change_compared_high_ml"]
+    )
+    assert row["gap_after_low_ml"] < row["gap_after_ml"] < row["gap_after_high_ml"]
+    assert row["gap_after_ml"] > row["gap_ml"] > 0
+    assert np.isnan(row["gap_share"])
+    assert row["conclusion"].startswith("shrank less than in the waiting arm (-")
+    assert "further from controls" in row["conclusion"]
+    assert row["verdict"] == "loss slowed"
+    flat = waning.change.set_index("region").loc["Right-Caudate"]
+    assert flat["verdict"] is None
+
+
+def test_the_page_says_whether_the_volume_comes_back(waning: Results, tmp_path: Path) -> None:
+    write_study(waning, tmp_path)
+    page = " ".join((tmp_path / "report.html").read_text().split())
+    assert "Does therapy bring the volume back? By ses-02, of 1 region that differed" in page
+    assert "</span> loss slowed, +0." in page
+    assert "adjusted for age, sex[M], eTIV in level and change" in page
+
+
+@pytest.mark.parametrize(
+    ("low_ml", "high_ml", "p_alike", "verdict"),
+    [
+        (0.1, 0.3, 0.01, "normalised"),
+        (0.1, 0.3, 0.3, "partly"),
+        (-0.2, 0.1, 0.01, "loss slowed"),
+        (-0.3, -0.1, 0.3, "loss slowed"),
+    ],
+)
+def test_verdicts(low_ml: float, high_ml: float, p_alike: float, verdict: str) -> None:
+    row = {
+        **{"region": PUTAMEN, "gap_ml": 0.4, "p_fwe": 0.01, "change_ml": 0.2},
+        **{"change_treated_low_ml": low_ml, "change_treated_high_ml": high_ml},
+        **{"change_compared_ml": -0.1, "p_gap_equivalence": p_alike},
+    }
+    # Where patients are larger all signs turn, and with them nothing else.
+    turned = {
+        **row,
+        **{"gap_ml": -0.4, "change_ml": -0.2, "change_compared_ml": 0.1},
+        **{"change_treated_low_ml": -high_ml, "change_treated_high_ml": -low_ml},
+    }
+    unshown, away = {**row, "p_fwe": 0.2}, {**row, "change_ml": -0.2}
+    groups = pd.DataFrame({"conclusion": ["lower in patients"]}, index=[PUTAMEN])
+    found = with_verdicts(pd.DataFrame([row, turned, unshown, away]), groups, 0.05)
+    assert found["verdict"].tolist() == [verdict, verdict, "not shown", "not shown"]
+
+
+def test_fieller_against_its_definition() -> None:
+    top, bottom = Estimate(0.6, 0.02), Estimate(1.2, 0.05)
+    for ratio in fieller(top, bottom, 0.01, 2.0):
+        variance = top.variance - 2 * ratio * 0.01 + ratio**2 * bottom.variance
+        assert abs(top.value - ratio * bottom.value) == pytest.approx(2.0 * variance**0.5)
+    assert np.isnan(fieller(top, Estimate(0.3, 0.05), 0.01, 2.0)).all()
+
+
+def test_change_that_depends_on_age_is_not_put_down_to_the_illness(tmp_path: Path) -> None:
+    people = write_cohort(tmp_path, Cohort(sessions=("ses-01", "ses-02")))
+    ill = (people["group"] == "FM").to_numpy()
+    people["age"] += np.where(ill, 10, 0)
+    write(tmp_path / "participants.tsv", people)
+    lost = dict(zip(people["participant_id"], 0.02 * (people["age"] - 40), strict=True))
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t")
+    later = volumes["session_id"] == "ses-02"
+    volumes[PUTAMEN] -= np.where(later, volumes["participant_id"].map(lost), 0.0)
+    write(tmp_path / "volumes.tsv", volumes)
+    adjusted = table(change(tmp_path, TWO)).loc[PUTAMEN]
+    assert adjusted["ci_low_ml"] < 0 < adjusted["ci_high_ml"]
+    in_level = table(change(tmp_path, {**TWO, "adjust": "level"})).loc[PUTAMEN]
+    assert in_level["ci_high_ml"] < 0
+
+
+def test_few_people_are_adjusted_in_level_and_told_so(tmp_path: Path) -> None:
+    write_cohort(tmp_path, Cohort(patients=6, controls=7, sessions=("ses-01", "ses-02")))
+    found = change(tmp_path, TWO)
+    assert any("adjusted for in level, not in change" in note for note in found.notes)
+    assert (found.table["df"] == 11).all()
+    without = change(tmp_path, TWO, covariates=[], etiv="none")
+    assert not any("adjusted" in note for note in without.notes)
+
+
+def test_a_thin_session_is_left_out_and_named(tmp_path: Path) -> None:
+    write_cohort(tmp_path, Cohort(patients=40, sessions=("ses-01", "ses-02", "ses-03")))
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    back = (volumes["session_id"] != "ses-03") | (volumes["participant_id"] < "sub-009")
+    write(tmp_path / "volumes.tsv", volumes[back])
+    sessions = {**TWO, **ARMS, "follow_up": ["ses-02", "ses-03"]}
+    found = change(tmp_path, sessions)
+    assert set(found.table["session"]) == {"ses-02"}
+    assert any("leaves out session ses-03: fewer than 5" in note for note in found.notes)
+
+
+def test_another_scanner_at_baseline_is_adjusted_for_in_the_analysis_of_covariance(
+    tmp_path: Path,
+) -> None:
+    people = write_cohort(tmp_path, Cohort(patients=80, sessions=("ses-01", "ses-02")))
+    rng = np.random.default_rng(5)
+    treated = (people["arm"] == "therapy").to_numpy()
+    sites = [rng.random(len(people)) < np.where(treated, 0.8, 0.2), rng.random(len(people)) < 0.5]
+    rows = [
+        people.assign(session_id=session, site=np.where(site, "b", "a"))
+        for session, site in zip(("ses-01", "ses-02"), sites, strict=True)
+    ]
+    table_of_people = pd.concat(rows)
+    write(tmp_path / "participants.tsv", table_of_people)
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t")
+    at = table_of_people.set_index(["participant_id", "session_id"])["site"] == "b"
+    shifted = at.reindex(pd.MultiIndex.from_frame(volumes[["participant_id", "session_id"]]))
+    volumes[PUTAMEN] += np.where(shifted, 0.4, 0.0)
+    write(tmp_path / "volumes.tsv", volumes)
+    site = {"column": "site", "method": "covariate"}
+    row = table(change(tmp_path, {**TWO, **ARMS}, site=site)).loc[PUTAMEN]
+    assert row["ancova_low_ml"] < 0 < row["ancova_high_ml"]
+    assert abs(row["ancova_difference_ml"]) < 0.1
+
+
+def test_regression_to_the_mean_is_warned_of_where_it_would_matter(tmp_path: Path) -> None:
+    write_cohort(tmp_path, THERAPY)
+    assert not any("Regression" in note for note in change(tmp_path, {**TWO, **ARMS}).notes)
+    people = pd.read_csv(tmp_path / "participants.tsv", sep="\t", keep_default_na=False)
+    chosen = {*people["participant_id"][people["arm"] == "therapy"]}
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    rng = np.random.default_rng(1)
+    low = volumes["participant_id"].isin(chosen) & (volumes["session_id"] == "ses-01")
+    volumes["Left-Caudate"] += 0.4 * rng.standard_normal(len(volumes)) - 0.8 * low
+    write(tmp_path / "volumes.tsv", volumes)
+    found = change(tmp_path, {**TWO, **ARMS})
+    (note,) = [note for note in found.notes if "Regression" in note]
+    assert "Left caudate" in note
+    assert "Left putamen" not in note
+    assert (found.table["p_ancova_fwe"] >= found.table["p_ancova"]).all()
+
+
+def test_effect_of_change_is_hedges_with_its_interval(tmp_path: Path) -> None:
+    write_cohort(tmp_path, Cohort(sessions=("ses-01", "ses-02"), growth={PUTAMEN: 0.06}))
+    found = change(tmp_path, TWO, covariates=[], etiv="none", weights=False)
+    row = table(found).loc[PUTAMEN]
+    data = change_data(built(tmp_path, sessions=TWO)[1])
+    assert data is not None
+    moved = data.values_at(PUTAMEN, "ses-02") - data.values_at(PUTAMEN, "ses-01")
+    ill, well = moved[data.treated_people()], moved[~data.treated_people()]
+    t = stats.ttest_ind(ill, well).statistic
+    factor = 1 / len(ill) + 1 / len(well)
+    assert row["d_change"] == pytest.approx(small_sample_factor(42) * t * factor**0.5, rel=1e-6)
+    expected = g_interval(t, 42, factor, 0.95)
+    assert (row["d_change_low"], row["d_change_high"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_single_people_against_what_two_scans_can_tell(therapy: Change) -> None:
@@ -223,7 +399,7 @@ def test_nobody_came_back(tmp_path: Path) -> None:
     volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
     back = (volumes["session_id"] == "ses-01") | (volumes["participant_id"] < "sub-004")
     write(tmp_path / "volumes.tsv", volumes[back])
-    with pytest.raises(TableError, match=r"at baseline and follow-up .*ses-02: 2"):
+    with pytest.raises(TableError, match=r"at baseline and follow-up .*ses-02: 0"):
         change(tmp_path, {**TWO, **ARMS})
 
 

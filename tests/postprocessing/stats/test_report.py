@@ -232,7 +232,9 @@ def test_a_longitudinal_page(tmp_path: Path) -> None:
     write_study(found, tmp_path / "out")
     page = (tmp_path / "out" / "report.html").read_text()
     assert "patients against controls" in page
-    assert "no change: within" in page
+    assert "the same change as in controls: within" in page
+    assert "No arms were compared: the study cannot tell whether" in page
+    assert "down of 23; 1.2 by chance" in page
     assert "<dd>ses-01, ses-02</dd>" in page
     assert "lost<br>of each" in page
     assert "interval by the bootstrap" in page

@@ -48,7 +48,7 @@ def draw_figures(results: Results, brain: PaintedBrain) -> Figures:
         ),
         change=()
         if change is None
-        else tuple(change_forest(change, s) for s in results.design.sessions.follow_up),
+        else tuple(change_forest(change, s) for s in change["session"].unique()),
         visits=None
         if data is None or change is None
         else people.visits_figure(data, _most_changed(change)),

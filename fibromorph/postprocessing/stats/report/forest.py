@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.stats.change_conclusions import CHANGED
 from fibromorph.postprocessing.stats.report.figures import (
     FOUND,
     INK,
@@ -28,7 +29,7 @@ from fibromorph.postprocessing.stats.report.wording import p_text, signed
 SHOWN = 45
 LINE_INCHES = 0.21
 NAME_LETTERS = 40
-FOUND_WORDS = ("lower", "higher", "increase", "decrease")
+FOUND_WORDS = ("lower", "higher", *CHANGED)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def group_rows(groups: pd.DataFrame) -> list[ForestRow]:
 
 
 def change_forest(change: pd.DataFrame, session: str) -> Markup:
-    """Change to one session in % of the baseline mean."""
+    """Change to one session, or its difference between groups, in % of the baseline mean."""
     table = change[change["session"] == session].sort_values("change_percent")
     scale = table["change_percent"] / table["change_ml"]
     table = table.assign(low=table["ci_low_ml"] * scale, high=table["ci_high_ml"] * scale)
@@ -102,7 +103,9 @@ def change_forest(change: pd.DataFrame, session: str) -> Markup:
         )
         for _, row in table.iloc[_largest(table["change_percent"])].iterrows()
     ]
-    return _forest(rows, f"change to {session} in % of baseline: {table['contrast'].iloc[0]}", 0.0)
+    what = "difference of changes" if table["n_compared"].max() > 0 else "change"
+    axis = f"{what} to {session} in % of baseline: {table['contrast'].iloc[0]}"
+    return _forest(rows, axis, 0.0)
 
 
 def _largest(values: pd.Series) -> list[int]:

@@ -77,12 +77,18 @@ def _undecided(results: Results) -> str:
 
 
 def _cross_sectional(results: Results) -> str:
-    if results.change is not None:
-        return ""
-    return (
-        "The design is cross-sectional: it cannot tell cause from consequence, nor whether a"
-        " difference would go away with therapy."
-    )
+    """What a study without arms that were compared does not answer."""
+    if results.change is None:
+        return (
+            "The design is cross-sectional: it cannot tell cause from consequence, nor whether a"
+            " difference would go away with therapy."
+        )
+    if results.whole.arm is None:
+        return (
+            "No arms were compared: the study cannot tell whether a difference would go away with"
+            " therapy."
+        )
+    return ""
 
 
 def _sites(results: Results) -> str:

@@ -6,7 +6,9 @@ import importlib.metadata
 import re
 
 import fibromorph
+from fibromorph.postprocessing.stats.change_design import change_data
 from fibromorph.postprocessing.stats.design import Design
+from fibromorph.postprocessing.stats.model import INTERCEPT
 from fibromorph.postprocessing.stats.results import Results
 
 PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "nilearn")
@@ -47,6 +49,8 @@ CITATIONS = (
     "Steegen et al. 2016, Perspect Psychol Sci 11:702-712; Simonsohn et al. 2020, Nat Hum Behav"
     " 4:1208-1214.",
     "Wilcox 1994, Psychometrika 59:601-616 (percentage bend correlation).",
+    "Fitzmaurice, Laird & Ware 2011, Applied Longitudinal Analysis, Wiley, ch. 5.",
+    "Fieller 1954, J R Stat Soc B 16:175-185.",
 )
 
 
@@ -158,10 +162,39 @@ def _change(results: Results) -> str:
     contrast, sessions = results.change["contrast"].iloc[0], results.design.sessions
     return (
         f"Change ({contrast}) was estimated by a linear mixed model with a random intercept a"
-        f" person (REML); p values and intervals come from a wild bootstrap over people with"
-        f" {sessions.bootstraps} draws [10], family-wise over regions and sessions by its maximum."
-        f"{arms}{weighted}{site} What was missing was not imputed. Change of single"
-        " people was held against 1.96 times the root of both scans' error variances."
+        f" person (REML){_adjusted_change(results)}; p values and intervals come from a wild"
+        f" bootstrap over people with {sessions.bootstraps} draws [10], family-wise over regions"
+        f" and sessions by its maximum.{arms}{weighted}{site}{_gap(results)} What was missing was"
+        " not imputed. Change of single people was held against 1.96 times the root of both scans'"
+        " error variances."
+    )
+
+
+def _adjusted_change(results: Results) -> str:
+    """What covariates bear on: level and change, or level alone."""
+    data = change_data(results.whole)
+    assert data is not None
+    changes = dict.fromkeys(str(name).rsplit(" x ", 1)[0] for name in data.slopes)
+    visits = [name for name in data.nuisance if name in results.whole.time_varying]
+    sites = [name for name in data.nuisance if str(name).startswith("site[")]
+    known = {*changes, *visits, *sites, INTERCEPT}
+    levels = [name for name in data.nuisance if name not in known]
+    kinds = {
+        "in level and change (covariate x session, centred [13])": changes,
+        "in level": levels,
+        "as of each session": visits,
+    }
+    parts = [f"for {', '.join(map(str, names))} {how}" for how, names in kinds.items() if names]
+    return f", adjusted {' and '.join(parts)}" if parts else ""
+
+
+def _gap(results: Results) -> str:
+    if results.change is None or "gap_ml" not in results.change:
+        return ""
+    return (
+        " The distance of the treated to controls was estimated by the group comparison's model,"
+        " less their change; the share of it that they close has Fieller's interval [14], and being"
+        " alike was tested by two one-sided tests [5]."
     )
 
 

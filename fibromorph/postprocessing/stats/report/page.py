@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import fibromorph
 from fibromorph.postprocessing.names import NAMED, plain_name
+from fibromorph.postprocessing.stats.change_conclusions import UNCHANGED
 from fibromorph.postprocessing.stats.contract import score_title
+from fibromorph.postprocessing.stats.follow_up import BY_CHANCE, UNKNOWN
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain
 from fibromorph.postprocessing.stats.report.content import (
     downloads,
@@ -45,12 +48,13 @@ def render(results: Results, brain: PaintedBrain) -> str:
         bf=_bayes,
     )
     environment.tests.update(
-        match_no_change=lambda text: str(text).startswith("no change"),
+        unchanged=lambda text: str(text).startswith(UNCHANGED),
         match_slope=lambda text: str(text).startswith("p_slope_"),
     )
     groups = results.groups.reset_index().sort_values("p")
     associations = primary_associations(results)
     methods, citations = methods_text(results)
+    change = results.change
     return environment.get_template("stats.html").render(
         r=results,
         version=fibromorph.__version__,
@@ -62,8 +66,9 @@ def render(results: Results, brain: PaintedBrain) -> str:
         named=NAMED,
         most_dots=MANY_POINTS,
         baseline=baseline_of(results.whole),
-        change=[] if results.change is None else results.change.to_dict("records"),
-        regions_of_change=0 if results.change is None else results.change["region"].nunique(),
+        change=[] if change is None else change.to_dict("records"),
+        verdicts=[] if change is None else _verdicts(change, groups),
+        regions_of_change=0 if change is None else change["region"].nunique(),
         assumptions=results.assumptions.reset_index().to_dict("records"),
         individuals=_individuals(results),
         figures=draw_figures(results, brain),
@@ -72,6 +77,14 @@ def render(results: Results, brain: PaintedBrain) -> str:
         methods=methods,
         citations=citations,
     )
+
+
+def _verdicts(change: pd.DataFrame, groups: pd.DataFrame) -> list[dict[str, object]]:
+    """Rows of the last session of regions that differed at baseline, strongest evidence first."""
+    last = change[change["session"] == change["session"].iloc[-1]]
+    order = {region: rank for rank, region in enumerate(groups["region"])}
+    asked = last[last["verdict"].notna()]
+    return list(asked.sort_values("region", key=lambda names: names.map(order)).to_dict("records"))
 
 
 def _individuals(results: Results) -> list[dict[str, object]]:
@@ -87,18 +100,19 @@ def _individuals(results: Results) -> list[dict[str, object]]:
                 "region": region,
                 "session": session,
                 "mdc_ml": float(part["mdc_ml"].median()),
-                "treated": _verdicts(treated["verdict"].tolist()),
-                "others": _verdicts(others["verdict"].tolist()),
+                "treated": _counts(treated["verdict"].tolist()),
+                "others": _counts(others["verdict"].tolist()),
             }
         )
     return rows
 
 
-def _verdicts(verdicts: list[str]) -> str:
-    if not verdicts:
+def _counts(verdicts: list[str]) -> str:
+    known = len(verdicts) - verdicts.count(UNKNOWN)
+    if not known:
         return ""
     up, down = verdicts.count("increase"), verdicts.count("decrease")
-    return f"{up} up, {down} down of {len(verdicts)}"
+    return f"{up} up, {down} down of {known}; {known * BY_CHANCE:.1f} by chance"
 
 
 def _is_p(value: object) -> str:
