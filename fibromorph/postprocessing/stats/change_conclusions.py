@@ -93,4 +93,4 @@ def _distance(row: pd.Series, *, arms: bool) -> str:
     else:
         words = "nearer to" if abs(after) < abs(before) else "further from"
     who = "the treated" if arms else "patients"
-    return f"{who} are now {words} controls ({abs(after):.2g} v {abs(before):.2g} ml)"
+    return f"{who} are now {words} controls ({abs(after):.3g} v {abs(before):.3g} ml)"

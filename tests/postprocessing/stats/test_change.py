@@ -119,7 +119,7 @@ def test_the_page_says_whether_the_volume_comes_back(waning: Results, tmp_path: 
     write_study(waning, tmp_path)
     page = " ".join((tmp_path / "report.html").read_text().split())
     assert "Does therapy bring the volume back? By ses-02, of 1 region that differed" in page
-    assert "</span> loss slowed, +0." in page
+    assert "</span> loss slowed, controls minus therapy +0." in page
     assert "adjusted for age, sex[M], eTIV in level and change" in page
 
 
