@@ -37,6 +37,8 @@ PLANTED = {12: -0.08, 51: -0.08, 10: 0.05, 49: 0.05}
 ALPHA = 0.05
 ERROR = 0.04
 GAP, SHARE = 1.2, 0.5
+OLDER_YEARS, LOSS_ML_A_YEAR = 8.0, 0.01
+PARTS = ("groups", "linear", "small", "change", "older", "time")
 DROPOUT = 0.3
 DESIGN = parse_design(
     {
@@ -84,13 +86,14 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=400, help="studies of change")
     parser.add_argument("--permutations", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=("groups", "linear", "small", "change", "time"))
+    parser.add_argument("--only", choices=PARTS)
     options = parser.parse_args()
     parts: dict[str, Callable[[], None]] = {
         "groups": lambda: groups(options.studies, options.permutations, options.seed),
         "linear": lambda: linear(options.studies, options.seed),
         "small": lambda: small(options.studies, options.permutations, options.seed),
         "change": lambda: change(options.changes, options.seed),
+        "older": lambda: older(options.changes, options.seed),
         "time": lambda: timing(options.seed),
     }
     for name, part in parts.items():
@@ -243,6 +246,26 @@ def change(studies: int, seed: int) -> None:
     tally.show()
 
 
+def older(studies: int, seed: int) -> None:
+    """Change depends on age and patients are older; nothing is due to the illness."""
+    print(
+        f"group x time, patients {OLDER_YEARS:g} years older, no gap beyond that, everybody loses"
+        f" {LOSS_ML_A_YEAR} a year of age more, {studies} studies"
+    )
+    tally = Tally()
+    for rng in generators(seed, studies, "older"):
+        found = analyse_change(longitudinal_study(rng, 0.0, gap=0.0, older=OLDER_YEARS))
+        assert found is not None
+        table = found.table
+        tally.add("uncorrected p <= 0.05", (table["p_bootstrap"] <= ALPHA).mean(), ALPHA)
+        tally.add("interval holds 0", within(table, 0.0), 0.95)
+        for name in ("gap", "gap_after"):
+            inside = (table[f"{name}_low_ml"] <= 0) & (table[f"{name}_high_ml"] >= 0)
+            tally.add(f"{name}: interval holds 0", inside.mean(), 0.95)
+        tally.add("share of the gap is given", table["gap_share"].notna().mean(), None)
+    tally.show()
+
+
 def tally_gap(table: pd.DataFrame, share: float, tally: Tally) -> None:
     """The share of the gap, where there is a gap to speak of."""
     known = table["gap_share"].notna()
@@ -252,19 +275,23 @@ def tally_gap(table: pd.DataFrame, share: float, tally: Tally) -> None:
         tally.add("share of the gap: interval holds the true share", inside[known].mean(), 0.95)
 
 
-def longitudinal_study(rng: np.random.Generator, share: float) -> Study:
+def longitudinal_study(
+    rng: np.random.Generator, share: float, gap: float = GAP, older: float = 0.0
+) -> Study:
     """People with an intercept of their own; unit variance between people, 0.3 from scan to scan.
 
-    Patients are `GAP` below controls, and `share` of that is closed at the second session.
+    Patients are `gap` below controls, and `share` of that is closed at the second session. Where
+    they are `older`, everybody's loss depends on age.
     """
     regions = [f"region-{n}" for n in range(8)]
     people = [f"sub-{n:02d}" for n in range(PATIENTS + CONTROLS)]
     patient = np.arange(len(people)) < PATIENTS
-    age = rng.normal(47, 10, len(people))
+    age = rng.normal(47, 10, len(people)) + older * patient
     own = 0.6 * rng.normal(size=(len(people), 1)) + 0.8 * rng.normal(size=(len(people), 8))
-    base = 10 + own - GAP * patient[:, None] - 0.02 * (age[:, None] - 47)
+    base = 10 + own - gap * patient[:, None] - 0.02 * (age[:, None] - 47)
     before, after = (base + noise(rng, base.shape) for _ in range(2))
-    after += share * GAP * patient[:, None] + 0.1
+    after += share * gap * patient[:, None] + 0.1
+    after -= LOSS_ML_A_YEAR * (older > 0) * (age[:, None] - 47)
     stayed = rng.random(len(people)) > dropout_risk(before.mean(axis=1))
     volumes = pd.DataFrame(np.vstack([before, after[stayed]]), columns=regions)
     names = [(p, "ses-01") for p in people]

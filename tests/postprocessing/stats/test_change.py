@@ -20,7 +20,7 @@ from fibromorph.postprocessing.stats.gap import Estimate, fieller
 from fibromorph.postprocessing.stats.mixed import fit_mixed, fit_mixed_known, whiten
 from fibromorph.postprocessing.stats.report import write_study
 from fibromorph.postprocessing.stats.results import Results
-from fibromorph.postprocessing.stats.wild_bootstrap import resample
+from fibromorph.postprocessing.stats.wild_bootstrap import resample, resample_known
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built, run
 
@@ -275,6 +275,25 @@ def test_a_scan_known_to_be_poor_counts_less() -> None:
     known = fit_mixed_known(design, outcome, person, sd)
     assert known.beta[1] == pytest.approx(0.1, abs=0.03)
     assert known.se[1] < 0.02
+
+
+def test_known_errors_do_not_hide_that_a_small_group_varies_more() -> None:
+    rng = np.random.default_rng(2)
+    treated = np.arange(30) < 6
+    person, later = np.tile(np.arange(30), 2), np.repeat([0.0, 1.0], 30)
+    group = np.tile(treated, 2).astype(float)
+    design = np.column_stack([np.ones(60), group, later, group * later])
+    sd, signs = np.full(60, 0.1), rng.choice([-1.0, 1.0], (50, 30))
+    found = []
+    for _ in range(30):
+        moved = later * (np.where(treated, 0.9, 0.3) * rng.standard_normal(30))[person]
+        outcome = 10 + rng.standard_normal(30)[person] + moved + sd * rng.standard_normal(60)
+        fitted = fit_mixed_known(design, outcome, person, sd)
+        drawn = resample_known(design, outcome, person, sd, fitted, 3, signs)
+        found.append((drawn.estimate, drawn.se, fitted.se[3]))
+    estimates, robust, supposed = np.array(found).T
+    assert robust.mean() == pytest.approx(estimates.std(), rel=0.3)
+    assert supposed.mean() < 0.75 * robust.mean()
 
 
 def test_change_with_known_errors_stands_beside_it_unless_weights_are_off(
