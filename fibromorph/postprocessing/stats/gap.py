@@ -95,7 +95,7 @@ def distance(
     if (low > 0 or high < 0) and moved.own_ml * gap > 0:
         covariance = (sum(variances) - after.variance) / 2
         limits = fieller(Estimate(moved.ml, variances[1]), before, covariance, reach)
-        share = (moved.ml / gap, *limits)
+        share = share if np.isnan(limits).any() else (moved.ml / gap, *limits)
     return {
         "gap_ml": gap,
         "gap_low_ml": low,
