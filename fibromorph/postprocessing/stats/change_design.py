@@ -15,7 +15,11 @@ from fibromorph.postprocessing.stats.change_covariates import (
     of_changes,
     of_levels,
 )
-from fibromorph.postprocessing.stats.change_question import Question, choose
+from fibromorph.postprocessing.stats.change_question import (
+    Question,
+    choose,
+    controls_returned,
+)
 from fibromorph.postprocessing.stats.head_size import adjust
 from fibromorph.postprocessing.stats.linear import (
     Bools,
@@ -188,6 +192,12 @@ def change_data(whole: Study) -> ChangeData | None:
         data = data.noting(
             f"Change leaves out session {listed(thin)}: fewer than {SMALLEST_GROUP} people of a"
             " group have a scan there and at baseline."
+        )
+    if data.arms and controls_returned(whole):
+        data = data.noting(
+            "Controls were scanned again, too. Between arms their change is not used: distances are"
+            " to controls as they were at baseline, and what ageing takes from controls is not in"
+            " them."
         )
     _require_pairs(data)
     _require_rank(data)

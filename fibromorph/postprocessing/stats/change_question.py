@@ -45,12 +45,17 @@ def choose(whole: Study) -> Question:
         contrast = f"{sessions.treated} against {sessions.untreated}"
         against = f"the {sessions.untreated} arm"
         return Question(study, study.arm == sessions.treated, contrast, against)
-    returned = set(whole.rows(known & ~_is_baseline(whole) & ~whole.patients).participants)
-    if len(returned) >= SMALLEST_GROUP:
+    if controls_returned(whole):
         study = whole.rows(known)
         return Question(study, study.patients, "patients against controls", "controls")
     study = whole.rows(known & whole.patients)
     return Question(study, study.patients, "patients alone", "")
+
+
+def controls_returned(whole: Study) -> bool:
+    """Whether enough controls have a follow-up scan."""
+    back = _known_times(whole) & ~_is_baseline(whole) & ~whole.patients
+    return len({*whole.rows(back).participants}) >= SMALLEST_GROUP
 
 
 def unknown_note(whole: Study) -> tuple[str, ...]:

@@ -111,6 +111,7 @@ def test_therapy_that_slows_a_loss_closes_no_gap(waning: Results) -> None:
     assert row["conclusion"].startswith("shrank less than in the waiting arm (-")
     assert "further from controls" in row["conclusion"]
     assert row["verdict"] == "loss slowed"
+    assert any("Controls were scanned again" in note for note in waning.change_notes)
     flat = waning.change.set_index("region").loc["Right-Caudate"]
     assert flat["verdict"] is None
 
