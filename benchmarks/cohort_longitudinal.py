@@ -65,7 +65,7 @@ def changed(scans: list[Path], engine: Engine) -> None:
     ids = [entry.id for entry in engine.bundle.manifest.labels]
     everything = []
     for number, path in enumerate(scans):
-        mould = mould_of(segmented_anatomy(read_scan(path), engine))
+        mould = mould_of(segmented_anatomy(with_dark_air(read_scan(path)), engine))
         for pattern in range(2):
             rng = np.random.default_rng([7, number, pattern])
             bodies = opposites(mould, rng)

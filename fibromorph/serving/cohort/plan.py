@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from fibromorph.datasets.bids import Candidate, Dataset, Left, Wanted, find_t1w
+from fibromorph.datasets.bids import (
+    BidsName,
+    Candidate,
+    Dataset,
+    Found,
+    Left,
+    Wanted,
+    find_t1w,
+)
 from fibromorph.datasets.bids.finder import pick_subjects, require_sessions
 from fibromorph.manifest import file_sha256
 from fibromorph.serving.cohort.recipe import Recipe
@@ -92,10 +100,14 @@ def make_plan(
     # Looking costs little but waiting: on network file systems many looks at once are faster.
     with ThreadPoolExecutor(READERS) as pool:
         found = list(pool.map(lambda name: find_t1w(dataset.root, [name], wanted), subjects))
-        jointly = recipe.sessions == "jointly"
-        failed = judge.fails_again if jointly else None
-        pairs = [pair for part in found for pair in _tasks(part.taken, failed)]
-        scans = pool.map(judge, pairs)
+        if recipe.sessions == "jointly":
+            whole: Iterable[Found] = found
+            if wanted.sessions or wanted.entities:
+                whole = pool.map(lambda name: find_t1w(dataset.root, [name]), subjects)
+            parts = list(pool.map(judge.joined, found, whole))
+        else:
+            parts = [[(c, task_of(c.path, c.name)) for c in part.taken] for part in found]
+        scans = pool.map(judge, (pair for part in parts for pair in part))
     left = tuple(item for part in found for item in part.left)
     remarks = _remarks(dataset) if shard.count == 1 and not wanted.subjects else ()
     return Plan(tuple(scans), left, remarks)
@@ -125,6 +137,27 @@ class _Judge:
         restamp = stamp if _stamp_in(record) != stamp else None
         return Planned(task, "present", notes=candidate.notes, restamp=restamp)
 
+    def joined(self, found: Found, whole: Found) -> list[tuple[Candidate, ScanTask]]:
+        """Tasks of one subject, each with one scan of every other session.
+
+        Sessions and scans that were not asked for count as well: what is asked for decides which
+        scans are computed, never how. Those of them that are segmented already and that a new
+        session moved are computed again, so that all of a person's lie around one middle.
+
+        Args:
+            found: what was asked for.
+            whole: all that the subject has.
+        """
+        tasks = joined_tasks(
+            [(c.name, task_of(c.path, c.name)) for c in whole.taken], self.fails_again
+        )
+        asked = {candidate.path: candidate for candidate in found.taken}
+        return [
+            (asked.get(candidate.path, candidate), task)
+            for candidate, task in zip(whole.taken, tasks, strict=True)
+            if candidate.path in asked or self._is_moved(task)
+        ]
+
     def fails_again(self, task: ScanTask) -> bool:
         """Whether a scan failed by itself, and neither it nor the recipe has changed since."""
         failure = self.store.failure(task)
@@ -132,6 +165,11 @@ class _Judge:
             return False
         same = failure.get("scan") == vars(stamp_of(self.root / task.path))
         return same and failure.get("recipe") == vars(self.recipe)
+
+    def _is_moved(self, task: ScanTask) -> bool:
+        """Whether a scan is segmented, but not with the sessions that there are now."""
+        record = self.store.record(task)
+        return bool(record) and not same_siblings(record, task, self.root)
 
     def _what_changed(
         self, path: Path, stamp: Stamp, record: dict[str, Any], task: ScanTask
@@ -151,22 +189,35 @@ class _Judge:
         return ""
 
 
-def _tasks(
-    candidates: Sequence[Candidate], failed: Callable[[ScanTask], bool] | None
-) -> Iterator[tuple[Candidate, ScanTask]]:
-    """Tasks of one subject; each with one scan of every other session where these count.
+def joined_tasks(
+    scans: Sequence[tuple[BidsName, ScanTask]], failed: Callable[[ScanTask], bool]
+) -> list[ScanTask]:
+    """The tasks of one person, each with one scan of every other session.
+
+    Of several scans of a session it is one that has not failed, then the one whose name is most
+    like the task's own (`acq-`, `run-`), then the first.
 
     Args:
-        candidates: of the subject.
-        failed: of several runs of a session one is taken that has not; None = no session counts.
+        scans: all of the person, in the order of sessions and names.
+        failed: whether a scan would fail by itself.
     """
-    tasks = [task_of(c.path, c.name) for c in candidates]
-    jointly = failed is not None
-    usable = sorted(tasks, key=failed) if failed else tasks
-    first = {task.session: task for task in reversed(usable)}
-    for candidate, task in zip(candidates, tasks, strict=True):
-        others = [t.path for session, t in first.items() if session != task.session]
-        yield candidate, replace(task, siblings=tuple(sorted(others)) if jointly else ())
+    bad = {task.path: failed(task) for _, task in scans}
+    sessions = dict.fromkeys(task.session for _, task in scans)
+
+    def nearest(name: BidsName, session: str | None) -> str:
+        there = [(other, task.path) for other, task in scans if task.session == session]
+        return min(there, key=lambda pair: (bad[pair[1]], _unlike(pair[0], name)))[1]
+
+    return [
+        replace(task, siblings=tuple(nearest(name, s) for s in sessions if s != task.session))
+        for name, task in scans
+    ]
+
+
+def _unlike(one: BidsName, other: BidsName) -> int:
+    """In how many entities two names differ, their sessions aside."""
+    pairs = set(one.entities.items()) ^ set(other.entities.items())
+    return len({key for key, _ in pairs} - {"ses"})
 
 
 def _stamp_in(record: dict[str, Any]) -> Stamp:

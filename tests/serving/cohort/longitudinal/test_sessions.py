@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fibromorph.postprocessing.volumes import read_volumes
-from tests.serving.cohort.conftest import Run
+from tests.serving.cohort.conftest import Run, contents
 from tests.serving.cohort.study import Study, head, scan_path, write_scan
 
 TWO = ("--participant-label", "01", "08", "--longitudinal")
@@ -46,6 +46,45 @@ def test_sessions_meet_half_way(participant: Run, study: Study, tmp_path: Path) 
     assert "another session changed" in said
     alone = participant(out, *TWO[:-1], "--dry-run", bids=bids).said
     assert "sessions jointly -> alone" in alone
+
+
+def test_what_is_asked_for_decides_which_scans_are_computed_and_never_how(
+    participant: Run, study: Study, tmp_path: Path
+) -> None:
+    bids, out, by_label = tmp_path / "bids", tmp_path / "at once", tmp_path / "by label"
+    facts = (study.root / "dataset_description.json").read_text()
+
+    def arrive(session: str, rest: str = "") -> None:
+        rng = np.random.default_rng([1, int(session), len(rest)])
+        write_scan(bids / scan_path(1, session, rest), head(rng))
+
+    arrive("01")
+    (bids / "dataset_description.json").write_text(facts)
+    # A clinic: every visit is processed when it comes, and no other is asked for.
+    visit = ("--participant-label", "01", "--longitudinal", "--session-label")
+    assert participant(by_label, *visit, "01", bids=bids).status == 0
+    arrive("02")
+    said = participant(by_label, *visit, "02", bids=bids).said
+    assert "1 to segment, 1 again" in said
+    assert "another session changed" in said
+    assert participant(out, *visit[:-1], bids=bids).status == 0
+    assert contents(by_label) == contents(out)
+    for session in ("01", "02"):
+        assert (
+            "0 to segment, 0 again, 1 present"
+            in participant(out, *visit, session, "--dry-run", bids=bids).said
+        )
+
+    # Of two scans of the other session, the one that is named like the scan itself.
+    for session in ("01", "02"):
+        arrive(session, "acq-fast_")
+    asked = ("--filter", "acq=fast")
+    assert participant(out, *visit[:-1], *asked, bids=bids).status == 0
+    done = out / ".fibromorph/done/sub-01"
+    record = json.loads((done / "sub-01_ses-01_acq-fast.json").read_text())
+    assert list(record["siblings"]) == [scan_path(1, "02", "acq-fast_")]
+    said = participant(out, *visit[:-1], "--dry-run", bids=bids).said
+    assert "0 to segment, 0 again, 4 present" in said
 
 
 def test_a_session_without_a_brain_is_named_and_its_mending_is_noticed(
