@@ -1,7 +1,7 @@
 """Does conforming the sessions of a person jointly lower scan-rescan noise, and nothing else?
 
 Each head is re-scanned twice by simulation (other position, lattice, noise and shading). The two
-are segmented on their own, and after `conform_jointly`; less difference between them is better.
+are segmented on their own, and conformed jointly; less difference between them is better.
 With `--change` every structure has changed between the two: then the share of its change that
 arrives should be as large jointly as alone.
 """
@@ -19,7 +19,7 @@ from fibromorph.datasets.cohort.body import mould_of
 from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
-from fibromorph.serving.cohort.longitudinal.halfway import conform_jointly
+from fibromorph.serving.cohort.longitudinal.halfway import Halfway
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.rescan import apply_rescan, draw_rescan, with_dark_air
 from fibromorph.serving.responsiveness import (
@@ -51,7 +51,7 @@ def main() -> None:
         pair = [apply_rescan(scan, draw_rescan(rng)) for _ in range(2)]
         own = [own_box(again, engine) for again in pair]
         alone.append(log_ratio(own, engine))
-        boxes = [conformed for _, conformed in conform_jointly(pair, engine)]
+        boxes = [seen.conformed for seen in Halfway(engine).conform_jointly(pair)]
         jointly.append(log_ratio(boxes, engine))
         print(
             f"{path.name}: {spread(alone[-1:]):.2%} alone, {spread(jointly[-1:]):.2%} jointly",
@@ -73,7 +73,7 @@ def changed(scans: list[Path], engine: Engine) -> None:
             more, less = (
                 np.array([body.volumes_ml.get(i, np.nan) for i in ids]) for body in bodies
             )
-            boxes = [conformed for _, conformed in conform_jointly(pair, engine)]
+            boxes = [seen.conformed for seen in Halfway(engine).conform_jointly(pair)]
             alone = log_ratio([own_box(scan, engine) for scan in pair], engine)
             everything.append([np.log(more / less), alone, log_ratio(boxes, engine)])
             print(f"{path.name}, {pattern}: {shares(np.array(everything[-1:]))}", flush=True)

@@ -14,7 +14,7 @@ from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.failures import one_line
 from fibromorph.serving.cohort.leases import STALE_S, Lease, Leases
-from fibromorph.serving.cohort.longitudinal.halfway import seen_from_middle
+from fibromorph.serving.cohort.longitudinal.halfway import Halfway
 from fibromorph.serving.cohort.outputs import stage_outputs
 from fibromorph.serving.cohort.recipe import Recipe, recipe_of
 from fibromorph.serving.cohort.scan_log import ScanLog
@@ -88,6 +88,7 @@ class Worker:
         self.store = Store(settings.out)
         self.leases = Leases(self.store.leases(), settings.stale_s)
         self.engine = Engine(bundle, settings.device, settings.threads)
+        self._halfway = Halfway(self.engine)
         self._computing = threading.Lock()
         self._step = ""
 
@@ -137,10 +138,11 @@ class Worker:
     def _segment(self, read: Read, lease: Lease, log: ScanLog) -> bool:
         if read.scan is None or read.stamp is None:
             raise read.error or FileNotFoundError(read.task.path)
-        result = self._result(read.scan, read.siblings, log)
+        result, joined = self._result(read.scan, read.siblings, log)
         log.say_result(result)
         self._step = "write"
-        stage_outputs(result, read.task, self.store.staging(read.task))
+        conformed_with = replace(read.task, siblings=joined)
+        stage_outputs(result, conformed_with, self.store.staging(read.task))
         if not lease.holds():
             return False
         files = self.store.publish(read.task)
@@ -154,20 +156,27 @@ class Worker:
 
     def _result(
         self, scan: Scan, siblings: dict[str, tuple[Stamp, Scan]], log: ScanLog
-    ) -> Segmented:
+    ) -> tuple[Segmented, tuple[str, ...]]:
+        """What was found, and the other sessions' scans that it was conformed with."""
         if not siblings:
-            return segment_scan(scan, self.engine, self._on_step)
-        others = [sibling for _, sibling in siblings.values()]
+            return segment_scan(scan, self.engine, self._on_step), ()
+        others = {name: sibling for name, (_, sibling) in siblings.items()}
         try:
-            moved, conformed = seen_from_middle(scan, others, self.engine)
+            seen = self._halfway.conform_jointly([scan, *others.values()])[0]
         except ScanError as error:
             name = error.subject.removeprefix(f"{self.settings.bids}{os.sep}")
             if name not in siblings:
                 raise
             raise OtherSessionError(name, one_line(error, self.settings.bids)) from error
-        log.say(f"conformed half-way to {len(others)} other sessions")
-        result = segment_scan(moved, self.engine, self._on_step, conformed)
-        return replace(result, scan=scan)
+        joined = tuple(name for name, other in others.items() if other in seen.others)
+        if joined:
+            log.say(f"conformed half-way to {len(joined)} other sessions")
+        for name in others:
+            if name not in joined:
+                log.say(f"another head, it seems: {name}")
+        conformed = seen.conformed if joined else None
+        result = segment_scan(seen.scan, self.engine, self._on_step, conformed)
+        return replace(result, scan=replace(scan, findings=seen.scan.findings)), joined
 
     def _siblings(self, task: ScanTask) -> dict[str, tuple[Stamp, Scan]]:
         found = {}

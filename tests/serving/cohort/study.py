@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 SPACING_MM = 4.0
 SHAPE = (44, 52, 48)
@@ -46,6 +47,15 @@ def head(rng: np.random.Generator, noise: float = 4.0, core: float = 0.75) -> ND
     distance = np.sqrt(sum(parts))
     image = np.where(distance < core, 200.0, np.where(distance < 1.0, 120.0, 0.0))
     return np.asarray(image + (distance < 1.0) * rng.normal(0, noise, SHAPE), np.float32).clip(0)
+
+
+def folded_head(person: int, noise_seed: int = 0) -> NDArray[np.float32]:
+    """(i, j, k) a head with folds that are no one else's, and the noise of one scan."""
+    rng = np.random.default_rng(person)
+    image = head(rng, noise=0.0)
+    folds = ndimage.gaussian_filter(rng.normal(size=SHAPE), 1.2)
+    noise = np.random.default_rng([person, noise_seed]).normal(0, 2.0, SHAPE) * (image > 0)
+    return np.asarray(image * (1 + 0.3 * folds / folds.std()) + noise, np.float32).clip(0)
 
 
 def write_scan(path: Path, image: NDArray[np.float32], *, sidecar: bool = True) -> None:

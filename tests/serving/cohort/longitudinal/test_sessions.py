@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fibromorph.cli import main
 from fibromorph.postprocessing.volumes import read_volumes
 from tests.serving.cohort.conftest import Run, contents
-from tests.serving.cohort.study import Study, head, scan_path, write_scan
+from tests.serving.cohort.study import Study, folded_head, head, scan_path, write_scan
 
 TWO = ("--participant-label", "01", "08", "--longitudinal")
 
@@ -55,8 +56,7 @@ def test_what_is_asked_for_decides_which_scans_are_computed_and_never_how(
     facts = (study.root / "dataset_description.json").read_text()
 
     def arrive(session: str, rest: str = "") -> None:
-        rng = np.random.default_rng([1, int(session), len(rest)])
-        write_scan(bids / scan_path(1, session, rest), head(rng))
+        write_scan(bids / scan_path(1, session, rest), folded_head(1, int(session) + len(rest)))
 
     arrive("01")
     (bids / "dataset_description.json").write_text(facts)
@@ -69,6 +69,8 @@ def test_what_is_asked_for_decides_which_scans_are_computed_and_never_how(
     assert "another session changed" in said
     assert participant(out, *visit[:-1], bids=bids).status == 0
     assert contents(by_label) == contents(out)
+    log = (by_label / "logs/sub-01/sub-01_ses-02.log").read_text()
+    assert "half-way to 1 other sessions" in log
     for session in ("01", "02"):
         assert (
             "0 to segment, 0 again, 1 present"
@@ -107,3 +109,32 @@ def test_a_session_without_a_brain_is_named_and_its_mending_is_noticed(
     assert "ses-02" in own
     write_scan(bids / scan_path(1, "02"), head(np.random.default_rng(2)))
     assert "2 to segment" in participant(out, *one, "--dry-run", bids=bids).said
+
+
+def test_another_persons_head_is_told_wherever_quality_is(
+    participant: Run, study: Study, tmp_path: Path
+) -> None:
+    bids, out = tmp_path / "bids", tmp_path / "out"
+    for subject, session, person in ((1, "01", 1), (1, "02", 2), (8, "01", 8), (8, "02", 8)):
+        image = folded_head(person, int(session))
+        write_scan(bids / scan_path(subject, session), image)
+    (bids / "dataset_description.json").write_text(
+        (study.root / "dataset_description.json").read_text()
+    )
+    assert participant(out, *TWO, bids=bids).status == 0
+    log = (out / "logs/sub-01/sub-01_ses-01.log").read_text()
+    assert f"another head, it seems: {scan_path(1, '02')}" in log
+    sidecar = json.loads(next(out.glob("sub-01/ses-01/anat/*_dseg.json")).read_text())
+    assert sidecar["Sources"] == [f"bids:raw:{scan_path(1, '01')}"]
+    assert sidecar["Fibromorph"]["findings"][-1]["code"] == "sessions_differ"
+    assert "4 present" in participant(out, *TWO, "--dry-run", bids=bids).said
+    assert main(["bids", str(bids), str(out), "group"]) == 0
+    quality = (out / "quality.tsv").read_text().splitlines()[1:]
+    told = [line.split("\t")[0] for line in quality if "seem to show another head" in line]
+    assert told == ["sub-01", "sub-01"]
+    assert (out / "quality.html").read_text().count("seem to show another head") == 2
+    # Once the right scan is there, both are computed again, jointly.
+    write_scan(bids / scan_path(1, "02"), folded_head(1, 2))
+    assert "2 again, 2 present" in participant(out, *TWO, bids=bids).said
+    log = (out / "logs/sub-01/sub-01_ses-01.log").read_text()
+    assert "half-way to 1 other sessions" in log
