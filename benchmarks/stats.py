@@ -11,6 +11,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -24,10 +25,12 @@ from fibromorph.datasets.cohort.targets import draw_constitution, target_volumes
 from fibromorph.labels import FREESURFER
 from fibromorph.postprocessing.stats.change import analyse_change
 from fibromorph.postprocessing.stats.design import parse_design
+from fibromorph.postprocessing.stats.design_sections import Correlations, Score
 from fibromorph.postprocessing.stats.groups import estimate, permute
 from fibromorph.postprocessing.stats.linear import Floats
 from fibromorph.postprocessing.stats.model import GroupModel, centred
 from fibromorph.postprocessing.stats.permutation import freedman_lane
+from fibromorph.postprocessing.stats.score_change import analyse_score_change
 from fibromorph.postprocessing.stats.study import Study
 
 PATIENTS, CONTROLS = 23, 21
@@ -38,8 +41,9 @@ ALPHA = 0.05
 ERROR = 0.04
 GAP, SHARE = 1.2, 0.5
 OLDER_YEARS, LOSS_ML_A_YEAR = 8.0, 0.01
-PARTS = ("groups", "linear", "small", "change", "older", "time")
 DROPOUT = 0.3
+PARTS = ("groups", "linear", "small", "change", "older", "scores", "time")
+ASSOCIATION = -0.6
 DESIGN = parse_design(
     {
         "groups": {"patients": "patient", "controls": "control"},
@@ -83,7 +87,7 @@ def monte_carlo_error(held: list[float], target: float | None) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--studies", type=int, default=1000, help="of two groups")
-    parser.add_argument("--changes", type=int, default=400, help="studies of change")
+    parser.add_argument("--changes", type=int, default=400, help="studies of change, and of scores")
     parser.add_argument("--permutations", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", choices=PARTS)
@@ -94,6 +98,7 @@ def main() -> None:
         "small": lambda: small(options.studies, options.permutations, options.seed),
         "change": lambda: change(options.changes, options.seed),
         "older": lambda: older(options.changes, options.seed),
+        "scores": lambda: scores(options.changes, options.permutations, options.seed),
         "time": lambda: timing(options.seed),
     }
     for name, part in parts.items():
@@ -273,6 +278,103 @@ def tally_gap(table: pd.DataFrame, share: float, tally: Tally) -> None:
     if known.any():
         inside = (table["gap_share_low"] <= share) & (share <= table["gap_share_high"])
         tally.add("share of the gap: interval holds the true share", inside[known].mean(), 0.95)
+
+
+def scores(studies: int, permutations: int, seed: int) -> None:
+    """Change in pain against change in volume, in arms of 12 and of 25."""
+    print(f"change in pain against change in volume, two arms, 8 regions, {studies} studies")
+    tally = Tally()
+    for rng in generators(seed, studies, "scores"):
+        for n in (12, 25):
+            unrelated = analyse_score_change(unrelated_arms(rng, n, permutations))
+            assert unrelated is not None
+            for (group, method), part in by_question(unrelated.table):
+                name = f"{n} an arm, unrelated, {group}, {method}"
+                below = bool((part["p_fwe"] <= ALPHA).any())
+                tally.add(f"{name}: any p_fwe <= 0.05", below, ALPHA)
+                tally.add(f"{name}: p_permutation", (part["p_permutation"] <= ALPHA).mean(), ALPHA)
+                tally.add(f"{name}: p", (part["p"] <= ALPHA).mean(), ALPHA)
+            related = analyse_score_change(related_arms(rng, n, permutations))
+            assert related is not None
+            for (group, method), part in by_question(related.table):
+                name, row = f"{n} an arm, r = {ASSOCIATION}, {group}, {method}", part.iloc[0]
+                tally.add(f"{name}: found at p_fwe <= 0.05", row["p_fwe"] <= ALPHA, None)
+                others = bool((part["p_fwe"].iloc[1:] <= ALPHA).any())
+                tally.add(f"{name}: any other region at p_fwe <= 0.05", others, ALPHA)
+                if method == "pearson":
+                    inside = row["ci_low"] <= ASSOCIATION <= row["ci_high"]
+                    tally.add(f"{name}: interval holds r", inside, 0.95)
+                    inside = row["slope_low_ml"] <= ASSOCIATION <= row["slope_high_ml"]
+                    tally.add(f"{name}: interval holds the slope", inside, 0.95)
+    tally.show()
+
+
+def by_question(table: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
+    """((group, method), rows of all regions), in the table's order."""
+    return list(table.groupby(["group", "method"], sort=False))  # type: ignore[arg-type]
+
+
+def unrelated_arms(rng: np.random.Generator, n: int, permutations: int) -> Study:
+    """Two arms whose volumes and pain both change with therapy, and nothing else links.
+
+    Across people the two are correlated by -0.4 in every session; both are measured with error.
+    Pain is whole points from 0 to 10, and what therapy takes of it is skewed.
+    """
+    treated, shared = np.arange(2 * n) < n, rng.normal(size=(2 * n, 1))
+    own = 0.63 * shared + 0.77 * rng.normal(size=(2 * n, 8))
+    pain = 6 - 1.5 * (0.63 * shared[:, 0] + 0.77 * rng.normal(size=2 * n))
+    relief = np.where(treated, rng.gamma(1.5, 1.7, 2 * n), 0.0)
+    before, after = (10 + own + noise(rng, own.shape) for _ in range(2))
+    after += 0.3 * treated[:, None]
+    points = [
+        np.clip(np.round(p + rng.normal(0, 0.8, 2 * n)), 0, 10) for p in (pain, pain - relief)
+    ]
+    return two_arms(rng, (before, after), (points[0], points[1]), permutations)
+
+
+def related_arms(rng: np.random.Generator, n: int, permutations: int) -> Study:
+    """Two arms; in the first of 8 regions the changes are correlated by `ASSOCIATION`.
+
+    Both change by therapy and fall back to their mean; what is left has unit variance, so that the
+    slope is the correlation.
+    """
+    treated, before = np.arange(2 * n) < n, 10 + rng.normal(size=(2 * n, 8))
+    pain, shift = rng.normal(size=2 * n), rng.normal(size=2 * n)
+    left = 0.6 * rng.normal(size=(2 * n, 1)) + 0.8 * rng.normal(size=(2 * n, 8))
+    left[:, 0] = ASSOCIATION * shift + np.sqrt(1 - ASSOCIATION**2) * left[:, 0]
+    after = before - 0.3 * (before - 10) + 0.5 * treated[:, None] + left
+    return two_arms(rng, (before, after), (pain, 0.6 * pain - treated + shift), permutations)
+
+
+def two_arms(
+    rng: np.random.Generator,
+    volumes: tuple[Floats, Floats],
+    pain: tuple[Floats, Floats],
+    permutations: int,
+) -> Study:
+    """What `build_study` makes of two sessions of patients, the first half of them treated."""
+    n = len(pain[0])
+    age, people = rng.normal(47, 10, n), [f"sub-{i:02d}" for i in range(n)]
+    keys = [(person, session) for session in ("ses-01", "ses-02") for person in people]
+    index = pd.MultiIndex.from_tuples(keys, names=["participant_id", "session_id"])
+    table = pd.DataFrame(np.vstack(volumes), index, [f"region-{r}" for r in range(8)])
+    study = as_study(table, np.ones(2 * n, dtype=bool), np.tile(age, 2))
+    sessions = DESIGN.sessions.model_copy(
+        update={"arm": "arm", "treated": "therapy", "untreated": "waiting"}
+    )
+    inference = DESIGN.inference.model_copy(update={"permutations": permutations})
+    score = Score(column="pain", low=-99, high=99)
+    update = {
+        **{"sessions": sessions, "inference": inference, "scores": {"pain": score}},
+        "correlations": Correlations(methods=("pearson", "spearman")),
+    }
+    arms = np.where(np.arange(n) < n // 2, "therapy", "waiting")
+    return replace(
+        study,
+        design=DESIGN.model_copy(update=update),
+        arm=pd.Series(np.tile(arms, 2), index=index, dtype=object),
+        scores=pd.DataFrame({"pain": np.concatenate(pain)}, index=index),
+    )
 
 
 def longitudinal_study(

@@ -63,10 +63,11 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
+    from fibromorph.postprocessing.stats import read_participants
     from fibromorph.postprocessing.stats.starter import choices, write_starter
 
     design = write_starter(options.config, options.volumes, options.participants)
-    for line in choices(design):
+    for line in choices(design, read_participants(options.participants)):
         print(line)
     print(f"{options.config}: read it, change what is wrong, then run without --init")
     return DONE

@@ -17,7 +17,7 @@ from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.report import ReportContent, write_report
 from fibromorph.postprocessing.volumes import write_volumes, write_whole
 from fibromorph.scans import Scan, write_labels
-from fibromorph.serving.pipeline import Segmented
+from fibromorph.serving.pipeline import Segmented, repeat_shares_of
 
 STRIPPED_NOTE = (
     "The scan is skull-stripped: eTIV and the CSF outside the ventricles cannot be known."
@@ -178,6 +178,7 @@ def provenance(result: Segmented) -> dict[str, object]:
             for entry in manifest.labels
             if entry.responsiveness is not None
         },
+        "repeatability": repeat_shares_of(manifest, scan.grid),
         "engine": result.engine,
         "seconds": {step.name: round(step.seconds or 0.0, 3) for step in result.steps},
         "quality": {

@@ -164,6 +164,21 @@ def calibration_of(manifest: Manifest, grid: Grid) -> Calibration:
     )
 
 
+def repeat_shares_of(manifest: Manifest, grid: Grid) -> dict[str, float]:
+    """Region -> `repeat_sd` as a share of the error that `calibration_of` takes.
+
+    With one and the same protocol a scan errs by this share of its `sd_ml`. Repetition was not
+    measured on coarse voxels.
+    """
+    if max(grid.spacing_mm) > COARSE_MM:
+        return {}
+    return {
+        entry.name: round(entry.repeat_sd / entry.relative_sd, 4)
+        for entry in manifest.labels
+        if entry.repeat_sd is not None and entry.relative_sd
+    }
+
+
 def _relative_sd(entry: LabelEntry, coarse: bool) -> float | None:
     """Before the error over acquisitions was measured, that of mere repetition is all there is."""
     if coarse and entry.coarse_sd is not None:

@@ -19,7 +19,7 @@ from fibromorph.serving.calibration import (
     summarise_reliability,
     update_reliability,
 )
-from fibromorph.serving.pipeline import calibration_of
+from fibromorph.serving.pipeline import calibration_of, repeat_shares_of
 
 SDS = {10: 0.01, 12: 0.03}
 NAMES = {10: "Left-Thalamus", 12: "Left-Putamen"}
@@ -99,6 +99,18 @@ def test_a_scan_of_thick_slices_gets_the_error_of_such_scans(manifest: Manifest)
         assert calibration.relative_sd[manifest.labels[0].id] == expected
     assert calibration.totals_sd["Total-Brain"] == 0.05
     assert calibration.totals_sd["eTIV"] == manifest.totals["eTIV"]
+
+
+def test_scans_with_one_protocol_err_by_a_share_that_is_known_of_fine_voxels(
+    manifest: Manifest,
+) -> None:
+    fine, coarse = (Grid((9, 9, 9), np.diag([1.0, 1.0, z, 1.0])) for z in (1.0, 3.0))
+    entry = manifest.labels[0]
+    assert entry.repeat_sd is not None
+    assert entry.relative_sd is not None
+    shares = repeat_shares_of(manifest, fine)
+    assert shares[entry.name] == pytest.approx(entry.repeat_sd / entry.relative_sd, abs=1e-4)
+    assert repeat_shares_of(manifest, coarse) == {}
 
 
 def test_a_bundle_keeps_what_was_found(

@@ -32,6 +32,8 @@ from fibromorph.postprocessing.stats.regression_to_mean import (
 from fibromorph.postprocessing.stats.study import SMALLEST_DF, Study
 from fibromorph.postprocessing.stats.wild_bootstrap import Resampled, resample, resample_known
 
+MOST_ERROR = 0.5
+"""Share of the variance of change beyond which no effect is corrected for error."""
 FIRST = (
     *("region", "session", "contrast", "n_treated", "n_compared", "change_ml", "se_ml"),
     *("ci_low_ml", "ci_high_ml", "t", "p_bootstrap", "p_fdr", "p_fwe"),
@@ -296,7 +298,8 @@ def _standardised(
 
     A change between two scans has twice the variance within a person, so the model's own error
     over that gives the interval what covariates and drop-out cost. Corrected: with the error of two
-    measurements taken out of the sd.
+    measurements taken out of the sd; not given where error makes up more than half of the variance,
+    as what is left is then too uncertain to divide by its root.
     """
     variance, estimate = spread**2, float(one.mixed.beta[one.column])
     factor = float(one.mixed.se[one.column] / one.mixed.within) ** 2 / 2
@@ -304,14 +307,16 @@ def _standardised(
     # Volumes that do not vary from scan to scan have no spread to speak in.
     known = np.isfinite(t)
     low, high = g_interval(t, df, factor, confidence) if known else (np.nan, np.nan)
-    unbiased = small_sample_factor(df) * estimate
-    out = {"d_change": unbiased / spread, "d_change_low": low, "d_change_high": high}
+    standardised = small_sample_factor(df) * estimate / spread, low, high
+    out = dict(zip(("d_change", "d_change_low", "d_change_high"), standardised, strict=True))
     before, after = data.sd_at(one.region, data.baseline), data.sd_at(one.region, one.session)
     if before is not None and after is not None:
         error = float(np.nanmean(before**2 + after**2))
         true = variance - error
         out["error_share_of_change"] = min(error / variance, 1.0)
-        out["d_change_corrected"] = unbiased / np.sqrt(true) if true > 0.1 * variance else np.nan
+        scale = spread / np.sqrt(true) if error <= MOST_ERROR * variance else np.nan
+        names = ("d_change_corrected", "d_corrected_low", "d_corrected_high")
+        out |= {name: scale * d for name, d in zip(names, standardised, strict=True)}
     return out
 
 

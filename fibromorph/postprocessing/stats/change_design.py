@@ -64,7 +64,7 @@ class ChangeData:
 
     Attributes:
         volumes: (n, R) ml, head size taken out where the design does so.
-        sd: (n, R) or None.
+        sd: (n, R) or None; within people, see `Study.sd_within`.
         treated: (n,) True for those whose change is asked for; all True without comparison.
         nuisance: (n, k) intercept and centred covariates, of people and of scans.
         slopes: (n, m) people's covariates in each follow-up session, which change is adjusted for.
@@ -209,9 +209,10 @@ def _assemble(whole: Study, question: Question, follow_up: tuple[str, ...]) -> C
     study = question.study
     numbers, people = pd.factorize(np.array(study.participants, dtype=object))
     volumes, factor = _volumes(study)
+    sd = study.sd_within
     return ChangeData(
         volumes=volumes,
-        sd=study.sd if study.sd is None or factor is None else study.sd * factor,
+        sd=sd if sd is None or factor is None else sd * factor,
         treated=question.treated.to_numpy(bool),
         nuisance=of_levels(study),
         slopes=pd.DataFrame(index=study.volumes.index),

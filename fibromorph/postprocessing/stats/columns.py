@@ -15,6 +15,7 @@ from fibromorph.postprocessing.stats.design_sections import Score
 from fibromorph.postprocessing.stats.tables import Participants
 from fibromorph.postprocessing.stats.tables.participants import FEW_LEVELS
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, with_prefix
+from fibromorph.postprocessing.stats.tables.scan_times import ACQ_TIME
 
 AGE_NAMES = r"age|alter|age_?years?|age_?at_?(scan|mri)"
 OLDEST = 120
@@ -26,7 +27,8 @@ class Columns:
 
     A scan takes the row of its own session, else the participant's row without session; what
     belongs to a person (group, covariates, site, arm) else the first row that knows it. What varies
-    with time takes the row of its own session only.
+    with time, and a score at follow-up, takes the row of its own session only: a value that holds
+    for all sessions does not change.
     """
 
     design: Design
@@ -65,19 +67,23 @@ class Columns:
 
     def scores(self, index: pd.Index) -> pd.DataFrame:
         """Scores by their name."""
-        columns = {
-            name: self.numbers(score.column, index, borrow=False)
-            for name, score in self.design.scores.items()
-        }
+        columns = {}
+        for name, score in self.design.scores.items():
+            own = _of_session(self.participants.numbers(score.column), index)
+            found = self.numbers(score.column, index, borrow=False)
+            columns[name] = found.where(~index.isin(self.design.sessions.follow_up, level=1), own)
         return pd.DataFrame(columns, index=index)
 
     def time_varying(self, index: pd.Index) -> pd.DataFrame:
-        """Numbers from the rows of the scan's own session; NaN where there is no such row."""
-        columns = {}
-        for name in self.design.sessions.time_varying:
-            cells = self.participants.numbers(name)
-            columns[name] = [cells.get(key, np.nan) for key in index]
+        """Numbers of what varies with time, NaN where a scan's session has no row of its own."""
+        names = self.design.sessions.time_varying
+        columns = {n: _of_session(self.participants.varying(n), index) for n in names}
         return pd.DataFrame(columns, index=index, dtype=float)
+
+    def years(self, index: pd.Index) -> pd.Series | None:
+        """Years since the person's first scan, named as their column; None where nothing tells."""
+        found = self.participants.times()
+        return None if found is None else _of_session(found[1], index).rename(found[0])
 
     def excluded(self, design: Design) -> list[str]:
         """Names under `exclusions.participants`, with their prefix."""
@@ -104,6 +110,11 @@ class Columns:
             ).astype(float)
             for level in levels[1:]
         }
+
+
+def _of_session(values: pd.Series, index: pd.Index) -> pd.Series:
+    """Numbers from the rows of each scan's own session; NaN where there is no such row."""
+    return pd.Series([values.get(key, np.nan) for key in index], index=index, dtype=float)
 
 
 def _looked_up(values: pd.Series, index: pd.Index, *, borrow: bool) -> list[object]:
@@ -147,7 +158,8 @@ def read_columns(design: Design, participants: Participants) -> Columns:
             _require_level(participants, design.sessions.arm, level, f"sessions.{key}")
         _require_one_value(participants, design.sessions.arm)
     for column in design.sessions.time_varying:
-        participants.require(column, "sessions.time_varying")
+        if column != ACQ_TIME or not participants.session_times:
+            participants.require(column, "sessions.time_varying")
     return Columns(design, participants)
 
 

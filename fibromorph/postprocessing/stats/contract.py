@@ -22,6 +22,7 @@ class Measure:
         high: the largest; None if there is no upper end.
         aliases: regular expression that meets what users call the column, any case.
         patients_only: healthy controls have none by definition.
+        better: which way is an improvement, 'lower' or 'higher'; '' = it is no symptom.
         source: where the scale was published.
     """
 
@@ -33,6 +34,7 @@ class Measure:
     aliases: str
     patients_only: bool = False
     source: str = ""
+    better: str = "lower"
 
 
 CHRONIC_PAIN: tuple[Measure, ...] = (
@@ -71,7 +73,7 @@ CHRONIC_PAIN: tuple[Measure, ...] = (
     Measure(
         "activity", "General activity (MPI)", "points, 0-6", 0, 6,
         r"(general_?)?activity|mpi_activity|gal",
-        source="Kerns et al. 1985, Pain 23:345-356",
+        source="Kerns et al. 1985, Pain 23:345-356", better="higher",
     ),
     Measure(
         "medication", "Medication (quantification scale)", "points", 0, None,
@@ -81,12 +83,12 @@ CHRONIC_PAIN: tuple[Measure, ...] = (
     Measure(
         "duration", "Duration of illness", "years", 0, 80,
         r"duration|fm_?years|(pain|illness|disease)_?(duration|years)|durill|years_?(of_?)?pain",
-        True,
+        True, better="",
     ),
     Measure(
         "pressure_threshold", "Pressure-pain threshold", "kPa", 0, 2000,
         r"ppt|pressure_?(pain_?)?threshold|threshold",
-        source="Fischer 1987, Pain 30:115-126",
+        source="Fischer 1987, Pain 30:115-126", better="higher",
     ),
 )  # fmt: skip
 BY_NAME = {measure.name: measure for measure in CHRONIC_PAIN}

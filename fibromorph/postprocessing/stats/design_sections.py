@@ -15,6 +15,7 @@ CorrelationMethod = Literal["pearson", "spearman", "percentage_bend"]
 SiteMethod = Literal["none", "covariate", "combat", "meta"]
 Missing = Literal["drop", "impute"]
 EffectUnit = Literal["d", "percent"]
+Better = Literal["lower", "higher"]
 Adjusted = Literal["change", "level"]
 
 
@@ -67,12 +68,14 @@ class Score(Section):
         column: the study's own name of it.
         low, high: range; None = the contract's for a name of the contract, otherwise no check.
         patients_only: None = the contract's; True = never look at controls.
+        better: which way is an improvement; None = the contract's, for other names not known.
     """
 
     column: str
     low: float | None = None
     high: float | None = None
     patients_only: bool | None = None
+    better: Better | None = None
 
     def limits(self, name: str) -> tuple[float | None, float | None]:
         """The smallest and the largest value allowed, for the score called `name`."""
@@ -86,6 +89,10 @@ class Score(Section):
         if self.patients_only is not None:
             return self.patients_only
         return name in BY_NAME and BY_NAME[name].patients_only
+
+    def improves(self, name: str) -> str:
+        """'lower' or 'higher', '' where nobody can be said to have improved."""
+        return self.better or (BY_NAME[name].better if name in BY_NAME else "")
 
 
 def as_score(value: object) -> object:
@@ -107,6 +114,9 @@ class Sessions(Section):
         adjust: what covariates bear on: `change` (and level: covariate x session terms), or `level`
             alone, which supposes that nobody's change depends on them.
         bootstraps: resamplings of subjects.
+        response: share of the baseline score by which a responder improves: 0.3, of pain intensity
+            a moderate improvement, or 0.5, a substantial one (IMMPACT recommendations, Dworkin et
+            al. 2008, J Pain 9:105-121).
     """
 
     rule: str | None = None
@@ -119,6 +129,7 @@ class Sessions(Section):
     time_varying: tuple[str, ...] = ()
     adjust: Adjusted = "change"
     bootstraps: int = Field(default=2000, ge=200, le=100_000)
+    response: float = Field(default=0.3, gt=0, le=1)
 
     @model_validator(mode="after")
     def _check(self) -> Sessions:

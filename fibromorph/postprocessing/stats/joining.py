@@ -16,6 +16,7 @@ from fibromorph.postprocessing.stats.flow import Flow
 from fibromorph.postprocessing.stats.study import SMALLEST_DF, SMALLEST_GROUP, Study
 from fibromorph.postprocessing.stats.tables import CohortVolumes, Participants
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION
+from fibromorph.postprocessing.stats.tables.scan_times import ACQ_TIME
 
 
 def build_study(
@@ -120,7 +121,9 @@ def _require_sessions(columns: Columns, wanted: Sequence[str]) -> None:
     """Refuse columns that belong to a session where no row is of a session that is asked for."""
     design, index = columns.design, columns.participants.cells.index
     own = {str(s) for _, s in index}
-    varying = design.sessions.time_varying
+    # What BIDS says of sessions stands in a table of its own.
+    beside = [ACQ_TIME] if columns.participants.session_times else []
+    varying = [c for c in design.sessions.time_varying if c not in beside]
     asked = [*varying, *(score.column for score in design.scores.values())]
     fitting = own & {*wanted, *(() if varying else (NO_SESSION,))}
     if asked and not fitting:
@@ -228,6 +231,8 @@ def _assemble(
         notes=_notes(design, cohort, volumes),
         tool=cohort.tool,
         shares=cohort.shares,
+        years=columns.years(index),
+        repeats=cohort.repeats,
     )
 
 

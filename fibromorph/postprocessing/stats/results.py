@@ -11,6 +11,7 @@ import pandas as pd
 from fibromorph.postprocessing.stats.collinear import Collinear
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.model import GroupModel
+from fibromorph.postprocessing.stats.score_change import ScoreChange
 from fibromorph.postprocessing.stats.score_groups import ScoreScope
 from fibromorph.postprocessing.stats.study import Study
 
@@ -19,7 +20,8 @@ LARGEST_WHOLE = 1e15
 """Whole numbers from here on are written with `DIGITS` like others."""
 TABLES = (
     *("group_comparison.tsv", "assumptions.tsv", "associations.tsv", "change.tsv"),
-    *("change_individuals.tsv", "sensitivity.tsv", "sites.tsv"),
+    *("change_individuals.tsv", "change_associations.tsv", "responders.tsv"),
+    *("sensitivity.tsv", "sites.tsv"),
 )
 CONCLUSIONS = ("lower", "higher", "equivalent", "undecided")
 
@@ -41,6 +43,7 @@ class Results:
         change: one row a region and follow-up session; None without follow-up.
         change_notes: what a reader of `change` has to know.
         individuals: change of each participant; None without follow-up.
+        score_change: change of scores, against change and by arm; None without either of them.
         sensitivity: one row a region and specification.
         sites: one row a site and region; None unless pooled by meta-analysis.
         notes: what a reader of anything has to know.
@@ -58,6 +61,7 @@ class Results:
     change: pd.DataFrame | None
     change_notes: tuple[str, ...]
     individuals: pd.DataFrame | None
+    score_change: ScoreChange | None
     sensitivity: pd.DataFrame
     sites: pd.DataFrame | None
     notes: tuple[str, ...]
@@ -76,10 +80,13 @@ class Results:
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """File name -> table, for those that there are."""
+        scores = self.score_change
         tables = (
             *(self.groups.reset_index(), self.assumptions.reset_index()),
             self.associations if len(self.scopes) else None,
-            *(self.change, self.individuals, self.sensitivity, self.sites),
+            *(self.change, self.individuals),
+            *((None, None) if scores is None else (scores.table, scores.responders)),
+            *(self.sensitivity, self.sites),
         )
         named = zip(TABLES, tables, strict=True)
         return {name: table for name, table in named if table is not None}

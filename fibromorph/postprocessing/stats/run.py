@@ -22,10 +22,12 @@ from fibromorph.postprocessing.stats.groups import compare_groups, estimate
 from fibromorph.postprocessing.stats.head_size import adjustment_note
 from fibromorph.postprocessing.stats.imputation import impute
 from fibromorph.postprocessing.stats.imputed_groups import compare_imputed
+from fibromorph.postprocessing.stats.intervals import interval_notes
 from fibromorph.postprocessing.stats.joining import build_study
 from fibromorph.postprocessing.stats.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.responsive import with_shares
 from fibromorph.postprocessing.stats.results import Results
+from fibromorph.postprocessing.stats.score_change import ScoreChange, analyse_score_change
 from fibromorph.postprocessing.stats.score_groups import ScoreScope, scope_of
 from fibromorph.postprocessing.stats.scores import associate, narrowed
 from fibromorph.postprocessing.stats.sensitivity import explore
@@ -119,8 +121,9 @@ def analyse(
         scopes=scopes,
         associations=_associations(complete, model, scopes, shown),
         change=change.table if change else None,
-        change_notes=change.notes if change else (),
+        change_notes=(*interval_notes(whole), *change.notes) if change else (),
         individuals=change.individuals if change else None,
+        score_change=_score_change(whole, shown),
         sensitivity=sensitivity,
         sites=by_site(complete, model) if design.site.method == "meta" else None,
         notes=(
@@ -145,6 +148,11 @@ def _change(whole: Study, groups: pd.DataFrame, shown: bool) -> Change | None:
         return None
     alpha = whole.design.inference.alpha
     return replace(change, table=with_verdicts(change.table, groups, alpha))
+
+
+def _score_change(whole: Study, shown: bool) -> ScoreChange | None:
+    with _bar("permutations of change", shown, _score_change_draws(whole)) as bar:
+        return analyse_score_change(whole, bar.update)
 
 
 def _associations(
@@ -252,6 +260,14 @@ def _group_draws(study: Study) -> int:
 def _change_draws(whole: Study) -> int:
     sessions = whole.design.sessions
     return sessions.bootstraps * len(whole.regions) * len(sessions.follow_up)
+
+
+def _score_change_draws(whole: Study) -> int:
+    """At most: both arms and each of them."""
+    design, groups = whole.design, 3
+    asked = len(design.scores) * len(design.sessions.follow_up) * groups
+    methods = len(design.correlations.methods) * len(whole.families)
+    return asked * methods * design.inference.permutations
 
 
 def _bar(title: str, shown: bool, total: int) -> tqdm[Any]:

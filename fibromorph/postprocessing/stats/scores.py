@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from fibromorph.postprocessing.stats.assumptions import FEWEST_DF
 from fibromorph.postprocessing.stats.correlation import (
@@ -29,6 +28,7 @@ from fibromorph.postprocessing.stats.measured import correction, fit_weighted
 from fibromorph.postprocessing.stats.model import INTERCEPT, GroupModel
 from fibromorph.postprocessing.stats.permutation import freedman_lane
 from fibromorph.postprocessing.stats.score_groups import ScoreScope
+from fibromorph.postprocessing.stats.slopes import slopes
 from fibromorph.postprocessing.stats.study import SMALLEST_DF, Study
 
 COLUMNS = ("region", "score", "group", "n", "method", "r", "ci_low", "ci_high", "p", "p_fdr")
@@ -182,7 +182,8 @@ def _region(asked: _Question, region: str) -> dict[CorrelationMethod, dict[str, 
     known = asked.members & ~np.isnan(volume)
     covariates = asked.covariates(known)
     inference = asked.study.design.inference
-    shared = _slopes(asked, volume, known, inference.confidence)
+    patients = asked.model.patients[known] if asked.group == "both" else None
+    shared = slopes(volume[known], asked.score[known], covariates, patients, inference.confidence)
     factor, reliability = _reliability(asked, region, known)
     rows: dict[CorrelationMethod, dict[str, object]] = {}
     for method in asked.study.design.correlations.methods:
@@ -199,26 +200,6 @@ def _region(asked: _Question, region: str) -> dict[CorrelationMethod, dict[str, 
             **shared,
         }
     return rows
-
-
-def _slopes(asked: _Question, volume: Floats, known: Bools, confidence: float) -> dict[str, float]:
-    """ml a point of the score; over both groups also how much the slope differs in patients."""
-    x = asked.score[known] - asked.score[known].mean()
-    columns = [np.ones(len(x)), *asked.covariates(known).T, x]
-    slope = fit(np.column_stack(columns), volume[known, None])
-    out = {"slope_ml": float(slope.beta[-1, 0]), "slope_se_ml": float(slope.se_hc3[-1, 0])}
-    if asked.group != "both":
-        return out
-    crossed = fit(np.column_stack([*columns, x * asked.model.patients[known]]), volume[known, None])
-    difference, se = float(crossed.beta[-1, 0]), float(crossed.se_hc3[-1, 0])
-    reach = float(stats.t.ppf(0.5 + confidence / 2, crossed.df)) * se
-    return {
-        **out,
-        "slope_difference_ml": difference,
-        "slope_difference_low": difference - reach,
-        "slope_difference_high": difference + reach,
-        "p_slope_difference": 2 * float(stats.t.sf(abs(difference / se), crossed.df)),
-    }
 
 
 def _reliability(asked: _Question, region: str, known: Bools) -> tuple[float, float]:

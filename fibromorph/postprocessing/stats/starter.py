@@ -24,6 +24,14 @@ GROUP_NAMES = r"(group|dx|diagnosis|type|cohort|case|status|condition)"
 CONTROL_LEVELS = r"(hc|ctrl|con|controls?|healthy.*|0|cn|nc|normal|no|hv)"
 COVARIATES = r"(age|sex|gender)"
 SITE_NAMES = r"(site|scanner|center|centre)"
+ARM_NAMES = (
+    r"(trial_?|study_?)?arms?|(treatment|therapy|intervention)(_?(arm|group))?|allocat(ion|ed)(_?\w+)?"
+    r"|randomi[sz](ed|ation)(_?\w+)?|assigned(_?\w+)?|assignment"
+)
+UNTREATED_LEVELS = (
+    r"(wait\w*|wl|wlc|control\w*|con|ctrl|placebo|sham|tau|usual.*|(standard|routine).*|untreated"
+    r"|no(ne)?|no_.*|0)"
+)
 HEADER = """\
 # A design for `fibromorph stats`, written from {volumes} and {participants}.
 # Read it all: what is guessed may be wrong. Every key that may be left out is shown with its
@@ -51,7 +59,7 @@ def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> De
     return design
 
 
-def choices(design: Design) -> list[str]:
+def choices(design: Design, people: Participants) -> list[str]:
     """What was guessed, in words: what is not named here was not understood."""
     groups, sessions = design.groups, design.sessions
     scores = ", ".join(f"{name} from {s.column}" for name, s in design.scores.items())
@@ -64,6 +72,22 @@ def choices(design: Design) -> list[str]:
     if sessions.follow_up:
         later = ", ".join(sessions.follow_up)
         lines.append(f"baseline: {sessions.baseline or 'no session'}; follow-up: {later}")
+    if sessions.arm:
+        lines.append(
+            f"treated: {sessions.arm} = {sessions.treated}; untreated: {sessions.untreated}"
+        )
+    times = people.times()
+    if sessions.follow_up and times is not None:
+        lines.append(
+            f"scans' times: {times[0]}; where arms were followed for unequal times, put it into"
+            " sessions.time_varying"
+        )
+    for column, levels in _arm_columns(people, groups.column, groups.patients).items():
+        if column != sessions.arm:
+            lines.append(
+                f"column {column} found ({', '.join(levels)}); if these are arms, set sessions.arm,"
+                " treated and untreated" + ("" if sessions.follow_up else ", and follow_up")
+            )
     if design.site.column:
         lines.append(f"site: {design.site.column}")
     return lines
@@ -85,7 +109,10 @@ def guess_design(cohort: CohortVolumes, people: Participants) -> Design:
         "etiv": "covariate" if cohort.knows_etiv else "none",
         "families": guess_families(cohort.regions),
         "scores": _scores(people, columns, group),
-        "sessions": {"baseline": sessions[0], "follow_up": sessions[1:]},
+        "sessions": {
+            **{"baseline": sessions[0], "follow_up": sessions[1:]},
+            **(_arms(people, group, patients) if sessions[1:] else {}),
+        },
         "site": {"column": site, "method": "covariate" if site else "none"},
     }
     return parse_design(content)
@@ -118,6 +145,25 @@ def _groups(people: Participants) -> tuple[str, str, str]:
         value=", ".join(columns[:20]),
         subject=people.path,
     )
+
+
+def _arm_columns(people: Participants, group: str, patients: str) -> dict[str, list[str]]:
+    """Columns named like a trial's arm -> their levels among patients."""
+    owners = people.cells.index.get_level_values(0)
+    rows = people.cells[owners.isin(owners[people.cells[group] == patients])]
+    named = [c for c in map(str, rows) if re.fullmatch(ARM_NAMES, c, re.I) and c != group]
+    levels = {c: sorted(set(rows[c].dropna())) for c in named}
+    return {column: found for column, found in levels.items() if found}
+
+
+def _arms(people: Participants, group: str, patients: str) -> dict[str, str]:
+    """The arm of the first column that has two, one of them named as untreated; else nothing."""
+    for column, levels in _arm_columns(people, group, patients).items():
+        untreated = [v for v in levels if re.fullmatch(UNTREATED_LEVELS, v, re.IGNORECASE)]
+        treated = [v for v in levels if v not in untreated]
+        if len(untreated) == len(treated) == 1:
+            return {"arm": column, "treated": treated[0], "untreated": untreated[0]}
+    return {}
 
 
 def _useful_covariate(people: Participants, column: str) -> bool:

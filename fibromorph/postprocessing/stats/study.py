@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -36,6 +36,8 @@ class Study:
         notes: what the reader has to know.
         tool: who measured the volumes.
         shares: of a change of one region alone, that its volume shows, where known.
+        years: since the person's first scan, named as the column that says so; None = not known.
+        repeats: region -> share of `sd` by which scans with one protocol err, where known.
     """
 
     design: Design
@@ -54,6 +56,8 @@ class Study:
     notes: tuple[str, ...]
     tool: str
     shares: Shares
+    years: pd.Series | None = None
+    repeats: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def regions(self) -> list[str]:
@@ -66,6 +70,21 @@ class Study:
     @property
     def sessions(self) -> list[str]:
         return [str(s) for _, s in self.volumes.index]
+
+    @property
+    def sd_within(self) -> pd.DataFrame | None:
+        """(scans, regions) errors of volumes that are held against others of the same person.
+
+        That of repetition, where it is known and all of the person's scans come from one site (as
+        far as the design says); else the error over acquisitions.
+        """
+        if self.sd is None or not self.repeats:
+            return self.sd
+        shares = [self.repeats.get(str(region), 1.0) for region in self.sd]
+        if self.site is None:
+            return self.sd * shares
+        stayed = self.site.groupby(level=0).transform("nunique") <= 1
+        return (self.sd * shares).where(stayed, self.sd)
 
     def covariate_of(self, column: str) -> str:
         """The covariate of the design that a column of `covariates` is, or is a level of."""
@@ -103,6 +122,7 @@ _TABLES = (
     "site",
     "arm",
     "time_varying",
+    "years",
 )
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from fibromorph.cli import main
 from fibromorph.errors import ConfigError
-from fibromorph.postprocessing.stats import load_design
+from fibromorph.postprocessing.stats import Design, load_design
 from fibromorph.postprocessing.stats.contract import measure_called
 from fibromorph.postprocessing.stats.starter import write_starter
+from tests.postprocessing.stats.cohorts import Cohort, write, write_cohort
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 GROUPS = "groups: {column: group, patients: FM, controls: HC}\n"
@@ -95,3 +97,35 @@ def test_a_design_written_from_tables_fits_them(folder: Path, tmp_path: Path) ->
     assert set(design.scores) == {"pain_intensity", "depression_bdi"}
     with pytest.raises(ConfigError, match="never overwritten"):
         write_starter(path, [folder / "volumes.tsv"], folder / "participants.tsv")
+
+
+def started(
+    folder: Path, capsys: pytest.CaptureFixture[str], name: str, arms: tuple[str, str]
+) -> tuple[Design, str]:
+    """The design that `--init` writes for a trial with these arms, and what it prints."""
+    people = write_cohort(folder, Cohort(sessions=("ses-01", "ses-02")))
+    people["arm"] = people["arm"].replace(dict(zip(("therapy", "waiting"), arms, strict=True)))
+    write(folder / "participants.tsv", people.rename(columns={"arm": name}))
+    tables = ["--volumes", str(folder / "volumes.tsv")]
+    tables += ["--participants", str(folder / "participants.tsv")]
+    path = folder / "made.yaml"
+    assert main(["stats", "--init", *tables, "--config", str(path)]) == 0
+    return load_design(path), capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["arm", "Treatment", "randomised_to", "allocation"])
+def test_the_arms_of_a_trial_are_taken_over_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    design, printed = started(tmp_path, capsys, name, ("therapy", "waiting"))
+    assert design.sessions.arm == name
+    assert (design.sessions.treated, design.sessions.untreated) == ("therapy", "waiting")
+    assert f"treated: {name} = therapy; untreated: waiting" in printed
+
+
+def test_arms_that_nothing_tells_apart_are_named_and_left_to_the_user(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    design, printed = started(tmp_path, capsys, "arm", ("A", "B"))
+    assert design.sessions.arm == ""
+    assert "column arm found (A, B); if these are arms, set sessions.arm, treated" in printed

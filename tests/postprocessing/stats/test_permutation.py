@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from fibromorph.postprocessing.stats.linear import fit, robust_df
-from fibromorph.postprocessing.stats.permutation import freedman_lane
+from fibromorph.postprocessing.stats.permutation import OwnModel, freedman_lane, freedman_lane_each
 
 N = 24
 
@@ -41,6 +41,38 @@ def test_same_as_refitting_every_permutation() -> None:
     assert np.abs(found.t) == pytest.approx(t[0])
     assert found.p == pytest.approx((t >= t[0] * (1 - 1e-9)).mean(axis=0))
     assert found.p_fwe == pytest.approx((t.max(axis=1)[:, None] >= t[0] * (1 - 1e-9)).mean(axis=0))
+
+
+def test_outcomes_with_models_of_their_own_are_permuted_alike() -> None:
+    outcomes, contrast, nuisance = data(np.random.default_rng(1))
+    own = np.random.default_rng(3).standard_normal((N, 5))
+    models, everybody = [], np.ones(N, dtype=bool)
+    for column in range(5):
+        design = np.column_stack([nuisance, own[:, column]])
+        models.append(OwnModel(outcomes[:, column], contrast, design, everybody))
+    found = freedman_lane_each(models, np.random.default_rng(2), 200)
+    orders = np.random.default_rng(2).random((199, N)).argsort(axis=1)
+    # These permute the residuals themselves.
+    inverse = np.vstack([np.arange(N), orders]).argsort(axis=1)
+    t = np.column_stack(
+        [refitted(m.outcome[:, None], contrast, m.nuisance, inverse)[:, 0] for m in models]
+    )
+    assert found.largest == pytest.approx(t.max(axis=1))
+    assert found.p == pytest.approx((t >= t[0] * (1 - 1e-9)).mean(axis=0))
+    assert found.p_fwe == pytest.approx((t.max(axis=1)[:, None] >= t[0] * (1 - 1e-9)).mean(axis=0))
+
+
+def test_a_model_of_its_own_may_lack_rows() -> None:
+    outcomes, contrast, nuisance = data(np.random.default_rng(1))
+    outcomes[3, 2] = np.nan
+    models = []
+    for column in outcomes.T:
+        known = ~np.isnan(column)
+        models.append(OwnModel(column[known], contrast[known], nuisance[known], known))
+    each = freedman_lane_each(models, np.random.default_rng(2), 4000)
+    joint = freedman_lane(outcomes, contrast, nuisance, np.random.default_rng(4), 4000)
+    assert each.t == pytest.approx(joint.t)
+    assert each.p_fwe == pytest.approx(joint.p_fwe, abs=0.05)
 
 
 def test_someone_who_has_a_level_alone_leaves_the_error_as_large_as_it_is() -> None:

@@ -106,6 +106,8 @@ def _write_tables(root: Path, subjects: int) -> None:
     # A first column of another name, ids without prefix and zeros, one who never came.
     table = "\n".join(("\ufeffSubject ID\tgroup\tage", *rows, "99\tpatient\t41")) + "\n"
     (root / "participants.tsv").write_text(table, encoding="utf-8")
+    times = "session_id\tacq_time\nses-01\t1843-02-03T10:00:00\n"
+    (root / "sub-01" / "sub-01_sessions.tsv").write_text(times)
 
 
 def _break_scans(root: Path) -> tuple[str, ...]:

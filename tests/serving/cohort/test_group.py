@@ -98,6 +98,11 @@ def test_participants_get_the_ids_of_their_folders(gathered: Path) -> None:
     assert people.participant_id[0] == "sub-01"
 
 
+def test_when_scans_were_made_goes_along(gathered: Path) -> None:
+    times = table(gathered / "sub-01" / "sub-01_sessions.tsv")
+    assert times.acq_time.tolist() == ["1843-02-03T10:00:00"]
+
+
 def exclude(path: Path, subject: str, session: str, reason: str) -> None:
     """What a person writes into the table: over the row of a scan if it has one."""
     header, *rows = path.read_text().splitlines()

@@ -31,8 +31,12 @@ def write_study(results: Results, out: Path, *, atlas: Path | None = None) -> No
     # A table of an earlier analysis would pass for this one's; somebody's own sites.tsv would not.
     for name in {*TABLES} - {*texts}:
         path = out / name
-        if again and path.is_file() and b"region" in path.read_bytes().partition(b"\n")[0]:
+        if again and path.is_file() and _is_table(path.read_bytes().partition(b"\n")[0]):
             path.unlink()
+
+
+def _is_table(header: bytes) -> bool:
+    return b"region" in header or b"n_responders" in header
 
 
 def _is_page(path: Path) -> bool:

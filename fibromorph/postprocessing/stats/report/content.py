@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from fibromorph.postprocessing.stats.report import people_figures as people
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain
 from fibromorph.postprocessing.stats.report.curve import specification_curve
 from fibromorph.postprocessing.stats.report.forest import change_forest, groups_forest
+from fibromorph.postprocessing.stats.report.score_change_figure import score_change_figure
 from fibromorph.postprocessing.stats.results import Results, to_tsv
 
 STRIPS, SCATTERS, CURVES, SPAGHETTI = 8, 8, 3, 4
@@ -30,6 +32,7 @@ class Figures:
     change: tuple[Markup, ...]
     visits: Markup | None
     visitors: int
+    score_change: Markup | None
     brain: PaintedBrain
 
 
@@ -53,6 +56,7 @@ def draw_figures(results: Results, brain: PaintedBrain) -> Figures:
         if data is None or change is None
         else people.visits_figure(data, _most_changed(change)),
         visitors=0 if data is None else len(data.people),
+        score_change=score_change_figure(results),
         brain=brain,
     )
 
@@ -64,6 +68,25 @@ def primary_associations(results: Results) -> pd.DataFrame:
         return table
     first = results.design.correlations.methods[0]
     return table[table["method"] == first].sort_values(["p_fwe", "p"])
+
+
+def score_changes(results: Results) -> list[dict[Hashable, Any]]:
+    """Change in scores against change in volumes: the primary rows, with `ranks`, the same by ranks
+    (None where these are primary or not asked for), and `arms`, the rows of either arm or group."""
+    found = results.score_change
+    if found is None or found.primary.empty:
+        return []
+    question = ["region", "score", "session"]
+    by_group = found.table.set_index(["method", "group", *question]).sort_index()
+    ranked, rows = "spearman" in found.table["method"].tolist(), found.primary.to_dict("records")
+    for row in rows:
+        key = tuple(row[column] for column in question)
+        ranks = by_group.loc[("spearman", row["group"], *key)] if ranked else None
+        row["ranks"] = None if row["method"] == "spearman" else ranks
+        same = (found.table[question] == list(key)).all(axis=1)
+        arms = found.table[same & (found.table["method"] == row["method"])]
+        row["arms"] = arms[arms["group"] != row["group"]].to_dict("records")
+    return rows
 
 
 def downloads(results: Results) -> Mapping[str, str]:

@@ -28,6 +28,7 @@ def limits(results: Results) -> list[str]:
         _shares(results),
         *(s.reason for s in results.scopes if s.reason),
         _few_slopes(results),
+        *(results.score_change.notes if results.score_change else ()),
         *results.change_notes,
         *results.notes,
         "For research only; no result here is a diagnosis or bears on one person's treatment.",

@@ -51,6 +51,11 @@ CITATIONS = (
     "Wilcox 1994, Psychometrika 59:601-616 (percentage bend correlation).",
     "Fitzmaurice, Laird & Ware 2011, Applied Longitudinal Analysis, Wiley, ch. 5.",
     "Fieller 1954, J R Stat Soc B 16:175-185.",
+    "Cronbach & Furby 1970, Psychol Bull 74:68-80.",
+    "Dworkin et al. 2008, J Pain 9:105-121.",
+    "Newcombe 1998, Stat Med 17:873-890.",
+    "Bland & Altman 1986, Lancet 327:307-310; Jacobson & Truax 1991, J Consult Clin Psychol"
+    " 59:12-19.",
 )
 
 
@@ -61,7 +66,8 @@ CITED = re.compile(r"\[(\d+)\]")
 
 def methods_text(results: Results) -> tuple[list[str], list[str]]:
     """Paragraphs, and what they cite by number."""
-    paragraphs = (_groups(results), _scores(results), _change(results), _versions())
+    asked = (_groups, _scores, _change, _score_change)
+    paragraphs = (*(paragraph(results) for paragraph in asked), _versions())
     text = SEPARATOR.join(p for p in paragraphs if p)
     order = list(dict.fromkeys(CITED.findall(text)))
     renumbered = CITED.sub(lambda found: f"[{order.index(found[1]) + 1}]", text)
@@ -159,6 +165,11 @@ def _change(results: Results) -> str:
         if known is not None and known.notna().any()
         else ""
     )
+    repeated = (
+        ", of simulated repetition with one protocol where a person's scans come from one site [18]"
+        if study.repeats and study.sd is not None
+        else ""
+    )
     contrast, sessions = results.change["contrast"].iloc[0], results.design.sessions
     return (
         f"Change ({contrast}) was estimated by a linear mixed model with a random intercept a"
@@ -166,7 +177,7 @@ def _change(results: Results) -> str:
         f" bootstrap over people with {sessions.bootstraps} draws [10], family-wise over regions"
         f" and sessions by its maximum.{arms}{weighted}{site}{_gap(results)} What was missing was"
         " not imputed. Change of single people was held against 1.96 times the root of both scans'"
-        " error variances."
+        f" error variances{repeated}."
     )
 
 
@@ -196,6 +207,30 @@ def _gap(results: Results) -> str:
         " less their change; the share of it that they close has Fieller's interval [14], and being"
         " alike was tested by two one-sided tests [5]."
     )
+
+
+def _score_change(results: Results) -> str:
+    found = results.score_change
+    if found is None:
+        return ""
+    design, parts = results.design, []
+    if len(found.table):
+        methods = ", ".join(m.replace("_", " ") for m in design.correlations.methods)
+        arm = " and arm" if results.whole.arm is not None else ""
+        parts.append(
+            "Change in scores was related to change in volumes among the people followed by partial"
+            f" correlations ({methods} [12]), adjusted for both baselines [15], the same"
+            f" covariates{arm}; p values come from {design.inference.permutations} permutations"
+            " after Freedman and Lane, family-wise by the maximum of the robust t within a family"
+            " [2]."
+        )
+    if len(found.responders):
+        parts.append(
+            "Responders improved by"
+            f" {100 * design.sessions.response:g} % of their baseline score or more [16]; shares"
+            " have Wilson's interval, their difference Newcombe's [17]."
+        )
+    return " ".join(parts)
 
 
 def _versions() -> str:

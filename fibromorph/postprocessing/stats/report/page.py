@@ -18,6 +18,7 @@ from fibromorph.postprocessing.stats.report.content import (
     downloads,
     draw_figures,
     primary_associations,
+    score_changes,
 )
 from fibromorph.postprocessing.stats.report.figures import MANY_POINTS
 from fibromorph.postprocessing.stats.report.limits import limits
@@ -54,6 +55,7 @@ def render(results: Results, brain: PaintedBrain) -> str:
     groups = results.groups.reset_index().sort_values("p")
     associations = primary_associations(results)
     methods, citations = methods_text(results)
+    scores = results.score_change
     change = results.change
     return environment.get_template("stats.html").render(
         r=results,
@@ -71,6 +73,8 @@ def render(results: Results, brain: PaintedBrain) -> str:
         regions_of_change=0 if change is None else change["region"].nunique(),
         assumptions=results.assumptions.reset_index().to_dict("records"),
         individuals=_individuals(results),
+        score_changes=score_changes(results),
+        responders=scores.responders.to_dict("records") if scores else [],
         figures=draw_figures(results, brain),
         downloads=downloads(results),
         limits=limits(results),

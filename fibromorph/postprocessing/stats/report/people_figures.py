@@ -52,7 +52,7 @@ class Adjusted:
 def groups_figure(results: Results, regions: list[str]) -> Markup:
     """Adjusted volumes of every person in the regions given, patients beside controls."""
     with rc_context(STYLE):
-        figure, panels = _grid(regions)
+        figure, panels = grid(regions)
         for axes, region in zip(panels, regions, strict=True):
             _strip(axes, results, region)
         return to_svg(figure, "Adjusted volumes of every person by group")
@@ -61,7 +61,7 @@ def groups_figure(results: Results, regions: list[str]) -> Markup:
 def scores_figure(results: Results, questions: list[tuple[str, str]]) -> Markup:
     """Adjusted volumes against scores for (region, score) pairs, every person a dot."""
     with rc_context(STYLE):
-        figure, panels = _grid([region for region, _ in questions])
+        figure, panels = grid([region for region, _ in questions])
         for axes, (region, score) in zip(panels, questions, strict=True):
             _scatter(axes, results, region, score)
         return to_svg(figure, "Adjusted volumes against scores, every person a dot")
@@ -70,7 +70,7 @@ def scores_figure(results: Results, questions: list[tuple[str, str]]) -> Markup:
 def visits_figure(data: ChangeData, regions: list[str]) -> Markup:
     """Every person's volumes over the sessions, in % of the person's baseline."""
     with rc_context(STYLE):
-        figure, panels = _grid(regions)
+        figure, panels = grid(regions)
         for axes, region in zip(panels, regions, strict=True):
             _visits(axes, data, region)
         return to_svg(figure, "Change of every person over the sessions")
@@ -97,7 +97,7 @@ def adjusted(model: GroupModel, region: str, confidence: float) -> Adjusted:
     return Adjusted(people, (controls, controls + difference), (float(reach[0]), float(reach[1])))
 
 
-def _grid(regions: list[str]) -> tuple[Figure, list[Axes]]:
+def grid(regions: list[str]) -> tuple[Figure, list[Axes]]:
     """A panel a region, under its name; long names make the figure higher, not the panels lower."""
     rows = [regions[first : first + COLUMNS] for first in range(0, len(regions), COLUMNS)]
     above = [panel_titles(row) for row in rows]

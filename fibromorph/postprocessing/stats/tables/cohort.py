@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class CohortVolumes:
         kept: scans of which it says that they stay, whatever their quality.
         notes: what the reader of a report should know of the tables.
         shares: how much of a change of one region alone its volume shows, where that is known.
+        repeats: region -> share of `sd_ml` by which scans with one protocol err, where known.
     """
 
     soft_ml: pd.DataFrame
@@ -52,6 +53,7 @@ class CohortVolumes:
     kept: frozenset[tuple[str, str]] = frozenset()
     notes: tuple[str, ...] = ()
     shares: Shares = field(default_factory=dict)
+    repeats: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def regions(self) -> list[str]:

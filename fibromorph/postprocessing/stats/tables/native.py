@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.repeatability import KEY as KEY_OF_REPEATS
+from fibromorph.postprocessing.stats.repeatability import read_repeat_shares, repeat_shares_in
 from fibromorph.postprocessing.stats.responsive import KEY as KEY_OF_SHARES
-from fibromorph.postprocessing.stats.responsive import Share, read_shares, shares_of
+from fibromorph.postprocessing.stats.responsive import read_shares, shares_of
 from fibromorph.postprocessing.stats.tables.cells import (
     place,
     read_text_table,
@@ -36,13 +38,15 @@ TOOL = "fibromorph"
 NAMED = 8
 PROPOSED = "check:"
 """How the reason of a scan begins that the program asks a person to look at."""
+T = TypeVar("T")
 Notes = tuple[str, ...]
 Facts = Sequence[tuple[dict[str, Any], Path]]
 
 
 def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
     """`volumes.tsv` of a cohort, with what lies beside it: `volumes_sd.tsv`, `volumes_hard.tsv`,
-    `volumes_responsiveness.json`, `corrected.tsv`, and `exclusions.tsv`, which a person edits.
+    `volumes_responsiveness.json`, `volumes_repeatability.json`, `corrected.tsv`, and
+    `exclusions.tsv`, which a person edits.
 
     Columns: participant_id, session_id, run, verdict (optional), quality (optional, 0..1), regions
     in ml, eTIV.
@@ -64,6 +68,7 @@ def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
         sources=(path,),
         **decisions,
         shares=read_shares(path.with_name(f"{path.stem}_{KEY_OF_SHARES}.json")),
+        repeats=read_repeat_shares(path.with_name(f"{path.stem}_{KEY_OF_REPEATS}.json")),
         notes=(*strangers, *_corrections(path.with_name(CORRECTED))),
     )
 
@@ -110,7 +115,8 @@ def read_folder(folder: Path, ids: ScanIds) -> CohortVolumes:
         quality=_quality(facts, index),
         tool=TOOL,
         sources=(folder,),
-        shares=_common_shares(facts),
+        shares=_common([shares_of(*one) for one in facts]),
+        repeats=_common([repeat_shares_in(*one) for one in facts]),
         notes=_models(facts),
     )
 
@@ -155,10 +161,9 @@ def _overall(content: dict[str, Any], path: Path) -> float:
         raise TableError(rule, value=reason, subject=path) from None
 
 
-def _common_shares(facts: Facts) -> dict[str, Share]:
-    """Those of the first scan, if one bundle has measured all of them."""
-    first, *others = (shares_of(*one) for one in facts)
-    return first if all(other == first for other in others) else {}
+def _common(known: Sequence[dict[str, T]]) -> dict[str, T]:
+    """What the first scan's says, if one bundle has measured all of them."""
+    return known[0] if all(other == known[0] for other in known) else {}
 
 
 def _etiv(scans: Sequence[dict[str, VolumeRow]]) -> list[float | None]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +18,12 @@ from fibromorph.postprocessing.stats.tables.cells import (
 )
 from fibromorph.postprocessing.stats.tables.cohort import KEY, keyed
 from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
+from fibromorph.postprocessing.stats.tables.scan_times import (
+    ACQ_TIME,
+    find_times,
+    read_session_times,
+    years_since_first,
+)
 
 ID_COLUMNS = ("participant_id", "SubjID", "subject", "subject_id", "ID", "id")
 MOSTLY_NUMBERS = 0.8
@@ -32,11 +38,13 @@ class Participants:
         cells: text, None where missing.
         path: the file.
         lines: of its rows.
+        session_times: of scans, from BIDS `sessions.tsv` beside the table.
     """
 
     cells: pd.DataFrame
     path: Path
     lines: tuple[int, ...]
+    session_times: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -69,6 +77,28 @@ class Participants:
             return False
         self.numbers(column)
         return True
+
+    def times(self) -> tuple[str, pd.Series] | None:
+        """When scans were made: (name of the column, years since the person's first scan)."""
+        return find_times(self.cells, self.session_times)
+
+    def varying(self, column: str) -> pd.Series:
+        """Numbers of a column that varies with time, by (participant, session).
+
+        Dates count as years since the person's first scan; `acq_time` may be that of BIDS.
+
+        Raises:
+            TableError: text in a cell, or dates where nobody has two.
+        """
+        if column not in self.cells and column == ACQ_TIME and self.session_times:
+            cells = pd.Series(self.session_times)
+        else:
+            cells = self.cells[column]
+        known = cells.dropna()
+        if known.map(is_number).all():
+            return self.numbers(column) if column in self.cells else cells.astype(float)
+        years = years_since_first(cells)
+        return self.numbers(column) if years is None else years
 
     def levels(self, column: str) -> list[str]:
         """The different texts in a column, sorted."""
@@ -112,4 +142,9 @@ def read_participants(
     codes = {code.strip() for code in missing_codes}
     cells = frame.map(lambda cell: None if cell in codes else cell).astype(object)
     cells = cells.where(cells.notna(), None)
-    return Participants(cells.set_axis(keyed(keys, places)), path, tuple(frame.index))
+    return Participants(
+        cells.set_axis(keyed(keys, places)),
+        path,
+        tuple(frame.index),
+        read_session_times(path, rule),
+    )

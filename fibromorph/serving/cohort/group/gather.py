@@ -39,6 +39,10 @@ class ScanQuality:
     flags: tuple[str, ...]
 
 
+OF_THE_TOOL = ("responsiveness", "repeatability")
+"""What a sidecar says of the tool, by region."""
+
+
 @dataclass(frozen=True, eq=False)
 class Cohort:
     """n scans by c regions and totals.
@@ -51,6 +55,7 @@ class Cohort:
         models: bundle and version of the package that were used, more than one after a change.
         responsiveness: region -> {'mean', 'sd'}, see `serving.responsiveness`; nothing where scans
             disagree.
+        repeatability: region -> share of `sd_ml` by which scans with one protocol err; likewise.
         corrected: n, the regions that somebody has corrected by hand.
     """
 
@@ -62,6 +67,7 @@ class Cohort:
     quality: tuple[ScanQuality, ...]
     models: tuple[str, ...]
     responsiveness: Mapping[str, Mapping[str, float]]
+    repeatability: Mapping[str, float]
     corrected: tuple[tuple[str, ...], ...]
 
     def __len__(self) -> int:
@@ -79,19 +85,23 @@ class Cohort:
             tuple(self.quality[i] for i in pick),
             self.models,
             self.responsiveness,
+            self.repeatability,
             tuple(self.corrected[i] for i in pick),
         )
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What one scan brings to the cohort; `numbers`: name -> soft, counted, standard deviation."""
+    """What one scan brings to the cohort; `numbers`: name -> soft, counted, standard deviation.
+
+    `of_the_tool`: what its sidecar says under each of `OF_THE_TOOL`.
+    """
 
     task: ScanTask
     numbers: Mapping[str, tuple[float, float, float]]
     quality: ScanQuality
     model: str
-    responsiveness: Mapping[str, Mapping[str, float]]
+    of_the_tool: Mapping[str, Mapping[str, Any]]
     corrected: tuple[str, ...]
 
 
@@ -149,7 +159,7 @@ def _measured(store: Store, record: Mapping[str, Any]) -> _Measured:
         _numbers(rows),
         _quality(facts["quality"]),
         _model(record["recipe"]),
-        facts["responsiveness"],
+        {name: facts[name] for name in OF_THE_TOOL},
         regions_changed(before, rows),
     )
 
@@ -161,7 +171,6 @@ def _cohort(scans: Sequence[_Measured]) -> Cohort:
         for column, name in enumerate(regions):
             values[:, row, column] = scan.numbers.get(name, (np.nan,) * 3)
     soft, hard, sd = values
-    shares = scans[0].responsiveness
     return Cohort(
         tuple(scan.task for scan in scans),
         regions,
@@ -170,9 +179,15 @@ def _cohort(scans: Sequence[_Measured]) -> Cohort:
         sd,
         tuple(scan.quality for scan in scans),
         tuple(sorted({scan.model for scan in scans})),
-        shares if all(scan.responsiveness == shares for scan in scans) else {},
+        _agreed([scan.of_the_tool["responsiveness"] for scan in scans]),
+        _agreed([scan.of_the_tool["repeatability"] for scan in scans]),
         tuple(scan.corrected for scan in scans),
     )
+
+
+def _agreed(known: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What the sidecars of all scans say alike; nothing where they do not."""
+    return known[0] if all(one == known[0] for one in known) else {}
 
 
 def _numbers(rows: Sequence[VolumeRow]) -> dict[str, tuple[float, float, float]]:
@@ -198,11 +213,11 @@ def _regions(tables: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
 def _facts(sidecar: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(sidecar.read_text())["Fibromorph"]
-        # Sidecars of before responsiveness was measured know of none.
+        # Sidecars of earlier versions know less of the tool.
         facts = {
             "input": found["input"],
             "quality": found["quality"],
-            "responsiveness": found.get("responsiveness", {}),
+            **{name: found.get(name, {}) for name in OF_THE_TOOL},
         }
     except (OSError, ValueError, KeyError) as error:
         rule = "a finished scan's sidecar must be there; run the participant stage again"

@@ -20,6 +20,7 @@ from fibromorph.serving.cohort.group.tables import (
     write_tables,
 )
 from fibromorph.serving.cohort.store import Store
+from fibromorph.text import decode
 
 Say = Callable[[str], None]
 SHOWN = 5
@@ -78,8 +79,15 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
 
 
 def _write_participants(bids: Path, out: Path) -> None:
-    """A copy of `participants.tsv` whose first column is what BIDS says: participant_id, sub-01."""
+    """A copy of `participants.tsv` whose first column is what BIDS says: participant_id, sub-01.
+
+    Beside it copies of `sub-01_sessions.tsv`, which may say when scans were made.
+    """
     dataset = open_dataset(bids)
+    for path in sorted(bids.glob("sub-*/sub-*_sessions.tsv")):
+        copy = out / path.relative_to(bids)
+        if copy.parent.is_dir():
+            write_whole(copy, decode(path.read_bytes()))
     table = dataset.participants
     if table is None:
         return

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fibromorph.postprocessing.volumes import write_whole
-from fibromorph.serving.cohort.group.gather import Cohort, Values
+from fibromorph.serving.cohort.group.gather import OF_THE_TOOL, Cohort, Values
 from fibromorph.serving.cohort.group.outliers import Outlier
 
 NAMES = {"volumes.tsv": "soft_ml", "volumes_hard.tsv": "hard_ml", "volumes_sd.tsv": "sd_ml"}
@@ -18,12 +18,14 @@ NAMES = {"volumes.tsv": "soft_ml", "volumes_hard.tsv": "hard_ml", "volumes_sd.ts
 def write_tables(out: Path, cohort: Cohort) -> None:
     """Write soft volumes, counted volumes and standard deviations, all in ml and of one shape.
 
-    Beside them what `stats` has to know of the tool: `volumes_responsiveness.json`.
+    Beside them what `stats` has to know of the tool: `volumes_responsiveness.json` and
+    `volumes_repeatability.json`.
     """
     for name, values in NAMES.items():
         write_whole(out / name, _table(cohort, getattr(cohort, values)))
-    shares = {"responsiveness": cohort.responsiveness}
-    write_whole(out / "volumes_responsiveness.json", json.dumps(shares, indent=1) + "\n")
+    for name in OF_THE_TOOL:
+        known = {name: getattr(cohort, name)}
+        write_whole(out / f"volumes_{name}.json", json.dumps(known, indent=1) + "\n")
 
 
 def write_corrections(out: Path, cohort: Cohort) -> None:
