@@ -126,16 +126,15 @@ class _Judge:
         candidate, task = pair
         path = self.root / candidate.path
         stamp = stamp_of(path)
-        record, failure = self.store.record(task), self.store.failure(task)
-        if not record:
-            if self.fails_again(task):
-                return Planned(task, "failed before", failure["reason"], candidate.notes)
-            return Planned(task, "segment", notes=candidate.notes)
-        why = self._what_changed(path, stamp, record, task)
-        if why:
-            return Planned(task, "again", why, candidate.notes)
-        restamp = stamp if _stamp_in(record) != stamp else None
-        return Planned(task, "present", notes=candidate.notes, restamp=restamp)
+        record = self.store.record(task)
+        why = self._what_changed(path, stamp, record, task) if record else ""
+        if record and not why:
+            restamp = stamp if _stamp_in(record) != stamp else None
+            return Planned(task, "present", notes=candidate.notes, restamp=restamp)
+        if self.fails_again(task):
+            reason = self.store.failure(task)["reason"]
+            return Planned(task, "failed before", reason, candidate.notes)
+        return Planned(task, "again" if record else "segment", why, candidate.notes)
 
     def joined(self, found: Found, whole: Found) -> list[tuple[Candidate, ScanTask]]:
         """Tasks of one subject, each with one scan of every other session.

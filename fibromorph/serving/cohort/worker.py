@@ -126,7 +126,6 @@ class Worker:
     def _attempt(self, read: Read, lease: Lease) -> Outcome:
         log = ScanLog(self.store.log(read.task))
         log.say(f"begun: {read.task.path}, {vars(self.settings.recipe)}")
-        self.store.forget(read.task)
         self._step = "read"
         try:
             written = self._segment(read, lease, log)
@@ -138,6 +137,8 @@ class Worker:
     def _segment(self, read: Read, lease: Lease, log: ScanLog) -> bool:
         if read.scan is None or read.stamp is None:
             raise read.error or FileNotFoundError(read.task.path)
+        # Not before: what there is of a scan that cannot be read now stays.
+        self.store.forget(read.task)
         result, joined = self._result(read.scan, read.siblings, log)
         log.say_result(result)
         self._step = "write"

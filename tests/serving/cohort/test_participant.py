@@ -131,6 +131,34 @@ def test_another_bundle_is_another_result(
     assert "model stand-in 1.0 -> stand-in 1.1" in run.said
 
 
+def test_what_is_complete_outlives_an_upgrade_to_which_its_scan_is_damaged(
+    finished: Finished, participant: Run, study: Study, tmp_path: Path
+) -> None:
+    bids, out = tmp_path / "bids", tmp_path / "out"
+    shutil.copytree(study.root, bids, symlinks=True)
+    shutil.copytree(finished.out, out)
+    scan = study.good[0]
+    whole = (bids / scan).read_bytes()
+    (bids / scan).write_bytes(whole[: len(whole) // 2])
+    other = write_stand_in(tmp_path / "other", version="1.1")
+    call = ("--model", str(other), "--participant-label", "01", "--session-label", "01")
+    assert participant(out, *call, bids=bids).status == 1
+    [row] = [row for row in failures(out) if row.split("\t")[2] == scan]
+    assert "truncated" in row
+    before, after = contents(finished.out), contents(out)
+    kept = {name for name in before if Path(scan).name.removesuffix("_T1w.nii.gz") in name}
+    assert len(kept) == 5  # four files and the record
+    assert {name: after.get(name) for name in kept} == {name: before[name] for name in kept}
+    again = participant(out, *call, "--dry-run", bids=bids)
+    assert actions(again.said) == {scan: "failed before"}
+    (bids / scan).write_bytes(whole)
+    assert actions(participant(out, *call, bids=bids).said) == {scan: "again"}
+    record = Path(scan).name.replace("_T1w.nii.gz", ".json")
+    [renewed] = [content for name, content in contents(out).items() if name.endswith(f"/{record}")]
+    assert "stand-in 1.1" in renewed.decode()
+    assert scan not in {row.split("\t")[2] for row in failures(out)}
+
+
 def test_outputs_are_a_bids_derivative(finished: Finished, study: Study) -> None:
     description = json.loads((finished.out / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
