@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 import httpx
 
 from fibromorph.errors import FibromorphError
+from fibromorph.files import write_whole
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Result = Literal["segmentation", "volumes", "report", "provenance", "preview", "brain"]
@@ -218,13 +219,7 @@ class Client:
         return self._download(f"/v1/jobs/{job_id}/{result}", path, headers)
 
     def _download(self, source: str, path: Path, headers: Mapping[str, str] | None = None) -> Path:
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            answer = self._get(source, headers=headers)
-            temporary.write_bytes(answer.content)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(path, self._get(source, headers=headers).content)
         return path
 
     def download_study(self, job_id: str, result: StudyResult, path: Path) -> Path:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fibromorph.errors import BundleError
+from fibromorph.files import write_whole
 from fibromorph.labels import Colour, Hemisphere, Label, LabelTable, Structure, Tissue
 
 FORMAT_VERSION: Final = 1
@@ -180,9 +181,8 @@ def file_sha256(path: Path) -> str:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into the bundle's folder."""
-    temporary = folder / f".{MANIFEST_NAME}.part"
-    temporary.write_text(json.dumps(manifest.model_dump(mode="json"), indent=1) + "\n")
-    temporary.replace(folder / MANIFEST_NAME)
+    content = json.dumps(manifest.model_dump(mode="json"), indent=1)
+    write_whole(folder / MANIFEST_NAME, content + "\n")
 
 
 def read_manifest(folder: Path) -> Manifest:

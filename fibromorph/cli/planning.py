@@ -10,6 +10,7 @@ import pandas as pd
 
 from fibromorph.datasets.cohort.norms import NORMS, OTHERS, Norm
 from fibromorph.errors import ConfigError
+from fibromorph.files import write_whole
 from fibromorph.manifest import LabelEntry
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.stats.power import (
@@ -20,7 +21,6 @@ from fibromorph.postprocessing.stats.power import (
 )
 from fibromorph.postprocessing.stats.responsive import BLIND
 from fibromorph.postprocessing.stats.results import to_tsv
-from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.bundles import find_bundle
 
 UNKNOWN_NOISE = "the noise of {} of these regions is not in the bundle and was taken as none"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fibromorph.files import write_whole
 from fibromorph.manifest import CARD_NAME, LabelEntry, Manifest
 
 USE = """\
@@ -19,9 +20,7 @@ PICTURE = "![Drift of every structure under every other acquisition](reliability
 
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write the card beside the manifest; everything in it is read from the manifest."""
-    temporary = folder / f".{CARD_NAME}.part"
-    temporary.write_text(render_card(manifest))
-    temporary.replace(folder / CARD_NAME)
+    write_whole(folder / CARD_NAME, render_card(manifest))
 
 
 def render_card(manifest: Manifest) -> str:

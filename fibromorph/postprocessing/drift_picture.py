@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from fibromorph.files import replacing
 from fibromorph.labels import LabelTable
 from fibromorph.postprocessing.names import plain_name
 
@@ -46,10 +46,9 @@ def write_drift_picture(path: Path, drift: pd.DataFrame, table: LabelTable) -> N
     bar.set_label("volume against the undisturbed scan, %", fontsize=8)
     bar.ax.tick_params(labelsize=7)
     figure.tight_layout()
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.png")
-    figure.savefig(temporary, dpi=100)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=100, format="png")
     plt.close(figure)
-    os.replace(temporary, path)
 
 
 def _by_structure(drift: pd.DataFrame, table: LabelTable) -> tuple[list[str], np.ndarray]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from fibromorph.files import write_whole
 from fibromorph.labels import FREESURFER, LabelTable, Structure
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.quality import Quality
-from fibromorph.postprocessing.volumes import VolumeRow, write_whole
+from fibromorph.postprocessing.volumes import VolumeRow
 
 Fact = tuple[str, str]
 

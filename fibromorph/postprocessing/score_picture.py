@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from fibromorph.files import replacing
 from fibromorph.labels import LabelTable
 
 if TYPE_CHECKING:
@@ -55,10 +55,9 @@ def write_score_picture(path: Path, scores: pd.DataFrame, table: LabelTable) -> 
     ]
     figure.legend(handles=handles, loc="upper right", ncols=3, frameon=False)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.45 / height))
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.png")
-    figure.savefig(temporary, dpi=110)
+    with replacing(path) as part:
+        figure.savefig(part, dpi=110, format="png")
     plt.close(figure)
-    os.replace(temporary, path)
 
 
 def _dots(axes: Axes, values: pd.Series[float], y: float, colour: str) -> None:

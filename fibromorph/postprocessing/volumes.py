@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fibromorph.errors import ConfigError, TableError
+from fibromorph.files import write_whole
 from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
 
@@ -182,16 +183,6 @@ def require_folder(folder: Path) -> None:
     reason = reason if there.is_dir() else "this is a file"
     if reason is not None:
         raise ConfigError("results need a folder to go into", value=reason, subject=there)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under a temporary name beside `path`, then move it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _inflation(confidence: float | None, reference: float | None) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 
 import nibabel as nib
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fibromorph.errors import LabelError
+from fibromorph.files import write_whole
 from fibromorph.grid import Grid
 
 # Label images are mostly runs: higher levels take many times longer for a few per cent.
@@ -38,12 +38,7 @@ def write_labels(path: Path, labels: NDArray[np.integer], grid: Grid) -> None:
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         content = gzip.compress(content, GZIP_LEVEL, mtime=0)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, content)
 
 
 def _smallest(

@@ -12,11 +12,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from fibromorph.errors import ConfigError, LabelError, require_amount
+from fibromorph.files import write_whole
 from fibromorph.labels import FREESURFER, NOT_COMPARABLE, LabelTable, coarsened
 from fibromorph.manifest import Bundle
 from fibromorph.postprocessing.agreement import compare
 from fibromorph.postprocessing.score_picture import write_score_picture
-from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.scans import Scan, read_reference, read_scan
 from fibromorph.scans.read import require_distinct, scan_stem
 from fibromorph.serving.bundles import find_bundle

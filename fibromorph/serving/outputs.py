@@ -12,10 +12,11 @@ from tempfile import TemporaryDirectory
 
 import fibromorph
 from fibromorph.errors import ConfigError
+from fibromorph.files import write_whole
 from fibromorph.manifest import Manifest, file_sha256
 from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.report import ReportContent, write_report
-from fibromorph.postprocessing.volumes import write_volumes, write_whole
+from fibromorph.postprocessing.volumes import write_volumes
 from fibromorph.scans import Scan, write_labels
 from fibromorph.serving.pipeline import Segmented, repeat_shares_of
 

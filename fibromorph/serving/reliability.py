@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fibromorph.errors import ConfigError, ScanError, require_amount
+from fibromorph.files import write_whole
 from fibromorph.grid import Grid
 from fibromorph.labels import FREESURFER, STRUCTURES_27, coarsened
 from fibromorph.manifest import Bundle
 from fibromorph.postprocessing.agreement import compare
 from fibromorph.postprocessing.drift_picture import write_drift_picture
-from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.scans import Scan, read_reference, read_scan, restore_labels
 from fibromorph.scans.read import require_distinct
 from fibromorph.serving.bundles import find_bundle

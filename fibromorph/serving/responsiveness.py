@@ -21,10 +21,10 @@ from fibromorph.datasets.cohort.acquisition import Visit, draw_visit, scan_grid,
 from fibromorph.datasets.cohort.body import Body, Mould, mould_of, shape_body
 from fibromorph.datasets.cohort.norms import INTRACRANIAL_ML
 from fibromorph.errors import require_amount
+from fibromorph.files import write_whole
 from fibromorph.labels import LabelTable
 from fibromorph.manifest import Bundle, LabelEntry, read_manifest, write_manifest
 from fibromorph.models.card import write_card
-from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.scans import Scan, read_scan
 from fibromorph.scans.read import require_distinct
 from fibromorph.serving.bundles import find_bundle

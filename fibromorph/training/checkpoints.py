@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from fibromorph.errors import ConfigError
+from fibromorph.files import drop_parts, replacing
 
 
 class SliceCheckpoint(ModelCheckpoint):
@@ -58,11 +58,15 @@ class SliceCheckpoint(ModelCheckpoint):
         checkpoint.get("callbacks", {}).pop("Timer", None)
 
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
-        part = f"{filepath}.part"
-        super()._save_checkpoint(trainer, part)
+        if not trainer.is_global_zero:  # takes part in gathering, and writes nothing
+            super()._save_checkpoint(trainer, filepath)
+            return
+        path = Path(filepath)
+        # Large, and of this run alone: what it was writing when it was killed before goes.
+        drop_parts(path)
+        with replacing(path) as part:
+            super()._save_checkpoint(trainer, str(part))
         self._last_checkpoint_saved = filepath
-        if trainer.is_global_zero:
-            os.replace(part, filepath)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_epoch_end(trainer, pl_module)

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from fibromorph.errors import ConfigError, TableError
+from fibromorph.files import write_whole
 from fibromorph.postprocessing.stats.contract import BY_NAME, measure_called
 from fibromorph.postprocessing.stats.design import Design, parse_design
 from fibromorph.postprocessing.stats.tables import (
@@ -18,7 +19,6 @@ from fibromorph.postprocessing.stats.tables import (
     read_participants,
 )
 from fibromorph.postprocessing.stats.tables.region_names import is_fluid, is_total
-from fibromorph.postprocessing.volumes import write_whole
 
 GROUP_NAMES = r"(group|dx|diagnosis|type|cohort|case|status|condition)"
 CONTROL_LEVELS = r"(hc|ctrl|con|controls?|healthy.*|0|cn|nc|normal|no|hv)"

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import fibromorph
+from fibromorph.files import write_whole
 from fibromorph.labels import LabelTable
-from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.cohort.outputs import DATASET_LINK
 from fibromorph.serving.cohort.tasks import DESC
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fibromorph.errors import FibromorphError
-from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.files import write_whole
 from fibromorph.serving.cohort.store import Store
 from fibromorph.serving.cohort.tasks import ScanTask, is_there, task_from
 

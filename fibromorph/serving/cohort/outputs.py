@@ -9,8 +9,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from fibromorph.files import write_whole
 from fibromorph.postprocessing.report import Step, write_report
-from fibromorph.postprocessing.volumes import write_volumes, write_whole
+from fibromorph.postprocessing.volumes import write_volumes
 from fibromorph.scans import write_labels
 from fibromorph.serving.cohort.tasks import ScanTask
 from fibromorph.serving.outputs import provenance, report_content

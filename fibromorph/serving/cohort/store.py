@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fibromorph.files import drop_parts, write_whole
 from fibromorph.manifest import file_sha256
-from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.cohort.recipe import Recipe
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask, task_from
 from fibromorph.serving.outputs import set_aside
@@ -143,8 +143,7 @@ class Store:
         for kind in ("done", "failed"):
             path = self._path(kind, task)
             path.unlink(missing_ok=True)
-            for left_behind in path.parent.glob(f".{path.name}.*.tmp"):
-                left_behind.unlink(missing_ok=True)
+            drop_parts(path)
         for relative in task.files.values():
             (self.out / relative).unlink(missing_ok=True)
         shutil.rmtree(self.staging(task), ignore_errors=True)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fibromorph.files import write_whole
 from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
 from fibromorph.postprocessing.components import grow
-from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.pipeline import Segmented
 
 PREVIEW, IMAGE, PLACES = "preview.png", "brain.nii.gz", "places.json"

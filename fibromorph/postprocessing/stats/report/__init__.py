@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fibromorph.files import write_whole
 from fibromorph.postprocessing.stats.report.brain import paint
 from fibromorph.postprocessing.stats.report.page import render
 from fibromorph.postprocessing.stats.results import TABLES, Results, to_tsv
-from fibromorph.postprocessing.volumes import write_whole
 
 REPORT = "report.html"
 

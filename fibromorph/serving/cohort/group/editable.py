@@ -14,7 +14,7 @@ from io import StringIO
 from pathlib import Path
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.files import write_whole
 from fibromorph.text import read_rows
 
 Key = tuple[str, ...]

@@ -12,8 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import fibromorph
+from fibromorph.files import write_whole
 from fibromorph.postprocessing.names import plain_name
-from fibromorph.postprocessing.volumes import write_whole
 from fibromorph.serving.cohort.failures import FailedScan
 from fibromorph.serving.cohort.group.gather import Cohort, Values
 from fibromorph.serving.cohort.group.outliers import (

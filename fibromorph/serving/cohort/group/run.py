@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fibromorph.datasets.bids import open_dataset
-from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.files import write_whole
 from fibromorph.serving.cohort.failures import failed_scans, failure_table, write_failures
 from fibromorph.serving.cohort.group.exclusions import update_exclusions
 from fibromorph.serving.cohort.group.gather import gather

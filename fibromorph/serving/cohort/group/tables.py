@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fibromorph.postprocessing.volumes import write_whole
+from fibromorph.files import write_whole
 from fibromorph.serving.cohort.group.gather import OF_THE_TOOL, Cohort, Values
 from fibromorph.serving.cohort.group.outliers import Outlier
 
