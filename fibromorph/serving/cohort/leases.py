@@ -45,22 +45,25 @@ class Lease:
     _leaving: bool = False
 
     def holds(self) -> bool:
-        """True if nobody has taken it over."""
-        return _owner(self.folder).get("token") == self.token
+        """True if nobody has taken it over, as far as can be told now."""
+        return _token(self.folder) in (self.token, None)
 
     def release(self) -> None:
         """Give it back; harmless when it was taken over or given back before."""
         self._stop.set()
         interrupted, self._leaving = self._leaving, True
         # A signal may have come between burial and removal: nobody else had a reason to bury it.
-        if _bury(self.folder, self.token) or (interrupted and not _owner(self.folder)):
+        if _bury(self.folder, self.token) or (interrupted and _owner(self.folder) == {}):
             shutil.rmtree(_grave(self.folder, self.token), ignore_errors=True)
         if self.after:
             shutil.rmtree(_grave(self.folder, self.after), ignore_errors=True)
 
     def beat(self, every_s: float) -> None:
-        """Touch the lease until it is released or lost."""
-        while not self._stop.wait(every_s) and self.holds():
+        """Touch the lease until it is released or somebody else's.
+
+        One beat that fails, a file server that is away for a moment, must not be the last.
+        """
+        while not self._stop.wait(every_s) and _token(self.folder) in (self.token, None, ""):
             with suppress(OSError):
                 os.utime(self.folder / OWNER)
 
@@ -112,18 +115,19 @@ class Leases:
         self._held.pop(lease.token, None)
 
     def _make(self, place: Path, after: str = "") -> Lease | None:
-        if _owner(place):
+        if _owner(place) != {}:
             return None
         lease = Lease(place, uuid.uuid4().hex, after)
         self._held[lease.token] = lease
-        if _put(place, lease.token) or lease.holds():  # a file server may have lost the answer
+        # A file server may have lost the answer.
+        if _put(place, lease.token) or _token(place) == lease.token:
             return lease
         del self._held[lease.token]
         return None
 
     def _stale_token(self, place: Path) -> str:
         """The token of a lease that may be taken over; empty if it may not."""
-        owner = _owner(place)
+        owner = _owner(place) or {}
         token = str(owner.get("token", ""))
         if not token or (_is_here(owner) and not _is_alive(owner)):
             return token
@@ -167,12 +171,12 @@ def _grave(place: Path, token: str) -> Path:
 
 def _bury(place: Path, token: str) -> bool:
     """Rename away the lease that has this token; False if it is not there, or was buried before."""
-    if _owner(place).get("token") != token:
+    if _token(place) != token:
         return False
     grave = _grave(place, token)
     if not _renamed(place, grave):
         return False
-    if _owner(grave).get("token") == token:
+    if _token(grave) == token:
         with suppress(OSError):
             os.utime(grave)
         return True
@@ -190,11 +194,20 @@ def _renamed(source: Path, target: Path) -> bool:
     return True
 
 
-def _owner(place: Path) -> dict[str, object]:
+def _token(place: Path) -> str | None:
+    """The token that a lease is signed with; empty if there is none, None if that is not known."""
+    owner = _owner(place)
+    return None if owner is None else str(owner.get("token", ""))
+
+
+def _owner(place: Path) -> dict[str, object] | None:
+    """Who signed a lease; empty if nobody did, None if it cannot be read now."""
     try:
         content = json.loads((place / OWNER).read_text())
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return {}
+    except OSError:
+        return None
     return content if isinstance(content, dict) else {}
 
 

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from fibromorph.serving.cohort.leases import OWNER, Leases, _bury
+from fibromorph.serving.cohort.leases import GRAVE_LIFE, OWNER, Leases, _bury
 
 
 def age(place: Path, seconds: float) -> None:
@@ -77,6 +79,50 @@ def test_a_holder_that_is_alive_keeps_its_lease(tmp_path: Path) -> None:
         time.sleep(1.5)
         assert leases.take("scan") is None
         assert mine.holds()
+
+
+def test_a_file_server_that_is_away_for_a_moment_takes_no_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = threading.Event()
+    read_text = Path.read_text
+
+    def read(path: Path) -> str:
+        if path.name == OWNER and away.is_set():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_text(path)
+
+    monkeypatch.setattr(Path, "read_text", read)
+    leases = Leases(tmp_path, stale_s=0.6)
+    with leases.hold("scan") as mine:
+        assert mine is not None
+        elsewhere(tmp_path / "scan")
+        away.set()
+        assert mine.holds()
+        assert leases.take("scan") is None
+        assert leases.take("other") is None
+        time.sleep(0.4)
+        away.clear()
+        time.sleep(1.2)
+        assert leases.take("scan") is None
+        assert mine.holds()
+
+
+def test_what_killed_processes_left_is_cleared_once_it_is_old(tmp_path: Path) -> None:
+    leases = Leases(tmp_path, stale_s=5.0)
+    young, old, scan = tmp_path / ".a.1.buried", tmp_path / ".b.2.new", tmp_path / "long at it"
+    for left in (young, old, scan):
+        left.mkdir()
+    then = time.time() - GRAVE_LIFE * 5.0 - 60.0
+    for left in (old, scan):
+        os.utime(left, (then, then))
+    assert leases.take("scan") is not None
+    elsewhere(tmp_path / "scan")
+    age(tmp_path / "scan", 60.0)
+    assert leases.take("scan") is not None
+    assert not old.exists()
+    assert young.exists()
+    assert scan.exists()
 
 
 def test_the_lease_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
