@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fibromorph.datasets.bids import (
     BidsName,
@@ -18,9 +18,8 @@ from fibromorph.datasets.bids import (
     find_t1w,
 )
 from fibromorph.datasets.bids.finder import pick_subjects, require_sessions
-from fibromorph.manifest import file_sha256
 from fibromorph.serving.cohort.recipe import Recipe
-from fibromorph.serving.cohort.store import Stamp, Store, same_siblings, stamp_of
+from fibromorph.serving.cohort.store import Stamp, Store, restamped, same_siblings, stamp_of
 from fibromorph.serving.cohort.tasks import ScanTask, Shard, task_of
 
 Action = Literal["segment", "again", "present", "failed before"]
@@ -37,14 +36,15 @@ class Planned:
             'failed before' = would fail again.
         why: what changed, or why it failed.
         notes: of the finder.
-        restamp: the scan's date changed but not its content: its new stamp.
+        restamp: the date of these scans, its own and its siblings', changed but not their content:
+            path -> new stamp.
     """
 
     task: ScanTask
     action: Action
     why: str = ""
     notes: tuple[str, ...] = ()
-    restamp: Stamp | None = None
+    restamp: Mapping[str, Stamp] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,11 @@ class _Judge:
 
     def __call__(self, pair: tuple[Candidate, ScanTask]) -> Planned:
         candidate, task = pair
-        path = self.root / candidate.path
-        stamp = stamp_of(path)
         record = self.store.record(task)
-        why = self._what_changed(path, stamp, record, task) if record else ""
+        # Before they are compared: a file that is written to meanwhile is compared anew next time.
+        restamp = restamped(record, self.root) if record else {}
+        why = self.store.what_changed(record, task, self.recipe, self.root) if record else ""
         if record and not why:
-            restamp = stamp if _stamp_in(record) != stamp else None
             return Planned(task, "present", notes=candidate.notes, restamp=restamp)
         if self.fails_again(task):
             reason = self.store.failure(task)["reason"]
@@ -170,23 +169,6 @@ class _Judge:
         record = self.store.record(task)
         return bool(record) and not same_siblings(record, task, self.root)
 
-    def _what_changed(
-        self, path: Path, stamp: Stamp, record: dict[str, Any], task: ScanTask
-    ) -> str:
-        changes = self.recipe.changes_since(record.get("recipe"))
-        if changes:
-            return changes
-        if not self.store.is_whole(record):
-            return "an output is missing"
-        if not same_siblings(record, task, self.root):
-            return "another session changed"
-        known = _stamp_in(record)
-        if known != stamp and (
-            known.size != stamp.size or file_sha256(path) != record["scan"]["sha256"]
-        ):
-            return "the scan changed"
-        return ""
-
 
 def joined_tasks(
     scans: Sequence[tuple[BidsName, ScanTask]], failed: Callable[[ScanTask], bool]
@@ -217,11 +199,6 @@ def _unlike(one: BidsName, other: BidsName) -> int:
     """In how many entities two names differ, their sessions aside."""
     pairs = set(one.entities.items()) ^ set(other.entities.items())
     return len({key for key, _ in pairs} - {"ses"})
-
-
-def _stamp_in(record: dict[str, Any]) -> Stamp:
-    scan = record.get("scan", {})
-    return Stamp(scan.get("size", -1), scan.get("mtime_ns", -1))
 
 
 def _remarks(dataset: Dataset) -> tuple[str, ...]:

@@ -148,14 +148,33 @@ class Store:
             (self.out / relative).unlink(missing_ok=True)
         shutil.rmtree(self.staging(task), ignore_errors=True)
 
-    def restamp(self, task: ScanTask, stamp: Stamp) -> None:
-        """Note that a scan of another date has the recorded content."""
-        record = self.record(task)
-        _write(self._path("done", task), {**record, "scan": {**record["scan"], **asdict(stamp)}})
+    def what_changed(
+        self, record: Mapping[str, Any], task: ScanTask, recipe: Recipe, bids: Path
+    ) -> str:
+        """Why a finished scan is to be computed again, in words; empty if it is not.
 
-    def is_whole(self, record: Mapping[str, Any]) -> bool:
-        """True if every file of a record is there."""
-        return all((self.out / name).is_file() for name in record.get("files", {}))
+        Args:
+            record: of the scan.
+            task: as it would be done now.
+            recipe: as it would be done now.
+            bids: BIDS_DIR; the scan is there.
+        """
+        changes = recipe.changes_since(record.get("recipe"))
+        if changes:
+            return changes
+        if not all((self.out / name).is_file() for name in record["files"]):
+            return "an output is missing"
+        if not same_siblings(record, task, bids):
+            return "another session changed"
+        return "" if _is_same(bids / task.path, record["scan"]) else "the scan changed"
+
+    def restamp(self, task: ScanTask, stamps: Mapping[str, Stamp]) -> None:
+        """Note that scans of other dates have the recorded content: path -> its new stamp."""
+        record = self.record(task)
+        for path, stamp in stamps.items():
+            facts = record["scan"] if path == task.path else record["siblings"][path]
+            facts.update(asdict(stamp))
+        _write(self._path("done", task), record)
 
     def publish(self, task: ScanTask) -> dict[str, str]:
         """Move a scan's staged files to their places.
@@ -180,10 +199,25 @@ def same_siblings(record: Mapping[str, Any], task: ScanTask, bids: Path) -> bool
     """True if the other sessions' scans are those that a record was made with."""
     known = record.get("siblings", {})
     return set(known) == set(task.siblings) and all(
-        (bids / path).exists()
-        and vars(stamp_of(bids / path)) == {k: facts[k] for k in ("size", "mtime_ns")}
-        for path, facts in known.items()
+        (bids / path).exists() and _is_same(bids / path, facts) for path, facts in known.items()
     )
+
+
+def restamped(record: Mapping[str, Any], bids: Path) -> dict[str, Stamp]:
+    """Scans of a record whose files have another date or size than it says: path -> new stamp."""
+    facts = {record["task"]["path"]: record["scan"], **record.get("siblings", {})}
+    stamps = {path: stamp_of(bids / path) for path in facts if (bids / path).exists()}
+    return {path: stamp for path, stamp in stamps.items() if stamp != _stamp_in(facts[path])}
+
+
+def _is_same(path: Path, facts: Mapping[str, Any]) -> bool:
+    """True if a file has the recorded content, which is looked at where its date is another."""
+    stamp, known = stamp_of(path), _stamp_in(facts)
+    return stamp == known or (stamp.size == known.size and file_sha256(path) == facts["sha256"])
+
+
+def _stamp_in(facts: Mapping[str, Any]) -> Stamp:
+    return Stamp(facts["size"], facts["mtime_ns"])
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from fibromorph.serving.cohort.longitudinal.halfway import Halfway
 from fibromorph.serving.cohort.outputs import stage_outputs
 from fibromorph.serving.cohort.recipe import Recipe, recipe_of
 from fibromorph.serving.cohort.scan_log import ScanLog
-from fibromorph.serving.cohort.store import Stamp, Store, same_siblings, stamp_of
+from fibromorph.serving.cohort.store import Stamp, Store, stamp_of
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import Segmented, segment_scan
@@ -101,7 +101,7 @@ class Worker:
         path = self.settings.bids / task.path
         try:
             stamp = stamp_of(path)
-            if self._is_done(task, stamp):
+            if self._is_done(task):
                 return Read(task, stamp)
             return Read(task, stamp, read_scan(path), self._siblings(task))
         except Exception as error:
@@ -117,7 +117,7 @@ class Worker:
         with self._computing, self.leases.hold(task.stem) as lease:
             if lease is None:
                 return Outcome(task, "busy")
-            if read.stamp and self._is_done(task, read.stamp):
+            if read.stamp and self._is_done(task):
                 return Outcome(task, "present")
             outcome = self._attempt(read, lease)
         seconds = time.perf_counter() - started
@@ -204,14 +204,9 @@ class Worker:
         self.store.write_failure(outcome, self.settings.recipe, read.stamp, lasting=lasting)
         return outcome
 
-    def _is_done(self, task: ScanTask, stamp: Stamp) -> bool:
+    def _is_done(self, task: ScanTask) -> bool:
         """True if the record is of this very scan and recipe."""
-        record = self.store.record(task)
-        known = {"size": stamp.size, "mtime_ns": stamp.mtime_ns}
-        same = {k: record.get("scan", {}).get(k) for k in known} == known
-        return (
-            same
-            and record.get("recipe") == vars(self.settings.recipe)
-            and self.store.is_whole(record)
-            and same_siblings(record, task, self.settings.bids)
+        record, settings = self.store.record(task), self.settings
+        return bool(record) and not self.store.what_changed(
+            record, task, settings.recipe, settings.bids
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,15 @@ def test_sessions_meet_half_way(participant: Run, study: Study, tmp_path: Path) 
     assert list(record["siblings"]) == [scan_path(1, "02")]
 
     assert "3 present" in participant(out, *TWO, "--dry-run", bids=bids).said
+    before = contents(out)
+    other = bids / scan_path(1, "02")
+    os.utime(other, ns=(0, other.stat().st_mtime_ns + 10**9))
+    touched = participant(out, *TWO, bids=bids)
+    assert "3 present" in touched.said
+    assert "0 again" in touched.said
+    renewed = {name for name, content in contents(out).items() if before[name] != content}
+    # That it is the same has been noted: it need not be read again.
+    assert renewed == {f".fibromorph/done/sub-01/sub-01_ses-{s}.json" for s in ("01", "02")}
     write_scan(bids / scan_path(1, "02"), head(np.random.default_rng(2)))
     said = participant(out, *TWO, "--dry-run", bids=bids).said
     assert "2 again, 1 present" in said
