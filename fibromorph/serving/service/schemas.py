@@ -118,7 +118,7 @@ def job_out(
         "percent": _percent(job, progress),
         "queue_position": position,
         "label": job.label,
-        "model": _model_of(job),
+        "model": model_of(job) if job.model_name else None,
         "created_at": when(job.created_at),
         "started_at": when(job.started_at),
         "ended_at": when(ended),
@@ -151,6 +151,11 @@ def model_card(model: Model, *, is_default: bool) -> ModelCard:
     )
 
 
+def model_of(job: Job) -> ModelOut:
+    """The bundle that a job was given to."""
+    return ModelOut(name=job.model_name, version=job.model_version, sha256=job.model_sha256)
+
+
 def region_of(row: VolumeRow, places: dict[str, Any]) -> Region:
     """A row of the table, with its place and colour."""
     return Region(**vars(row), **places.get(str(row.region_id), {}))
@@ -165,12 +170,6 @@ def _percent(job: Job, progress: Progress | None) -> int:
     if job.has_ended:
         return 100
     return progress.percent if job.state == "running" and progress else 0
-
-
-def _model_of(job: Job) -> ModelOut | None:
-    if not job.model_name:
-        return None
-    return ModelOut(name=job.model_name, version=job.model_version, sha256=job.model_sha256)
 
 
 def _links(job: Job) -> dict[str, str]:

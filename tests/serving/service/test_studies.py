@@ -52,7 +52,11 @@ def test_a_study_gives_a_report_and_tables(
     assert "Left-Cerebral-Cortex" in table
     for name in ("report", "tables"):
         url = f"{server.url}/v1/studies/{done.id}/{name}"
-        known = {"If-None-Match": httpx.head(url).headers["etag"]}
+        headers = httpx.head(url).headers
+        # Of people: no cache on the way may keep it, and one's own asks before it is used.
+        assert headers["cache-control"] == "private, no-cache"
+        assert "Authorization" in headers["vary"]
+        known = {"If-None-Match": headers["etag"]}
         assert httpx.get(url, headers=known).status_code == 304
     listed = httpx.get(f"{server.url}/v1/studies").json()["jobs"]
     assert [job["id"] for job in listed] == [done.id]

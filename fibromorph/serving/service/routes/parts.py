@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Query, Request
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from starlette.datastructures import Headers
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
@@ -62,7 +64,7 @@ def _service(request: Request) -> Service:
 
 
 The = Annotated[Service, Depends(_service)]
-JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=[JOB_ID])]
+JobId = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", examples=[JOB_ID])]
 
 
 def find_job(service: Service, job_id: str, caller: Caller) -> Job:
@@ -91,6 +93,52 @@ class ResultFile(FileResponse):
             await NotModifiedResponse(self.headers)(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+
+def result_file(
+    service: Service, job: Job, name: str, media_type: str, suffix: str, *, shown: bool = False
+) -> ResultFile:
+    """One file of a finished job, as it is sent.
+
+    Args:
+        service: has the file.
+        job: which must have ended well.
+        name: of the file among the job's results.
+        media_type: of its content.
+        suffix: what is put behind the job's label where a browser saves it.
+        shown: browsers show it rather than save it.
+
+    Raises:
+        Refusal: 410, it was deleted.
+    """
+    return ResultFile(
+        result_path(service, job, name),
+        media_type=media_type,
+        filename=f"{job.label or job.kind}{suffix}",
+        content_disposition_type="inline" if shown else "attachment",
+        headers=result_headers(job),
+    )
+
+
+def result_path(service: Service, job: Job, name: str) -> Path:
+    """Where a file of a finished job lies.
+
+    Raises:
+        Refusal: 410, it was deleted.
+    """
+    path = service.store.result(job.id) / name
+    if not path.is_file():
+        raise Refusal(410, "the files of a job are deleted after a set time", subject="job")
+    return path
+
+
+def result_headers(job: Job) -> dict[str, str]:
+    """What made a result; and that it may be kept only by who may see it, who asks before use."""
+    return {
+        "Fibromorph-Model": f"{job.model_name} {job.model_version} sha256:{job.model_sha256}",
+        "Cache-Control": "private, no-cache",
+        "Vary": "Accept, Authorization",
+    }
 
 
 Limit = Annotated[int, Query(ge=1, le=200)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
@@ -11,7 +10,6 @@ from fastapi.responses import JSONResponse, Response
 
 from fibromorph.postprocessing.volumes import read_volumes
 from fibromorph.serving.service.access import Reader
-from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
@@ -21,8 +19,11 @@ from fibromorph.serving.service.routes.parts import (
     The,
     find_job,
     problems,
+    result_file,
+    result_headers,
+    result_path,
 )
-from fibromorph.serving.service.schemas import ModelOut, Volumes, region_of
+from fibromorph.serving.service.schemas import Volumes, model_of, region_of
 from fibromorph.serving.service.work import FILES
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
@@ -63,7 +64,7 @@ def _binary(media_type: str) -> dict[str, object]:
 )
 def get_segmentation(service: The, job: Finished) -> ResultFile:
     """Label image (NIfTI, gzip) on the scan's own voxels."""
-    return _file(service, job, "dseg", GZIP, "_dseg.nii.gz")
+    return result_file(service, job, FILES["dseg"], GZIP, "_dseg.nii.gz")
 
 
 @router.head("/volumes", include_in_schema=False)
@@ -81,20 +82,20 @@ def get_volumes(
 ) -> Response:
     """Regional volumes with their uncertainty: JSON, or the table (TSV), by `Accept`."""
     if _preferred(accept) == TSV:
-        return _file(service, job, "volumes", TSV, "_volumes.tsv")
-    rows = read_volumes(_path(service, job, "volumes"))
-    places = json.loads(_path(service, job, "places").read_text())
+        return result_file(service, job, FILES["volumes"], TSV, "_volumes.tsv")
+    rows = read_volumes(result_path(service, job, FILES["volumes"]))
+    places = json.loads(result_path(service, job, FILES["places"]).read_text())
     volumes = Volumes(
-        job_id=job.id, model=_model(job), regions=[region_of(row, places) for row in rows]
+        job_id=job.id, model=model_of(job), regions=[region_of(row, places) for row in rows]
     )
-    return JSONResponse(volumes.model_dump(), headers=_headers(job))
+    return JSONResponse(volumes.model_dump(), headers=result_headers(job))
 
 
 @router.head("/report", include_in_schema=False)
 @router.get("/report", responses={200: _binary(HTML), **STATUSES}, response_class=Response)
 def get_report(service: The, job: Finished) -> ResultFile:
     """The report: one page that opens offline."""
-    response = _file(service, job, "report", HTML, "_report.html", shown=True)
+    response = result_file(service, job, FILES["report"], HTML, "_report.html", shown=True)
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
 
@@ -103,21 +104,21 @@ def get_report(service: The, job: Finished) -> ResultFile:
 @router.get("/provenance", responses={200: _binary(JSON), **STATUSES}, response_class=Response)
 def get_provenance(service: The, job: Finished) -> ResultFile:
     """What was done to what, with what."""
-    return _file(service, job, "provenance", JSON, ".json")
+    return result_file(service, job, FILES["provenance"], JSON, ".json")
 
 
 @router.head("/preview", include_in_schema=False)
 @router.get("/preview", responses={200: _binary(PNG), **STATUSES}, response_class=Response)
 def get_preview(service: The, job: Finished) -> ResultFile:
     """Slices in three planes with the segmentation's outlines."""
-    return _file(service, job, "preview", PNG, "_preview.png", shown=True)
+    return result_file(service, job, FILES["preview"], PNG, "_preview.png", shown=True)
 
 
 @router.head("/brain", include_in_schema=False)
 @router.get("/brain", responses={200: _binary(GZIP), **STATUSES}, response_class=Response)
 def get_brain(service: The, job: Finished) -> ResultFile:
     """The brain as the network saw it (NIfTI, gzip), without face and skull: to lay labels over."""
-    return _file(service, job, "image", GZIP, "_brain.nii.gz")
+    return result_file(service, job, FILES["image"], GZIP, "_brain.nii.gz")
 
 
 def _preferred(accept: str) -> str:
@@ -133,34 +134,3 @@ def _preferred(accept: str) -> str:
         if kind in (JSON, "application/*", "*/*", ""):
             return JSON
     raise Refusal(406, f"Accept must allow {JSON} or {TSV}", value=accept[:100], subject="Accept")
-
-
-def _path(service: Service, job: Job, kind: str) -> Path:
-    path = service.store.result(job.id) / FILES[kind]
-    if not path.is_file():
-        raise Refusal(410, "the files of a job are deleted after a set time", subject="job")
-    return path
-
-
-def _file(
-    service: Service, job: Job, kind: str, media_type: str, suffix: str, *, shown: bool = False
-) -> ResultFile:
-    return ResultFile(
-        _path(service, job, kind),
-        media_type=media_type,
-        filename=f"{job.label or 'scan'}{suffix}",
-        content_disposition_type="inline" if shown else "attachment",
-        headers=_headers(job),
-    )
-
-
-def _headers(job: Job) -> dict[str, str]:
-    return {
-        "Fibromorph-Model": f"{job.model_name} {job.model_version} sha256:{job.model_sha256}",
-        "Cache-Control": "private, no-cache",
-        "Vary": "Accept, Authorization",
-    }
-
-
-def _model(job: Job) -> ModelOut:
-    return ModelOut(name=job.model_name, version=job.model_version, sha256=job.model_sha256)

@@ -25,6 +25,7 @@ from fibromorph.serving.service.routes.parts import (
     find_job,
     page_of,
     problems,
+    result_file,
     shown,
 )
 from fibromorph.serving.service.routes.results import HTML, REPORT_POLICY
@@ -127,6 +128,16 @@ def _study(job_id: JobId, service: The, caller: Reader) -> Job:
 Found = Annotated[Job, Depends(_study)]
 
 
+def _finished(job: Found) -> Job:
+    if job.state != "done":
+        rule = "a study must be done before its results can be had"
+        raise Refusal(409, rule, value=job.state, subject="study")
+    return job
+
+
+Finished = Annotated[Job, Depends(_finished)]
+
+
 @router.get("/{job_id}", responses=problems(404))
 def get_study(service: The, job: Found) -> JobOut:
     """One study, now; its events and its end are those of the job with its id."""
@@ -143,10 +154,11 @@ def get_study(service: The, job: Found) -> JobOut:
     },
     response_class=Response,
 )
-def get_study_report(service: The, job: Found) -> ResultFile:
+def get_study_report(service: The, job: Finished) -> ResultFile:
     """The group report: one page that opens offline."""
-    headers = {"Content-Security-Policy": STUDY_POLICY}
-    return _file(service, job, REPORT, HTML, headers)
+    response = result_file(service, job, REPORT, HTML, f"_{REPORT}")
+    response.headers["Content-Security-Policy"] = STUDY_POLICY
+    return response
 
 
 @router.head("/{job_id}/tables", include_in_schema=False)
@@ -159,9 +171,9 @@ def get_study_report(service: The, job: Found) -> ResultFile:
     },
     response_class=Response,
 )
-def get_study_tables(service: The, job: Found) -> ResultFile:
+def get_study_tables(service: The, job: Finished) -> ResultFile:
     """All tables of the study (TSV), in a zip."""
-    return _file(service, job, TABLES, ZIP, {})
+    return result_file(service, job, TABLES, ZIP, f"_{TABLES}")
 
 
 def _accept(service: Service, study: StudyIn, caller: Caller) -> Job:
@@ -196,17 +208,3 @@ def _scans(service: Service, study: StudyIn, caller: Caller) -> list[Job]:
             rule = "the scans of a study must be done and have a label"
             raise Refusal(409, rule, value=scan.state, subject=scan.id)
     return scans
-
-
-def _file(
-    service: Service, job: Job, name: str, media_type: str, headers: dict[str, str]
-) -> ResultFile:
-    if job.state != "done":
-        rule = "a study must be done before its results can be had"
-        raise Refusal(409, rule, value=job.state, subject="study")
-    path = service.store.result(job.id) / name
-    if not path.is_file():
-        raise Refusal(410, "the files of a study are deleted after a set time", subject="study")
-    return ResultFile(
-        path, media_type=media_type, filename=f"{job.label or 'study'}_{name}", headers=headers
-    )
