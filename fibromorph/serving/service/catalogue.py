@@ -158,6 +158,10 @@ class Catalogue:
         copy = self._store.bundle(digest)
         if copy.exists():
             return copy
+        if folder == self._store.fetched(digest):  # nobody else's, so it need not be copied
+            open_bundle(folder)
+            folder.replace(copy)
+            return copy
         part = copy.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
         bundle = open_bundle(folder)

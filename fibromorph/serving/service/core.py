@@ -21,7 +21,7 @@ from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.metrics import Metrics
 from fibromorph.serving.service.oidc import tokens_of
 from fibromorph.serving.service.problems import Refusal
-from fibromorph.serving.service.recovery import recover
+from fibromorph.serving.service.recovery import drop_old_bundles, recover
 from fibromorph.serving.service.registry import newest_of
 from fibromorph.serving.service.settings import Settings
 from fibromorph.serving.service.store import Store
@@ -136,6 +136,7 @@ class Service:
             await self.cluster.start()
             await self.intake.start()
             await self.reload()
+            await asyncio.to_thread(drop_old_bundles, self.jobs, self.store, self.catalogue.models)
         except FibromorphError as error:
             self.failure = error
             return

@@ -48,7 +48,10 @@ def fetch(source: MlflowSource, store: Store) -> Path:
     with httpx.Client(base_url=source.url, timeout=TIMEOUT_SECONDS) as client:
         root = _artifact_root(client, source)
         manifest = _get(client, f"{root}/{MANIFEST_NAME}")
-        folder = store.bundle(f"mlflow-{hashlib.sha256(manifest).hexdigest()}")
+        digest = hashlib.sha256(manifest).hexdigest()
+        taken, folder = store.bundle(digest), store.fetched(digest)
+        if taken.exists():
+            return taken
         if not folder.exists():
             _download(client, root, manifest, folder)
     return folder

@@ -4,7 +4,7 @@
 incoming/<id>.part      an upload being received, then read; wiped when the service starts
 inputs/<job>/           a scan that was accepted, without its header
 work/<job>.<attempt>/   what a worker is writing; wiped when the service starts
-results/<job>/          what is served
+results/<job>/          what is served, and how the job ended
 bundles/<sha256>/       models, as they were when they were verified
 ```
 """
@@ -12,10 +12,12 @@ bundles/<sha256>/       models, as they were when they were verified
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from fibromorph.errors import ConfigError
 from fibromorph.serving.service.problems import FULL_DISK_RULE, Refusal
@@ -23,6 +25,8 @@ from fibromorph.serving.service.settings import MIB
 
 FOLDERS = ("incoming", "inputs", "work", "results", "bundles")
 CANCEL_FLAG = "cancel"
+DETAIL = "detail.json"
+"""What a worker says of a job that is done, among its files: published with them, at once."""
 
 
 class Store:
@@ -75,6 +79,16 @@ class Store:
     def bundle(self, digest: str) -> Path:
         """The copy of a bundle."""
         return self.root / "bundles" / digest
+
+    def fetched(self, digest: str) -> Path:
+        """Where a bundle out of a registry waits to be verified; then it is the copy."""
+        return self.root / "bundles" / f"mlflow-{digest}"
+
+    def detail(self, job_id: str) -> dict[str, Any]:
+        """What the worker said of a published job; empty if it said nothing."""
+        path = self.result(job_id) / DETAIL
+        content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        return content
 
     def check_space(self, n_bytes: int = 0) -> None:
         """Refuse what would not fit.
@@ -131,9 +145,15 @@ class Store:
 
     def wipe_unfinished(self) -> None:
         """Remove what a service that was killed was receiving or writing."""
-        for name in ("incoming", "work"):
-            for path in (self.root / name).iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        left = [path for name in ("incoming", "work") for path in (self.root / name).iterdir()]
+        for path in (*left, *(self.root / "bundles").glob("*.part")):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def drop_bundles(self, kept: Collection[Path]) -> None:
+        """Remove all copies of bundles but these."""
+        for path in (self.root / "bundles").iterdir():
+            if path not in kept:
+                shutil.rmtree(path)
 
     def job_ids(self, folder: str) -> set[str]:
         """Jobs that have something in 'inputs' or 'results'."""

@@ -6,6 +6,7 @@ at a time, in its one thread.
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -21,6 +22,7 @@ import numpy as np
 from distributed import get_worker
 
 from fibromorph.errors import FibromorphError, ScanError
+from fibromorph.files import write_whole
 from fibromorph.manifest import open_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import picture_of, write_outputs
@@ -34,6 +36,7 @@ from fibromorph.serving.service.problems import (
     plain_problem,
     problem_of,
 )
+from fibromorph.serving.service.store import DETAIL
 from fibromorph.serving.service.views import IMAGE, PLACES, PREVIEW, write_views
 
 TOPIC = "fibromorph-progress"
@@ -104,7 +107,9 @@ def attempt(order: Order, job: Callable[[Order], dict[str, Any]]) -> Outcome:
     try:
         with _within_limits(order):
             Path(order.work).mkdir(exist_ok=True)
-            return Outcome(job(order))
+            detail = job(order)
+            write_whole(Path(order.work, DETAIL), json.dumps(detail))
+            return Outcome(detail)
     except Cancelled:
         return Outcome(reason="cancelled")
     except FibromorphError as error:

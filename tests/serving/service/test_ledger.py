@@ -15,6 +15,9 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.orm import Session
 
 from fibromorph.errors import ConfigError
+from fibromorph.manifest import read_manifest
+from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
+from fibromorph.serving.service.catalogue import Model
 from fibromorph.serving.service.ledger import (
     Audit,
     Database,
@@ -28,9 +31,10 @@ from fibromorph.serving.service.ledger import (
 )
 from fibromorph.serving.service.ledger.tables import Base
 from fibromorph.serving.service.problems import Refusal
-from fibromorph.serving.service.recovery import recover
+from fibromorph.serving.service.recovery import drop_old_bundles, recover
 from fibromorph.serving.service.settings import load_settings
 from fibromorph.serving.service.store import Store
+from fibromorph.serving.service.work import Order, attempt
 
 QUEUE = 50
 
@@ -238,6 +242,41 @@ def test_scans_of_ended_jobs_outlive_a_restart_where_they_are_kept(
         store.input(job_id).mkdir()
     recover(jobs, store, keep_inputs=keep)
     assert store.job_ids("inputs") == ({job.id} if keep else set())
+    store.close()
+
+
+def test_what_a_worker_said_of_a_published_job_outlives_the_service(
+    jobs: Jobs, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "data")
+    send(jobs, "a", "x")
+    job = jobs.start_next()
+    assert job is not None
+    said = {"seconds": {"network": 1.5}, "quality": "good"}
+    work = store.work(job.id, job.attempt)
+    order = Order("scan", job.id, job.attempt, "", str(work), "cancel", 60, 1 << 40)
+    assert attempt(order, lambda _: said).reason is None
+    store.publish(job.id, job.attempt)
+    recover(jobs, store)
+    found = jobs.get(job.id, "a")
+    assert found is not None
+    assert (found.state, found.detail) == ("done", said)
+    store.close()
+
+
+def test_bundles_that_nothing_needs_go_when_the_service_starts(jobs: Jobs, tmp_path: Path) -> None:
+    store, manifest = Store(tmp_path / "data"), read_manifest(shipped_folder() / DEFAULT_BUNDLE)
+    folders = {name: store.bundle(name) for name in ("old", "waits", "new", "killed.part")}
+    for folder in folders.values():
+        folder.mkdir()
+    send(jobs, "a", "x", model_folder=str(folders["waits"]))
+    send(jobs, "a", "y", model_folder=str(folders["old"]))
+    ended = jobs.find("a", "scan")[0]
+    jobs.request_cancel(ended.id, "a")
+    recover(jobs, store)
+    assert not folders["killed.part"].exists()
+    drop_old_bundles(jobs, store, [Model("lab", "new", folders["new"], manifest)])
+    assert {path.name for path in (store.root / "bundles").iterdir()} == {"waits", "new"}
     store.close()
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fibromorph.manifest import open_bundle
+from fibromorph.manifest import open_bundle, read_manifest
+from fibromorph.serving.service.catalogue import Catalogue
 from fibromorph.serving.service.registry import fetch, newest_of
 from fibromorph.serving.service.settings import MlflowSource, load_settings
 from fibromorph.serving.service.store import Store
@@ -71,12 +72,24 @@ def publish(url: str, bundle: Path) -> None:
 def test_the_alias_is_followed(mlflow_url: str, tmp_path: Path) -> None:
     source = MlflowSource(url=mlflow_url, name="t1-lab")
     store = Store(tmp_path / "data")
-    versions = []
+    versions, allowed = [], []
     for version in ("1", "2"):
-        publish(mlflow_url, make_bundle(tmp_path / "bundle", version))
+        bundle = make_bundle(tmp_path / "bundle", version)
+        allowed.append(read_manifest(bundle).network.sha256)
+        publish(mlflow_url, bundle)
         versions.append(open_bundle(fetch(source, store)).manifest.version)
     assert versions == ["1", "2"]
     assert fetch(source, store) == fetch(source, store)
+    default = make_bundle(tmp_path / "default", "0")
+    allowed.append(read_manifest(default).network.sha256)
+    settings = load_settings(None, ship_models=False, model=str(default), allowed_models=allowed)
+    catalogue = Catalogue(settings, store)
+    for _ in range(2):
+        catalogue.reload([("t1-lab", fetch(source, store))])
+    assert catalogue["t1-lab"].manifest.version == "2"
+    assert catalogue["t1-lab"].folder == fetch(source, store)
+    # The default, and each version once; nobody took over the first.
+    assert len(list((store.root / "bundles").iterdir())) == 3
     store.close()
 
 

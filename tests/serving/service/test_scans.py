@@ -197,7 +197,8 @@ def test_nothing_of_the_person_is_kept(server: Server, client: Client, tmp_path:
     for path in files:
         content = path.read_bytes()
         plain = gzip.decompress(content) if path.suffix == ".gz" else content
-        assert b"JANE" not in plain, path
+        # With its mark: four letters alone occur in the base64 of a picture by chance.
+        assert not any(name in plain for name in (b"DOE^JANE", b"DOE_JANE")), path
     assert "JANE" not in server.log
     assert not (server.data / "inputs" / job.id).exists()
     assert not list((server.data / "incoming").iterdir())
