@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from fibromorph.grid import Grid
 from fibromorph.manifest import Manifest, open_bundle, read_manifest
@@ -113,6 +114,20 @@ def test_scans_with_one_protocol_err_by_a_share_that_is_known_of_fine_voxels(
     assert repeat_shares_of(manifest, coarse) == {}
 
 
+@pytest.mark.parametrize(("drift", "warm"), [(0.09, True), (-0.09, False)])
+def test_growth_is_red_and_shrinking_blue(
+    drift: float, warm: bool, manifest: Manifest, tmp_path: Path
+) -> None:
+    drifts = pd.DataFrame({"turned": [drift] * 4, "noise": [drift] * 4}, index=[10, 49, 12, 51])
+    write_drift_picture(tmp_path / "drift.png", drifts, manifest.table)
+    assert [path.name for path in tmp_path.iterdir()] == ["drift.png"]
+    red, _, blue = np.asarray(Image.open(tmp_path / "drift.png").convert("RGB"), int).T
+    # The bar beside it has as much of both.
+    reds, blues = (red > blue + 60).sum(), (blue > red + 60).sum()
+    assert max(reds, blues) > 2 * min(reds, blues)
+    assert bool(reds > blues) is warm
+
+
 def test_a_bundle_keeps_what_was_found(
     table: pd.DataFrame, manifest: Manifest, tmp_path: Path
 ) -> None:
@@ -123,5 +138,5 @@ def test_a_bundle_keeps_what_was_found(
     update_reliability(open_bundle(folder), found, picture)
     entries = {e.id: e for e in open_bundle(folder).manifest.labels}
     assert entries[10].relative_sd == pytest.approx(0.01, rel=0.1)
-    assert (folder / "reliability.png").stat().st_size > 5000
+    assert (folder / "reliability.png").read_bytes() == picture.read_bytes()
     assert "within two sd" in (folder / "card.md").read_text()

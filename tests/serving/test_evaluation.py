@@ -47,7 +47,7 @@ def test_its_own_labels_score_one(template: Path, engine: Engine, tmp_path: Path
     scores = pd.read_csv(out / "scores.tsv", sep="\t")
     assert scores.dice.min() == 1.0
     assert scores.hd95_mm.max() == 0.0
-    assert (out / "scores.png").stat().st_size > 10_000
+    assert (out / "scores.png").is_file()
     assert "dice_27" in text
     manifest = open_bundle(bundle).manifest
     assert manifest.scores["scans: dice_27"] == 1.0
