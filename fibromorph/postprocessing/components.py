@@ -29,14 +29,15 @@ KEPT_SHARE: Mapping[str, float] = {
     "CSF": 0.0005,
 }
 KEPT_OF_A_PART = 0.1
+MAX_GAP_VOXELS = 2
+"""A piece this far or less from the brain's main mass still belongs to it."""
+
 _UNDECIDED = 255
 _FULL = np.ones((3, 3, 3), dtype=bool)
 _NEIGHBOURS = np.array([o for o in product((-1, 0, 1), repeat=3) if any(o)], dtype=np.intp)
 
 
-def keep_main_components(
-    labels: LabelBox, table: LabelTable, *, max_gap_voxels: int = 2
-) -> LabelBox:
+def keep_main_components(labels: LabelBox, table: LabelTable) -> LabelBox:
     """Clear islands away from the brain, then keep the main part or parts of every structure.
 
     Voxels of an island become background. Voxels of a structure's minor parts take the most
@@ -45,7 +46,6 @@ def keep_main_components(
     Args:
         labels: (i, j, k) ids of `table`, 0 = background.
         table: the structures; `KEPT_SHARE` says which may have several parts.
-        max_gap_voxels: a piece this far or less from the brain's main mass still belongs to it.
 
     Returns:
         The cleaned ids.
@@ -59,7 +59,7 @@ def keep_main_components(
         return labels.copy()
     out = labels.copy()
     work = np.pad(out[inside], 1)
-    work[_islands(work > 0, max_gap_voxels)] = 0
+    work[_islands(work > 0)] = 0
     _mark_minor_parts(work, table)
     _decide(work)
     out[inside] = work[1:-1, 1:-1, 1:-1]
@@ -122,9 +122,9 @@ def _bounding_box(mask: Mask) -> tuple[slice, ...] | None:
     return found[0] if found else None
 
 
-def _islands(mask: Mask, max_gap_voxels: int) -> Mask:
-    """The voxels of `mask` that a gap of more than `max_gap_voxels` parts from the main mass."""
-    parts, count = ndimage.label(grow(mask, (max_gap_voxels + 1) // 2))
+def _islands(mask: Mask) -> Mask:
+    """The voxels of `mask` that a gap of more than `MAX_GAP_VOXELS` parts from the main mass."""
+    parts, count = ndimage.label(grow(mask, (MAX_GAP_VOXELS + 1) // 2))
     if count < 2:
         return np.zeros_like(mask)
     sizes = np.bincount(parts[mask], minlength=count + 1)

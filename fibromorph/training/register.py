@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,6 +28,9 @@ OUTPUTS = Schema(
 )
 """Of the segmentation graph, see `models.graph.SegmentationGraph`."""
 
+EXPERIMENT = "bundles"
+"""That the runs belong to which register them."""
+
 SERVED = "mlflow-artifacts"
 """Scheme of what a server keeps for its clients; any other address is good for this machine only,
 or for those with the same storage."""
@@ -36,14 +38,10 @@ or for those with the same storage."""
 ALIAS = re.compile(r"(?!(latest|v\d+)$)[\w-]+", re.IGNORECASE)
 
 
-def register_bundle(
-    folder: Path,
-    name: str,
-    alias: str,
-    experiment: str = "bundles",
-    note: Callable[[str], None] = print,
-) -> int:
+def register_bundle(folder: Path, name: str, alias: str) -> int:
     """Register a bundle as a new version of a model, and point an alias at it.
+
+    Says so when no service will be able to fetch the version.
 
     The version's artifacts are an MLflow ONNX model, with its signature, and beside it the files of
     the bundle: a service that follows the alias takes those.
@@ -52,8 +50,6 @@ def register_bundle(
         folder: of the bundle.
         name: of the registered model; made when it does not exist.
         alias: such as 'production'; moves to the new version.
-        experiment: that the registering run belongs to.
-        note: is told when no service will be able to fetch the version.
 
     Returns:
         The number of the version.
@@ -67,9 +63,9 @@ def register_bundle(
     require_store(tracking_uri())
     try:
         mlflow.set_tracking_uri(tracking_uri())
-        mlflow.set_experiment(experiment)
+        mlflow.set_experiment(EXPERIMENT)
         version = _register(bundle, name, alias)
-        _warn_if_unserved(name, version, note)
+        _warn_if_unserved(name, version)
     except MlflowException as error:
         raise ConfigError("MLflow must accept the model", value=error, subject=name) from error
     return version
@@ -100,11 +96,11 @@ def _register(bundle: Bundle, name: str, alias: str) -> int:
     return int(version.version)
 
 
-def _warn_if_unserved(name: str, version: int, note: Callable[[str], None]) -> None:
+def _warn_if_unserved(name: str, version: int) -> None:
     uri = MlflowClient().get_model_version_download_uri(name, str(version))
     scheme = urlsplit(uri).scheme or "file"
     if scheme != SERVED:
-        note(
+        print(
             f"no service can fetch version {version} of {name}: its files are at {scheme}:, not at"
             f" {SERVED}:; register it with MLFLOW_TRACKING_URI=http://... of a server"
         )

@@ -11,7 +11,7 @@ from fibromorph.scans import read_scan
 from tests.scans import phantoms
 
 GRID = phantoms.stored_as(phantoms.ras_grid((24, 26, 22), (5.0, 5.0, 5.0)), "LIA")
-VERSION_AT, FRAMES_AT, TYPE_AT, GOOD_RAS_AT, DELTA_AT = 0, 16, 20, 28, 30
+FRAMES_AT, TYPE_AT, GOOD_RAS_AT, DELTA_AT = 16, 20, 28, 30
 
 
 def _save(path: Path, dtype: type[np.generic] = np.float32) -> Path:

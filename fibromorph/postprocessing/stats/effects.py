@@ -85,21 +85,18 @@ def detectable_effect(df: float, variance_factor: float, alpha: float, power: fl
     return detectable_ncp(df, alpha, power) * float(np.sqrt(variance_factor))
 
 
-def jzs_bayes_factor(
-    t: float, df: float, variance_factor: float, scale: float = JZS_SCALE
-) -> float:
+def jzs_bayes_factor(t: float, df: float, variance_factor: float) -> float:
     """Evidence for a difference over none, Cauchy prior on d (Rouder et al. 2009, eq. 1).
 
     Args:
         t: classical t.
         df: its degrees of freedom.
         variance_factor: its inverse is the effective sample size.
-        scale: of the prior.
 
     Returns:
         BF10: above 1 speaks for a difference, below 1 against it; infinite above 1e308.
     """
-    n = scale**2 / variance_factor
+    n = JZS_SCALE**2 / variance_factor
 
     def integrand(g: float) -> float:
         spread = 1.0 + n * g

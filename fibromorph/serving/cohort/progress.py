@@ -17,7 +17,6 @@ class Progress:
 
     Args:
         total: scans to come.
-        unit: what is counted.
     """
 
     def __init__(self, total: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask
@@ -35,9 +35,3 @@ def process_all(worker: Worker, next_task: NextTask, readers: int) -> Iterator[O
             if readers and (task := next_task(False)) is not None:
                 waiting.append(pool.submit(worker.read, task))
             yield worker.process(read)
-
-
-def from_list(tasks: Iterable[ScanTask]) -> NextTask:
-    """A source whose tasks are all there from the start."""
-    remaining = iter(tasks)
-    return lambda _wait: next(remaining, None)

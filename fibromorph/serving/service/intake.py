@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fibromorph.errors import LabelError, ScanError
+from fibromorph.errors import ScanError
 from fibromorph.scans.scan import ReadLimits
 from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.service.reader import SUBJECT, Answer, read_upload
 from fibromorph.serving.service.settings import MIB, Settings
 
 EXPANDED = 2
-KINDS = {"ScanError": ScanError, "LabelError": LabelError}
 
 
 @dataclass(frozen=True)
@@ -90,11 +89,10 @@ def _received(here: Connection, seconds: float) -> Answer | None:
 
 
 def _refused(rule: str) -> Answer:
-    return {"kind": "ScanError", "rule": rule, "value": None, "subject": SUBJECT}
+    return {"rule": rule, "value": None, "subject": SUBJECT}
 
 
 def _error(answer: Answer) -> Exception:
     if "errno" in answer:
         return OSError(answer["errno"], os.strerror(answer["errno"]))
-    kind = KINDS.get(answer["kind"], ScanError)
-    return kind(answer["rule"], value=answer["value"], subject=answer["subject"])
+    return ScanError(answer["rule"], value=answer["value"], subject=answer["subject"])

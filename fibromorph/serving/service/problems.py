@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
 from http import HTTPStatus
 
 from pydantic import BaseModel, Field
@@ -19,13 +18,7 @@ from fibromorph.errors import (
 from fibromorph.scans.read import ACCEPTED
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-STATUS_OF: Mapping[type[FibromorphError], int] = {
-    ScanError: 422,
-    LabelError: 422,
-    TableError: 422,
-    BundleError: 422,
-    ConfigError: 422,
-}
+OF_WHAT_WAS_SENT = (ScanError, LabelError, TableError, BundleError, ConfigError)
 FULL_DISK_RULE = "the service's disk must have room: ask whoever runs it"
 
 
@@ -85,12 +78,12 @@ def plain_problem(status: int, rule: str, subject: str = "") -> Problem:
 
 
 def status_of(error: FibromorphError) -> int:
-    """The HTTP status of an error: the only table of its kind."""
+    """The HTTP status of an error."""
     if isinstance(error, Refusal):
         return error.status
     if isinstance(error, ScanError) and error.rule == ACCEPTED:
         return 415
-    return next((s for kind, s in STATUS_OF.items() if isinstance(error, kind)), 400)
+    return 422 if isinstance(error, OF_WHAT_WAS_SENT) else 400
 
 
 def is_full_disk(error: BaseException) -> bool:

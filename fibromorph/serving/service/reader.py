@@ -28,7 +28,7 @@ def read_upload(
     """Read an upload, write the clean scan to `folder`, send None; or send what was wrong.
 
     Args:
-        answer: gets None, or `rule`, `value`, `subject` and `kind` of the error.
+        answer: gets None, or `rule`, `value` and `subject` of the error.
         upload: the file received.
         folder: does not exist yet.
         limits: sizes beyond which a scan is refused.
@@ -71,4 +71,4 @@ def _tightened(limits: ReadLimits, n_bytes: int) -> ReadLimits:
 def _told(error: FibromorphError) -> Answer:
     """An error without paths of this machine."""
     value = None if error.value is None else str(error.value)[:200]
-    return {"kind": type(error).__name__, "rule": error.rule, "value": value, "subject": SUBJECT}
+    return {"rule": error.rule, "value": value, "subject": SUBJECT}

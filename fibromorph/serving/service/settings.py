@@ -24,7 +24,6 @@ from fibromorph.serving.bundles import DEFAULT_BUNDLE
 from fibromorph.serving.devices import available_cpus
 
 MIB = 1 << 20
-GIB = 1 << 30
 CPUS_PER_WORKER = 4
 FILE = "settings_file"
 """Under this name the file's content is handed to `Settings`; no setting is called so."""

@@ -9,8 +9,7 @@ from fibromorph.datasets.cohort.anatomy import Anatomy
 from fibromorph.grid import Grid
 
 SHAPE = (84, 96, 84)
-LEFT_PUTAMEN, RIGHT_PUTAMEN = 12, 51
-LEFT_PALLIDUM, LEFT_THALAMUS = 13, 10
+LEFT_PUTAMEN, LEFT_THALAMUS = 12, 10
 
 # label: (centre as offset from the middle in mm, radii in mm, intensity); later ones lie on top.
 PARTS = (

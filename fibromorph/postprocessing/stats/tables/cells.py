@@ -35,11 +35,6 @@ def read_text_table(path: Path) -> pd.DataFrame:
     return _cleaned(pd.DataFrame(list(rows), index=list(numbers), columns=header, dtype=object))
 
 
-def header_of(path: Path) -> list[str]:
-    """The column names of a delimited table."""
-    return [str(name) for name in read_text_table(path).columns]
-
-
 def to_numbers(
     frame: pd.DataFrame, columns: Iterable[str], path: Path, lines: Sequence[int] | None = None
 ) -> pd.DataFrame:
