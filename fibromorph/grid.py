@@ -72,6 +72,17 @@ class Grid:
         i, j, k = (n // length for n in self.shape)
         return Grid((i, j, k), affine)
 
+    def moved(self, motion: Affine) -> Grid:
+        """The lattice after a motion, (4, 4) from RAS mm to RAS mm."""
+        return Grid(self.shape, motion @ self.affine_ijk_to_ras)
+
+    def repositioned(self, turn: NDArray[np.float64], shift_mm: Iterable[float]) -> Grid:
+        """The lattice turned about its middle, (3, 3), then shifted by (3,) RAS mm."""
+        motion: Affine = np.eye(4)
+        motion[:3, :3] = turn
+        motion[:3, 3] = self.centre_ras - turn @ self.centre_ras + triple(shift_mm)
+        return self.moved(motion)
+
     def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """True if both lattices have the same shape and place every corner within tolerance."""
         if self.shape != other.shape:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from fibromorph.grid import Affine, Grid, Shape3
+from fibromorph.grid import Grid, Shape3
 from fibromorph.postprocessing.intracranial import intracranial_mask
 from fibromorph.scans import Scan, resample
 from fibromorph.serving.pipeline import Segmented
@@ -258,7 +258,7 @@ def _repositioned(
     scan: Scan, grid: Grid, turn: NDArray[np.float64], shift_mm: NDArray[np.float64]
 ) -> Disturbed:
     """The head moved in the scanner, whose field of view stays `grid`."""
-    lattice = _moved(grid, turn, shift_mm)
+    lattice = grid.repositioned(turn, shift_mm)
     seen = replace(scan, data=resample(scan.data, scan.grid, lattice), grid=grid)
     return Disturbed(seen, lattice)
 
@@ -267,14 +267,6 @@ def _roomy(grid: Grid) -> Grid:
     room = [round(ROOM * n) for n in grid.shape]
     shape = tuple(n + 2 * r for n, r in zip(grid.shape, room, strict=True))
     return grid.box((-room[0], -room[1], -room[2]), (shape[0], shape[1], shape[2]))
-
-
-def _moved(grid: Grid, turn: NDArray[np.float64], shift_mm: NDArray[np.float64]) -> Grid:
-    """The lattice turned about its middle, then shifted."""
-    move: Affine = np.eye(4)
-    move[:3, :3] = turn
-    move[:3, 3] = grid.centre_ras - turn @ grid.centre_ras + shift_mm
-    return Grid(grid.shape, move @ grid.affine_ijk_to_ras)
 
 
 def _respaced(

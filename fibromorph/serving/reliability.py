@@ -201,9 +201,7 @@ def _in_head_of(scan: Scan, result: Segmented, lattice: Grid) -> NDArray[np.uint
     move by up to half a voxel.
     """
     moved = lattice.affine_ijk_to_ras @ result.scan.grid.affine_ras_to_ijk
-    conformed = result.conformed.grid
-    seen = Grid(conformed.shape, moved @ conformed.affine_ijk_to_ras)
-    return restore_labels(result.labels, seen, scan.grid)
+    return restore_labels(result.labels, result.conformed.grid.moved(moved), scan.grid)
 
 
 def _mean_dice(labels: NDArray[np.uint8], base: Segmented, truth: Labels) -> float:

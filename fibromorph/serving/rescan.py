@@ -12,7 +12,6 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from fibromorph.grid import Affine, Grid
 from fibromorph.preprocess import air_of
 from fibromorph.scans import Scan, resample
 
@@ -65,7 +64,8 @@ def apply_rescan(scan: Scan, params: Repositioning) -> Scan:
         scan: with dark air, see `with_dark_air`.
         params: position, shading and noise.
     """
-    moved = Grid(scan.grid.shape, _move(scan.grid, params) @ scan.grid.affine_ijk_to_ras)
+    turn = Rotation.from_euler("xyz", params.rotation_deg, degrees=True).as_matrix()
+    moved = scan.grid.repositioned(turn, params.shift_mm)
     image = resample(scan.data, scan.grid, moved)
     shape = np.asarray(image.shape) / 3
     bias = ndimage.zoom(np.reshape(params.log_bias, (3, 3, 3)), shape, order=1, mode="nearest")
@@ -74,12 +74,3 @@ def apply_rescan(scan: Scan, params: Repositioning) -> Scan:
     # Skull-stripped scans keep their empty background.
     noisy = np.where(image > 0, image * np.exp(bias) + noise, 0).clip(0)
     return replace(scan, data=noisy.astype(np.float32))
-
-
-def _move(grid: Grid, params: Repositioning) -> Affine:
-    """(4, 4) rotation about the middle of the field of view, then the shift."""
-    rotation = Rotation.from_euler("xyz", params.rotation_deg, degrees=True).as_matrix()
-    move = np.eye(4)
-    move[:3, :3] = rotation
-    move[:3, 3] = grid.centre_ras - rotation @ grid.centre_ras + params.shift_mm
-    return move

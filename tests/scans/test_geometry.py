@@ -58,3 +58,15 @@ def test_blocks_lie_in_the_middle_of_their_voxels() -> None:
     assert blocks.shape == (8, 10, 6)
     np.testing.assert_allclose(blocks.spacing_mm, (4.0, 4.0, 4.8))
     np.testing.assert_allclose(blocks.centre_ras, grid.centre_ras, atol=1e-9)
+
+
+def test_a_lattice_is_turned_about_its_middle_and_then_shifted() -> None:
+    grid, shift_mm = phantoms.ras_grid(), np.array([1.0, -2.0, 3.0])
+    quarter = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    found = grid.repositioned(quarter, shift_mm)
+    assert found.shape == grid.shape
+    np.testing.assert_allclose(found.centre_ras, grid.centre_ras + shift_mm)
+    steps = found.affine_ijk_to_ras[:3, :3]
+    np.testing.assert_allclose(steps, quarter @ grid.affine_ijk_to_ras[:3, :3])
+    back = found.affine_ijk_to_ras @ grid.affine_ras_to_ijk
+    assert grid.moved(back).same_as(found)
