@@ -68,8 +68,7 @@ def _cells(failure: FailedScan, store: Store) -> tuple[str, ...]:
     task, log = failure.task, store.log(failure.task).relative_to(store.out)
     reason = failure.reason.replace("\t", " ")
     return (
-        task.subject,
-        task.session or "n/a",
+        *task.ids[:2],
         task.path,
         failure.step,
         reason,

@@ -14,6 +14,8 @@ from fibromorph.errors import ConfigError
 
 Status = Literal["done", "present", "failed", "busy"]
 DESC = "desc-fibromorph"
+NO_SESSION = "n/a"
+"""In tables."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class ScanTask:
     run: str | None
     stem: str
     siblings: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, str, str]:
+        """Cells of a table: participant, session and run, `n/a` where there is none."""
+        return self.subject, self.session or NO_SESSION, self.run or "n/a"
 
     @property
     def folder(self) -> Path:

@@ -8,10 +8,10 @@ from itertools import product
 from fibromorph.serving.cohort.group.editable import EditableTable, require_yes_or_no
 from fibromorph.serving.cohort.group.gather import Cohort
 from fibromorph.serving.cohort.store import STATE, Store
+from fibromorph.serving.cohort.tasks import NO_SESSION
 
 COLUMNS = ("participant_id", "session_id", "exclude", "reason")
 EXCLUDE = COLUMNS.index("exclude")
-NO_SESSION = "n/a"
 
 
 def update_exclusions(cohort: Cohort, store: Store) -> set[tuple[str, str]]:
@@ -34,7 +34,7 @@ def update_exclusions(cohort: Cohort, store: Store) -> set[tuple[str, str]]:
     rows = table.propose(_proposals(cohort))
     require_yes_or_no(rows, EXCLUDE, table)
     chosen = {(key[0], key[1]) for key, row in rows.items() if row[EXCLUDE] == "yes"}
-    scans = {(task.subject, task.session or NO_SESSION) for task in cohort.tasks}
+    scans = {task.ids[:2] for task in cohort.tasks}
     return {scan for scan in scans if chosen & _rows_of(*scan)}
 
 
@@ -50,4 +50,4 @@ def _proposals(cohort: Cohort) -> Iterator[tuple[str, ...]]:
             reason = "; ".join(quality.flags) or f"quality {quality.overall:.2f}"
             exclude = "yes" if quality.verdict == "bad" else "no"
             cells = (exclude, f"{quality.verdict}: {reason}".replace("\t", " "))
-            yield (task.subject, task.session or NO_SESSION, *cells)
+            yield (*task.ids[:2], *cells)

@@ -128,7 +128,7 @@ def _rows(content: PageContent) -> Iterator[_Row]:
                 _link(cohort, i),
                 quality.verdict,
                 quality.overall,
-                (task.subject, task.session or "n/a") in content.excluded,
+                task.ids[:2] in content.excluded,
                 tuple(unusual.get(i, [])),
                 quality.flags,
             )

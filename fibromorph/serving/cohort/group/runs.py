@@ -9,7 +9,6 @@ from fibromorph.errors import TableError
 from fibromorph.serving.cohort.group.editable import EditableTable, require_yes_or_no
 from fibromorph.serving.cohort.group.gather import Cohort
 from fibromorph.serving.cohort.store import STATE, Store
-from fibromorph.serving.cohort.tasks import ScanTask
 
 COLUMNS = ("participant_id", "session_id", "run", "use", "quality", "verdict")
 USE = COLUMNS.index("use")
@@ -44,7 +43,7 @@ def choose_runs(cohort: Cohort, store: Store) -> list[int]:
         index
         for rows in sessions
         for index in rows
-        if len(rows) == 1 or _key(cohort.tasks[index]) in used
+        if len(rows) == 1 or cohort.tasks[index].ids in used
     ]
     _require_one_each(cohort, chosen, table)
     return sorted(chosen)
@@ -52,7 +51,7 @@ def choose_runs(cohort: Cohort, store: Store) -> list[int]:
 
 def _sessions(cohort: Cohort) -> Iterator[list[int]]:
     def session(index: int) -> tuple[str, str]:
-        return _key(cohort.tasks[index])[:2]
+        return cohort.tasks[index].ids[:2]
 
     for _, rows in groupby(sorted(range(len(cohort)), key=session), session):
         yield list(rows)
@@ -63,7 +62,7 @@ def _proposal(cohort: Cohort, rows: list[int]) -> Iterator[Row]:
     for index in rows:
         quality = cohort.quality[index]
         use = "yes" if index == best else "no"
-        key = _key(cohort.tasks[index])
+        key = cohort.tasks[index].ids
         yield (*key, use, f"{quality.overall:.3f}", quality.verdict)
 
 
@@ -73,14 +72,10 @@ def _badness(cohort: Cohort, index: int) -> tuple[float, float, int]:
     return -round(quality.overall, 2), quality.measures.get("cjv", float("inf")), index
 
 
-def _key(task: ScanTask) -> tuple[str, str, str]:
-    return task.subject, task.session or "n/a", task.run or "n/a"
-
-
 def _require_one_each(cohort: Cohort, chosen: list[int], table: EditableTable) -> None:
     seen: set[tuple[str, str]] = set()
     for index in chosen:
-        subject, session, _ = _key(cohort.tasks[index])
+        subject, session, _ = cohort.tasks[index].ids
         if (subject, session) in seen:
             raise TableError(
                 "one scan of a session may be used, set the others to no",

@@ -33,7 +33,7 @@ def write_corrections(out: Path, cohort: Cohort) -> None:
     path = out / "corrected.tsv"
     rows = [row for row, regions in enumerate(cohort.corrected) if regions]
     lines = ["\t".join((*IDS, "regions"))]
-    lines += ["\t".join((*_ids(cohort, row), ", ".join(cohort.corrected[row]))) for row in rows]
+    lines += ["\t".join((*cohort.tasks[row].ids, ", ".join(cohort.corrected[row]))) for row in rows]
     if rows:
         write_whole(path, "\n".join(lines) + "\n")
     else:
@@ -51,7 +51,7 @@ def write_quality(out: Path, cohort: Cohort, outliers: Iterable[Outlier]) -> Non
     for row, quality in enumerate(cohort.quality):
         numbers = (_cell(quality.measures.get(name, float("nan"))) for name in measures)
         texts = (", ".join(unusual.get(row, [])), "; ".join(quality.flags))
-        cells = (*_ids(cohort, row), f"{quality.overall:.4f}", quality.verdict, *numbers)
+        cells = (*cohort.tasks[row].ids, f"{quality.overall:.4f}", quality.verdict, *numbers)
         lines.append("\t".join((*cells, *(text or "n/a" for text in texts))))
     write_whole(out / "quality.tsv", "\n".join(lines) + "\n")
 
@@ -63,14 +63,9 @@ def _table(cohort: Cohort, values: Values) -> str:
     lines = ["\t".join((*IDS, *cohort.regions, "quality", "verdict"))]
     for row, quality in enumerate(cohort.quality):
         numbers = map(_cell, values[row])
-        cells = (*_ids(cohort, row), *numbers, f"{quality.overall:.4f}", quality.verdict)
+        cells = (*cohort.tasks[row].ids, *numbers, f"{quality.overall:.4f}", quality.verdict)
         lines.append("\t".join(cells))
     return "\n".join(lines) + "\n"
-
-
-def _ids(cohort: Cohort, row: int) -> tuple[str, str, str]:
-    task = cohort.tasks[row]
-    return task.subject, task.session or "n/a", task.run or "n/a"
 
 
 def _cell(value: float) -> str:
