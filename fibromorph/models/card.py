@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fibromorph.files import write_whole
-from fibromorph.manifest import CARD_NAME, LabelEntry, Manifest
+from fibromorph.manifest import CARD_NAME, LabelEntry, Manifest, read_manifest, write_manifest
 
 USE = """\
 For research on T1-weighted scans of adult heads, with or without the skull, at about 1 mm (0.7 to
@@ -21,6 +21,20 @@ PICTURE = "![Drift of every structure under every other acquisition](reliability
 def write_card(folder: Path, manifest: Manifest) -> None:
     """Write the card beside the manifest; everything in it is read from the manifest."""
     write_whole(folder / CARD_NAME, render_card(manifest))
+
+
+def edit_bundle(folder: Path, change: Callable[[Manifest], Mapping[str, object]]) -> Manifest:
+    """Change the manifest of a bundle as it is now, and write its card anew.
+
+    Args:
+        folder: of the bundle.
+        change: gives the fields that become others, by name.
+    """
+    latest = read_manifest(folder)
+    manifest = latest.model_copy(update=change(latest))
+    write_manifest(folder, manifest)
+    write_card(folder, manifest)
+    return manifest
 
 
 def render_card(manifest: Manifest) -> str:

@@ -15,10 +15,8 @@ from fibromorph.manifest import (
     Bundle,
     LabelEntry,
     Manifest,
-    read_manifest,
-    write_manifest,
 )
-from fibromorph.models.card import write_card
+from fibromorph.models.card import edit_bundle
 from fibromorph.postprocessing.volumes import Calibration
 
 DEEP_GREY = ("Thalamus", "Caudate", "Putamen", "Pallidum")
@@ -167,9 +165,6 @@ def _rank_correlation(scans: pd.DataFrame) -> float:
 
 def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Manifest:
     """Write error sds, scores and picture into a bundle."""
-    latest = read_manifest(bundle.folder)
-    entries = tuple(_with_errors(entry, found) for entry in latest.labels)
-    kept = {k: v for k, v in latest.scores.items() if not k.startswith(PREFIX)}
     drift = {f"drift, {name}": value for name, value in found.by_perturbation.items()}
     new = {
         f"{PREFIX}{name}": float(f"{value:.4g}")
@@ -177,19 +172,19 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
         if np.isfinite(value)
     }
     measured = found.coarse.totals | found.fine.totals
-    manifest = latest.model_copy(
-        update={
-            "labels": entries,
+
+    def change(latest: Manifest) -> dict[str, object]:
+        kept = {k: v for k, v in latest.scores.items() if not k.startswith(PREFIX)}
+        return {
+            "labels": tuple(_with_errors(entry, found) for entry in latest.labels),
             "totals": _kept(latest.totals, measured) | _rounded(measured),
             "coarse_totals": _kept(latest.coarse_totals, measured) | _rounded(found.coarse.totals),
             "scores": {**kept, **new},
         }
-    )
+
     if picture.resolve() != (bundle.folder / picture.name).resolve():
         shutil.copy(picture, bundle.folder / picture.name)
-    write_manifest(bundle.folder, manifest)
-    write_card(bundle.folder, manifest)
-    return manifest
+    return edit_bundle(bundle.folder, change)
 
 
 def _with_errors(entry: LabelEntry, found: Reliability) -> LabelEntry:

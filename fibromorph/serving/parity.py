@@ -11,8 +11,8 @@ from typing import get_args
 import numpy as np
 
 from fibromorph.errors import ConfigError, MissingExtraError
-from fibromorph.manifest import Bundle, read_manifest, write_manifest
-from fibromorph.models.card import write_card
+from fibromorph.manifest import Bundle
+from fibromorph.models.card import edit_bundle
 from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import read_scan
 from fibromorph.serving.bundles import find_bundle
@@ -100,7 +100,4 @@ def _unmeasured(bundle: Bundle) -> Bundle:
 
 def _keep(bundle: Bundle, shares: Mapping[Device, float]) -> None:
     rounded: dict[str, float] = {name: float(f"{share:.3g}") for name, share in shares.items()}
-    latest = read_manifest(bundle.folder)
-    manifest = latest.model_copy(update={"engines": {**latest.engines, **rounded}})
-    write_manifest(bundle.folder, manifest)
-    write_card(bundle.folder, manifest)
+    edit_bundle(bundle.folder, lambda latest: {"engines": {**latest.engines, **rounded}})

@@ -23,8 +23,8 @@ from fibromorph.datasets.cohort.norms import INTRACRANIAL_ML
 from fibromorph.errors import require_amount
 from fibromorph.files import write_whole
 from fibromorph.labels import LabelTable
-from fibromorph.manifest import Bundle, LabelEntry, read_manifest, write_manifest
-from fibromorph.models.card import write_card
+from fibromorph.manifest import Bundle, LabelEntry, Manifest
+from fibromorph.models.card import edit_bundle
 from fibromorph.scans import Scan, read_scan
 from fibromorph.scans.read import require_distinct
 from fibromorph.serving.bundles import find_bundle
@@ -117,11 +117,11 @@ def responsiveness_text(found: Mapping[int, tuple[float, float]], table: LabelTa
 
 def update_responsiveness(bundle: Bundle, found: Mapping[int, tuple[float, float]]) -> None:
     """Write the shares into a bundle's manifest and card."""
-    latest = read_manifest(bundle.folder)
-    entries = tuple(_with_share(entry, found.get(entry.id)) for entry in latest.labels)
-    manifest = latest.model_copy(update={"labels": entries})
-    write_manifest(bundle.folder, manifest)
-    write_card(bundle.folder, manifest)
+
+    def change(latest: Manifest) -> dict[str, object]:
+        return {"labels": tuple(_with_share(e, found.get(e.id)) for e in latest.labels)}
+
+    edit_bundle(bundle.folder, change)
 
 
 def _with_share(entry: LabelEntry, found: tuple[float, float] | None) -> LabelEntry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from typing import cast
 
@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.labels import CORTICAL_REGIONS, FREESURFER, STRUCTURES_27, LabelTable
-from fibromorph.manifest import Bundle, Manifest, read_manifest, write_manifest
-from fibromorph.models.card import write_card
+from fibromorph.manifest import Bundle, LabelEntry, Manifest
+from fibromorph.models.card import edit_bundle
 from fibromorph.postprocessing.agreement import Agreement
 
 FIRST_CORTICAL_ID = min(CORTICAL_REGIONS)
@@ -53,35 +53,32 @@ def update_manifest(
         source: name of the set of scans; earlier scores of the same set are replaced.
         way: how they were scored, if not by the bundle alone.
     """
-    latest = read_manifest(bundle.folder)
     known = per_structure.set_index("region_id").to_dict("index")
-    entries = []
-    for entry in latest.labels:
-        row = known.get(entry.id, {})
-        measured: dict[str, float] = {
-            key: round(float(row[key]), 5)
-            for key in MEASURED
-            if key in row and np.isfinite(row[key])
-        }
-        if "repeat_sd" in measured:
-            change = DETECTABLE_SDS * measured["repeat_sd"]
-            measured["minimal_detectable_change"] = round(change, 5)
-        entries.append(entry.model_copy(update=measured))
     title = f"{source}, {way}" if way else source
     scores = {
         f"{title}: {key}": float(f"{value:.5g}")
         for key, value in summary.items()
         if np.isfinite(value)
     }
-    others = {
-        key: value
-        for key, value in latest.scores.items()
-        if not key.startswith((f"{source}: ", f"{source}, "))
+
+    def change(latest: Manifest) -> dict[str, object]:
+        own = (f"{source}: ", f"{source}, ")
+        others = {key: value for key, value in latest.scores.items() if not key.startswith(own)}
+        entries = tuple(_measured(entry, known.get(entry.id, {})) for entry in latest.labels)
+        return {"labels": entries, "scores": {**others, **scores}}
+
+    return edit_bundle(bundle.folder, change)
+
+
+def _measured(entry: LabelEntry, row: Mapping[Hashable, float]) -> LabelEntry:
+    """What a bundle says of a structure, with what was measured of it now."""
+    measured = {
+        key: round(float(row[key]), 5) for key in MEASURED if key in row and np.isfinite(row[key])
     }
-    manifest = latest.model_copy(update={"labels": tuple(entries), "scores": {**others, **scores}})
-    write_manifest(bundle.folder, manifest)
-    write_card(bundle.folder, manifest)
-    return manifest
+    if "repeat_sd" in measured:
+        least = DETECTABLE_SDS * measured["repeat_sd"]
+        measured["minimal_detectable_change"] = round(least, 5)
+    return entry.model_copy(update=measured)
 
 
 def summarise(per_scan: pd.DataFrame) -> dict[str, float]:
