@@ -98,14 +98,12 @@ class Conformed:
         intensities: (i, j, k) float32 in the scan's own unit, lengths multiples of the network's.
         brain: (i/4, j/4, k/4) float32, the share of each block of voxels that is brain, 0 to 1.
         grid: where its voxels lie: RAS+, at the network's spacing, around the brain.
-        field_of_view: the scan's whole field of view on the same lattice.
         intracranial_ml: what lies inside the skull, as the locator saw it; None = it cannot tell.
     """
 
     intensities: Image
     brain: Image
     grid: Grid
-    field_of_view: Grid
     intracranial_ml: float | None = None
 
     @property
@@ -137,7 +135,7 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     shares = located.brain * ndimage.binary_dilation(found)
     brain = resample(shares, padded, grid.blocks(BRAIN_BLOCK))
     intensities = resample(scan.data, scan.grid, grid, fill=air)
-    return Conformed(intensities, brain, grid, field, _intracranial_ml(located, padded))
+    return Conformed(intensities, brain, grid, _intracranial_ml(located, padded))
 
 
 def air_of(data: Image) -> float:

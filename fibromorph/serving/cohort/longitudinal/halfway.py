@@ -140,7 +140,7 @@ def _seen_together(
         for position, box in zip(positions, own, strict=True)
     ]
     moved = [
-        replace(scan, grid=_moved(scan.grid, motion))
+        replace(scan, grid=scan.grid.moved(motion))
         for scan, motion in zip(scans, motions, strict=True)
     ]
     lattice = _lattice(own)
@@ -156,16 +156,12 @@ def _shift(by_mm: np.ndarray) -> Affine:
     return shift
 
 
-def _moved(grid: Grid, motion: Affine) -> Grid:
-    return Grid(grid.shape, motion @ grid.affine_ijk_to_ras)
-
-
 def _seen_on(lattice: Grid, moved: Scan, own: Conformed, motion: Affine) -> Conformed:
     """A moved scan on the common lattice, with the brain that was found in its own box."""
-    shares = _moved(own.grid.blocks(BRAIN_BLOCK), motion)
+    shares = own.grid.blocks(BRAIN_BLOCK).moved(motion)
     brain = resample(own.brain, shares, lattice.blocks(BRAIN_BLOCK))
     intensities = resample(moved.data, moved.grid, lattice, fill=air_of(moved.data))
-    return Conformed(intensities, brain, lattice, lattice, own.intracranial_ml)
+    return Conformed(intensities, brain, lattice, own.intracranial_ml)
 
 
 def _lattice(own: Sequence[Conformed]) -> Grid:

@@ -39,8 +39,8 @@ def blobs(seed: int = 3, width: float = 3.0) -> NDArray[np.float32]:
 def seen(image: NDArray[np.float32], move: Affine) -> Conformed:
     """What a scanner saw of an image after `move`."""
     grid = lattice()
-    moved = resample(image, Grid(grid.shape, move @ grid.affine_ijk_to_ras), grid)
-    return Conformed(moved, np.ones(grid.blocks(4).shape, np.float32), grid, grid)
+    moved = resample(image, grid.moved(move), grid)
+    return Conformed(moved, np.ones(grid.blocks(4).shape, np.float32), grid)
 
 
 def found(fixed: Conformed, moving: Conformed) -> Registration:
@@ -72,8 +72,8 @@ def test_boxes_whose_axes_are_tilted_do_not_move_the_head() -> None:
     tilts = [motion((0.0, 0.0, turn), (0.0, 0.0, 0.0)) for turn in (-0.9, 0.9)]
     grid, image = lattice(), blobs()
     brain = np.ones(grid.blocks(4).shape, np.float32)
-    boxes = [Grid(grid.shape, tilt @ grid.affine_ijk_to_ras) for tilt in tilts]
-    tilted = [Conformed(resample(image, grid, box), brain, box, box) for box in boxes]
+    boxes = [grid.moved(tilt) for tilt in tilts]
+    tilted = [Conformed(resample(image, grid, box), brain, box) for box in boxes]
     assert error_mm(found(*tilted).motion, np.eye(4)) < 0.3
 
 
