@@ -205,8 +205,11 @@ class Worker:
         return outcome
 
     def _is_done(self, task: ScanTask) -> bool:
-        """True if the record is of this very scan and recipe."""
+        """True if the record is of this very scan and recipe; False where that cannot be told."""
         record, settings = self.store.record(task), self.settings
-        return bool(record) and not self.store.what_changed(
-            record, task, settings.recipe, settings.bids
-        )
+        try:
+            return bool(record) and not self.store.what_changed(
+                record, task, settings.recipe, settings.bids
+            )
+        except OSError:  # whoever reads the scan says what is wrong with it
+            return False

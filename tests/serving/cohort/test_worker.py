@@ -1,0 +1,69 @@
+"""One worker in this process, while files and file servers come and go."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fibromorph.serving.bundles import find_bundle
+from fibromorph.serving.cohort.leases import OWNER
+from fibromorph.serving.cohort.recipe import recipe_of
+from fibromorph.serving.cohort.tasks import ScanTask
+from fibromorph.serving.cohort.worker import Settings, Worker
+from tests.serving.cohort.study import Study
+
+STEM = "sub-01_ses-01"
+
+
+@pytest.fixture
+def task(study: Study, tmp_path: Path) -> ScanTask:
+    """A good scan, alone in `tmp_path / "bids"`."""
+    path = tmp_path / "bids" / study.good[0]
+    path.parent.mkdir(parents=True)
+    shutil.copy(study.root / study.good[0], path)
+    return ScanTask(study.good[0], "sub-01", "ses-01", None, STEM)
+
+
+@pytest.fixture
+def worker(bundle: Path, tmp_path: Path) -> Worker:
+    recipe = recipe_of(find_bundle(str(bundle)), "cpu")
+    return Worker(Settings(tmp_path / "bids", tmp_path / "out", str(bundle), recipe, threads=1))
+
+
+def test_a_file_server_that_is_away_for_a_moment_costs_no_finished_scan(
+    worker: Worker, task: ScanTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_text = Path.read_text
+
+    def read(path: Path, encoding: str | None = None) -> str:
+        # Nobody can tell whose the lease is once the files are staged.
+        if path.name == OWNER and worker.store.staging(task).exists():
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_text(path, encoding)
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "read_text", read)
+        assert worker.process(worker.read(task)).status == "done"
+    assert worker.process(worker.read(task)).status == "present"
+
+
+def test_a_scan_that_goes_while_it_is_computed_is_finished(
+    worker: Worker, task: ScanTask, tmp_path: Path
+) -> None:
+    scan = tmp_path / "bids" / task.path
+    assert worker.process(worker.read(task)).status == "done"
+    (worker.store.out / task.files["report"]).unlink()
+    again = worker.read(task)
+    shutil.copy(scan, worker.store.out / task.files["report"])  # nothing but the scan is missing
+    scan.unlink()
+    assert worker.process(again).status == "done"
+
+
+def test_another_date_alone_changes_nothing(worker: Worker, task: ScanTask, tmp_path: Path) -> None:
+    assert worker.process(worker.read(task)).status == "done"
+    os.utime(tmp_path / "bids" / task.path, (0, 0))
+    assert worker.process(worker.read(task)).status == "present"
