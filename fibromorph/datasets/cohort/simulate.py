@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from tqdm import tqdm
 
@@ -63,7 +64,7 @@ def simulate_cohort(
     if workers < 1:
         raise ConfigError("must be 1 or more", value=workers, subject="--workers")
     plan = draw_plan(settings, anatomies, seed)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial = out.with_name(f".{out.name}.{uuid4().hex}.partial")
     partial.mkdir(parents=True)
     try:
         rendered = _render_all(Renderer(partial, anatomies, plan), plan, workers)
