@@ -57,8 +57,11 @@ def associate(
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS))
     table = pd.concat(parts, ignore_index=True)
-    by_question = table.groupby(["score", "group", "method", "family"], sort=False)["p"]
-    table["p_fdr"] = by_question.transform(lambda p: false_discovery(p.to_numpy(float)))
+    # As p_fwe does: of p, which supposes more, one row might be found by one and not by the other.
+    questions = table.groupby(["score", "group", "method", "family"], sort=False)
+    table["p_fdr"] = questions["p_permutation"].transform(
+        lambda p: false_discovery(p.to_numpy(float))
+    )
     return table[[*COLUMNS, *(c for c in table.columns if c not in COLUMNS)]]
 
 

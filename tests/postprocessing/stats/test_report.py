@@ -243,6 +243,15 @@ def test_a_longitudinal_page(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "change.tsv").exists()
 
 
+def test_p_values_of_a_score_that_disagree_are_marked(results: Results) -> None:
+    split = results.associations.assign(p=0.009, p_permutation=0.077, p_fdr=0.9, p_fwe=0.8)
+    page = render(replace(results, associations=split), PaintedBrain("", (), ""))
+    assert "<td>0.009</td><td>† 0.077</td><td>0.900</td><td>0.800</td>" in page
+    assert "lie on different sides of 0.05" in page
+    alike = render(replace(results, associations=split.assign(p=0.09)), PaintedBrain("", (), ""))
+    assert "<td>0.090</td><td>0.077</td>" in alike
+
+
 def test_cells_of_tables() -> None:
     table = pd.DataFrame({"a": [1.0, float("nan")], "b": ["x", None], "c": [0.123456789, 1e200]})
     assert to_tsv(table) == "a\tb\tc\n1\tx\t0.123457\nn/a\tn/a\t1e+200\n"

@@ -127,6 +127,15 @@ def test_permutations_are_of_what_is_correlated(results: Results) -> None:
     assert np.abs(ranks - lines).max() > 0.1
 
 
+def test_false_discovery_rates_rest_on_the_permutations(results: Results) -> None:
+    table = results.associations
+    for _, family in table.groupby(["score", "group", "method", "family"]):
+        ordered = family.sort_values("p_permutation")
+        # Benjamini and Hochberg: the largest is as it is, none is below its own p.
+        assert ordered["p_fdr"].iloc[-1] == ordered["p_permutation"].iloc[-1]
+        assert (ordered["p_fdr"] >= ordered["p_permutation"]).all()
+
+
 def test_a_robust_correlation_is_not_moved_by_one_person() -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal(40)

@@ -144,7 +144,8 @@ def _scores(results: Results) -> str:
     return (
         f"Volumes were related to {names} by partial correlations ({methods} [12]) adjusted for the"
         " same covariates, within patients, within controls and over both with group as a further"
-        " covariate; in patients only where controls have no score or all the same."
+        " covariate; in patients only where controls have no score or all the same. Family-wise p"
+        " and false discovery rates rest on permutations of what is correlated."
     )
 
 
