@@ -63,11 +63,9 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from fibromorph.postprocessing.stats import read_participants
-    from fibromorph.postprocessing.stats.starter import choices, write_starter
+    from fibromorph.postprocessing.stats.starter import write_starter
 
-    design = write_starter(options.config, options.volumes, options.participants)
-    for line in choices(design, read_participants(options.participants)):
+    for line in write_starter(options.config, options.volumes, options.participants):
         print(line)
     print(f"{options.config}: read it, change what is wrong, then run without --init")
     return DONE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 
 from fibromorph.errors import ConfigError, TableError
 from fibromorph.postprocessing.stats.contract import BY_NAME
+from fibromorph.postprocessing.stats.demographics import is_age
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.design_sections import Score
 from fibromorph.postprocessing.stats.tables import Participants
@@ -17,7 +17,6 @@ from fibromorph.postprocessing.stats.tables.participants import FEW_LEVELS
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, with_prefix
 from fibromorph.postprocessing.stats.tables.scan_times import ACQ_TIME
 
-AGE_NAMES = r"age|alter|age_?years?|age_?at_?(scan|mri)"
 OLDEST = 120
 
 
@@ -206,7 +205,7 @@ def _require_one_value(participants: Participants, column: str) -> None:
 
 
 def _require_age(participants: Participants, name: str) -> None:
-    if not re.fullmatch(AGE_NAMES, name, re.IGNORECASE) or not participants.is_numeric(name):
+    if not is_age(name) or not participants.is_numeric(name):
         return
     for key, value in participants.numbers(name).items():
         if not 0 <= value <= OLDEST and not np.isnan(value):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from fibromorph.errors import ConfigError, TableError
+from fibromorph.postprocessing.names import listed
 from fibromorph.postprocessing.stats.columns import Columns, group_of, read_columns
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.families import resolve_families
 from fibromorph.postprocessing.stats.flow import Flow
 from fibromorph.postprocessing.stats.study import SMALLEST_DF, SMALLEST_GROUP, Study
 from fibromorph.postprocessing.stats.tables import CohortVolumes, Participants
-from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION
+from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, PREFIX
 from fibromorph.postprocessing.stats.tables.scan_times import ACQ_TIME
 
 
@@ -34,6 +35,7 @@ def build_study(
     """
     baseline = baseline_session(design, cohort)
     wanted = (baseline, *design.sessions.follow_up)
+    participants, meant = participants.matched(cohort.participants)
     columns = read_columns(design, participants)
     _require_known(cohort, columns, design)
     _require_sessions(columns, wanted)
@@ -50,7 +52,7 @@ def build_study(
     later, left_out = _later(rows[rows["session"] != baseline], base, design, cohort)
     both = pd.concat([base, later]) if len(later) else base
     whole = _assemble(design, cohort, columns, pd.MultiIndex.from_tuples(both.index), flow)
-    whole = replace(whole, notes=(*whole.notes, *left_out))
+    whole = replace(whole, notes=(*_matched_note(meant), *whole.notes, *left_out))
     study = whole.at(baseline)
     _require_enough(study, participants)
     return study, whole
@@ -99,22 +101,20 @@ def _require_known(cohort: CohortVolumes, columns: Columns, design: Design) -> N
         )
     unknown = [p for p in cohort.participants if p not in known and p not in excluded]
     if unknown:
-        alike = _alike(unknown[0], known)
-        hint = f" (is {alike} meant? its zeros are lost)" if alike else ""
         raise TableError(
-            f"every scan's participant must be in {columns.participants.path}{hint}; add the row,"
+            f"every scan's participant must be in {columns.participants.path}; add the row,"
             " or list it under exclusions.participants",
             value=", ".join(unknown[:5]),
             subject=cohort.sources[0],
         )
 
 
-def _alike(participant: str, known: Iterable[str]) -> str:
-    """The participant of the same number; '' = none."""
-    number = participant.removeprefix("sub-")
-    others = (name for name in known if name.removeprefix("sub-").isdecimal())
-    same = (name for name in others if number.isdecimal())
-    return next((n for n in same if int(n.removeprefix("sub-")) == int(number)), "")
+def _matched_note(meant: Mapping[str, str]) -> list[str]:
+    """That rows of participants were taken for scans of the same number."""
+    if not meant:
+        return []
+    names = [f"{row.removeprefix(PREFIX)} is {scan}" for row, scan in meant.items()]
+    return [f"Ids of participants that lost their zeros were matched by number: {listed(names)}."]
 
 
 def _require_sessions(columns: Columns, wanted: Sequence[str]) -> None:

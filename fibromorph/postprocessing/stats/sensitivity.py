@@ -6,7 +6,6 @@ Steegen et al. 2016 (Perspect Psychol Sci 11:702-712); Simonsohn et al. 2020 (Na
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from scipy import stats
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.assumptions import cooks_distance
+from fibromorph.postprocessing.stats.demographics import is_age, is_sex
 from fibromorph.postprocessing.stats.design_sections import EtivMethod
 from fibromorph.postprocessing.stats.effects import small_sample_factor
 from fibromorph.postprocessing.stats.linear import Bools, fit, independent, patterns
@@ -34,8 +34,6 @@ MOST = 0.8
 """Share of people whose eTIV must be known before methods that need it are a reasonable choice."""
 ROUNDING = 1e-9
 """Residual spread below this share of the volume is none."""
-BASIC = re.compile(r"(age|sex|gender)(_?(y|yr|yrs|years)|_at_.*)?$", re.IGNORECASE)
-"""Names of age and sex, as `age`, `age_years`; not `age_of_onset`."""
 CHOICES = ("etiv", "covariates", "exclusions", "volumes", "model")
 
 
@@ -81,8 +79,10 @@ def covariate_sets(
     the further ones; no set twice. Their columns are looked up in each study: another exclusion may
     leave a level with nobody."""
     names = study.design.covariates
-    basic = tuple(c for c in names if BASIC.match(c))
-    sets = {AS_DESIGNED: names, **further, "age and sex only" if basic else "no covariates": basic}
+    basic = tuple(c for c in names if is_age(c) or is_sex(c))
+    kinds = [k for k, rule in (("age", is_age), ("sex", is_sex)) if any(map(rule, basic))]
+    title = f"{' and '.join(kinds)} only" if kinds else "no covariates"
+    sets = {AS_DESIGNED: names, **further, title: basic}
     seen: set[tuple[str, ...]] = set()
     return {n: c for n, c in sets.items() if not (c in seen or seen.add(c))}  # type: ignore[func-returns-value]
 
@@ -109,7 +109,7 @@ def explore(
                 models = {key: _model(choice, study, variants, sets)}
             except TableError as error:
                 models = {key: None}
-                left_out.append(f"Not among the specifications, {', '.join(key)}: {error}")
+                left_out.append(f"Not among the specifications, {_in_words(choice)}: {error}")
         model = models[key]
         if model is None:
             continue
@@ -117,6 +117,14 @@ def explore(
         effects = quick_effects(model, confidence, weighted=choice.model == WEIGHTED)
         rows += [{"region": effect["region"], **made, **effect} for effect in effects]
     return _with_shares(pd.DataFrame(rows), study.design.inference.alpha), left_out
+
+
+def _in_words(choice: Specification) -> str:
+    """All choices but the weighting; two of them may be called alike."""
+    return (
+        f"eTIV: {choice.etiv}, covariates: {choice.covariates}, exclusions: {choice.exclusions},"
+        f" {choice.volumes} volumes"
+    )
 
 
 def _model(

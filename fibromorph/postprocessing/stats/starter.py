@@ -8,10 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from fibromorph.errors import ConfigError, TableError
+from fibromorph.errors import ConfigError
 from fibromorph.files import write_whole
-from fibromorph.postprocessing.stats.contract import BY_NAME, measure_called
-from fibromorph.postprocessing.stats.design import Design, parse_design
+from fibromorph.postprocessing.stats.contract import measure_called
+from fibromorph.postprocessing.stats.demographics import is_age, is_sex
+from fibromorph.postprocessing.stats.design import Design, load_design, parse_design
+from fibromorph.postprocessing.stats.starter_groups import guess_groups
+from fibromorph.postprocessing.stats.starter_notes import fit, unused, within
 from fibromorph.postprocessing.stats.tables import (
     CohortVolumes,
     Participants,
@@ -20,9 +23,6 @@ from fibromorph.postprocessing.stats.tables import (
 )
 from fibromorph.postprocessing.stats.tables.region_names import is_fluid, is_total
 
-GROUP_NAMES = r"(group|dx|diagnosis|type|cohort|case|status|condition)"
-CONTROL_LEVELS = r"(hc|ctrl|con|controls?|healthy.*|0|cn|nc|normal|no|hv)"
-COVARIATES = r"(age|sex|gender)"
 SITE_NAMES = r"(site|scanner|center|centre)"
 ARM_NAMES = (
     r"(trial_?|study_?)?arms?|(treatment|therapy|intervention)(_?(arm|group))?|allocat(ion|ed)(_?\w+)?"
@@ -39,8 +39,11 @@ HEADER = """\
 """
 
 
-def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> Design:
+def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> list[str]:
     """Write a design with every key, guessed from headers and levels.
+
+    Returns:
+        In words: what was guessed, who fits or what does not, what was not used and why.
 
     Raises:
         ConfigError: the file is there already.
@@ -56,7 +59,11 @@ def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> De
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, head + content)
-    return design
+    return [
+        *choices(design, people),
+        *fit(load_design(path), cohort, people),
+        *unused(design, people),
+    ]
 
 
 def choices(design: Design, people: Participants) -> list[str]:
@@ -99,13 +106,13 @@ def guess_design(cohort: CohortVolumes, people: Participants) -> Design:
     Raises:
         TableError: no column has the two groups.
     """
-    group, patients, controls = _groups(people)
+    group, patients, controls = guess_groups(people)
     columns = [str(c) for c in people.cells.columns]
     sessions = cohort.sessions
     site = next((c for c in columns if re.fullmatch(SITE_NAMES, c, re.I)), "")
     content = {
         "groups": {"column": group, "patients": patients, "controls": controls},
-        "covariates": [c for c in columns if _useful_covariate(people, c)],
+        "covariates": _covariates(people, columns),
         "etiv": "covariate" if cohort.knows_etiv else "none",
         "families": guess_families(cohort.regions),
         "scores": _scores(people, columns, group),
@@ -128,25 +135,6 @@ def guess_families(regions: Sequence[str]) -> dict[str, list[str]]:
     return {name: found for name, found in families.items() if found}
 
 
-def _groups(people: Participants) -> tuple[str, str, str]:
-    """(column, patients' level, controls' level)."""
-    columns = [str(c) for c in people.cells.columns]
-    named = [c for c in columns if re.fullmatch(GROUP_NAMES, c, re.IGNORECASE)]
-    for column in named:
-        levels = people.levels(column)
-        well = [v for v in levels if re.fullmatch(CONTROL_LEVELS, v, re.IGNORECASE)]
-        ill = [v for v in levels if v not in well]
-        if well and ill:
-            count = people.cells[column].value_counts()
-            return column, max(ill, key=lambda v: count[v]), well[0]
-    raise TableError(
-        "no column looks like patients and controls; write the design by hand from"
-        " configs/stats-fibromyalgia.yaml",
-        value=", ".join(columns[:20]),
-        subject=people.path,
-    )
-
-
 def _arm_columns(people: Participants, group: str, patients: str) -> dict[str, list[str]]:
     """Columns named like a trial's arm -> their levels among patients."""
     owners = people.cells.index.get_level_values(0)
@@ -166,8 +154,11 @@ def _arms(people: Participants, group: str, patients: str) -> dict[str, str]:
     return {}
 
 
-def _useful_covariate(people: Participants, column: str) -> bool:
-    return re.fullmatch(COVARIATES, column, re.I) is not None and len(people.levels(column)) > 1
+def _covariates(people: Participants, columns: Sequence[str]) -> list[str]:
+    """Age and sex, whatever they are called, where they vary."""
+    varying = [c for c in columns if len(people.levels(c)) > 1]
+    found = [next(filter(rule, varying), "") for rule in (is_age, is_sex)]
+    return [c for c in columns if c in found]
 
 
 def _scores(people: Participants, columns: Sequence[str], group: str) -> dict[str, str]:
@@ -177,11 +168,6 @@ def _scores(people: Participants, columns: Sequence[str], group: str) -> dict[st
         measure = measure_called(column)
         if measure is None or column == group or measure.name in scores:
             continue
-        if people.is_numeric(column) and _within(people, column, measure.name):
+        if within(people, column, measure):
             scores[measure.name] = column
     return scores
-
-
-def _within(people: Participants, column: str, name: str) -> bool:
-    values, measure = people.numbers(column).dropna(), BY_NAME[name]
-    return bool((values >= measure.low).all() and (values <= (measure.high or float("inf"))).all())

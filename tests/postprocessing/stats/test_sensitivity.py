@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from fibromorph.postprocessing.stats import Results
-from fibromorph.postprocessing.stats.sensitivity import BASIC
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import run
 
@@ -79,9 +78,14 @@ def test_exclusions_that_leave_too_few_are_no_choice(tmp_path: Path) -> None:
     assert any("lowest tenth by quality out: a comparison needs 5" in n for n in found.notes)
 
 
-def test_age_of_onset_is_not_age() -> None:
-    assert all(map(BASIC.match, ("age", "Age", "age_years", "sex", "age_at_scan", "gender")))
-    assert not any(map(BASIC.match, ("age_of_onset", "agent", "sexual_function")))
+@pytest.mark.parametrize(("age", "sex"), [("Alter", "Geschlecht"), ("age_at_scan", "sexe")])
+def test_age_and_sex_are_known_by_other_names(folder: Path, age: str, sex: str) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    write(folder / "participants.tsv", table.rename(columns={"age": age, "sex": sex}))
+    found = run(folder, covariates=[age, sex, "pain"])
+    kinds = {"as designed", "without pain", "age and sex only"}
+    assert set(found.sensitivity["covariates"]) <= kinds
+    assert len(set(found.sensitivity["covariates"])) == 2
 
 
 def test_a_level_of_one_person_whose_scan_is_poor(tmp_path: Path) -> None:
@@ -114,8 +118,8 @@ def test_without_a_factor_all_its_levels_are_gone(tmp_path: Path) -> None:
 
 def test_a_model_without_covariates_is_called_so(folder: Path) -> None:
     table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
-    write(folder / "participants.tsv", table.rename(columns={"age": "Alter"}))
-    found = run(folder, covariates=["Alter"])
+    write(folder / "participants.tsv", table.rename(columns={"age": "Alter_bei_Beginn"}))
+    found = run(folder, covariates=["Alter_bei_Beginn"])
     assert set(found.sensitivity["covariates"]) == {"as designed", "no covariates"}
 
 

@@ -105,6 +105,20 @@ def test_a_scan_of_nobody(folder: Path) -> None:
     assert len(build(folder, exclusions={"participants": ["sub-044"]}).volumes) == 43
 
 
+def test_ids_that_a_spreadsheet_stripped_are_matched_by_number(folder: Path) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    stripped = table.assign(participant_id=[str(i + 1) for i in range(len(table))])
+    write(folder / "participants.tsv", stripped)
+    study = build(folder)
+    assert study.participants == [f"sub-{i + 1:03d}" for i in range(44)]
+    assert any("matched by number: 1 is sub-001, 2 is sub-002" in note for note in study.notes)
+    # 1 and 01 are two people then, and who is sub-001 is not known.
+    stripped.loc[1, "participant_id"] = "01"
+    write(folder / "participants.tsv", stripped)
+    with pytest.raises(TableError, match=r"every scan's participant must be in.*sub-001, sub-002"):
+        build(folder)
+
+
 def test_a_constant_covariate(folder: Path) -> None:
     table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
     write(folder / "participants.tsv", table.assign(sex="F", age=50))

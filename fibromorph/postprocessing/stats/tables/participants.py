@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from fibromorph.postprocessing.stats.tables.cells import (
     to_numbers,
 )
 from fibromorph.postprocessing.stats.tables.cohort import KEY, keyed
-from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
+from fibromorph.postprocessing.stats.tables.scan_ids import PREFIX, ScanIds
 from fibromorph.postprocessing.stats.tables.scan_times import (
     ACQ_TIME,
     find_times,
@@ -100,6 +100,24 @@ class Participants:
         years = years_since_first(cells)
         return self.numbers(column) if years is None else years
 
+    def matched(self, scanned: Collection[str]) -> tuple[Participants, dict[str, str]]:
+        """The table with ids that lost their zeros (a spreadsheet's 1 for sub-01) as scans have
+        them, and what was meant by which; only where one scanned person alone has the number.
+
+        Args:
+            scanned: participants of the scans.
+        """
+        own, rows, scans = set(self.ids), _by_number(self.ids), _by_number(scanned)
+        meant = {
+            names[0]: scans[number][0]
+            for number, names in rows.items()
+            if len(names) == len(scans.get(number, ())) == 1 and scans[number][0] not in own
+        }
+        keys = [(meant.get(str(p), str(p)), str(s)) for p, s in self.cells.index]
+        cells = self.cells.set_axis(pd.MultiIndex.from_tuples(keys, names=KEY))
+        times = {(meant.get(p, p), s): time for (p, s), time in self.session_times.items()}
+        return replace(self, cells=cells, session_times=times), meant
+
     def levels(self, column: str) -> list[str]:
         """The different texts in a column, sorted."""
         return sorted({str(cell) for cell in self.cells[column] if cell is not None})
@@ -148,3 +166,13 @@ def read_participants(
         tuple(frame.index),
         read_session_times(path, rule),
     )
+
+
+def _by_number(names: Iterable[str]) -> dict[int, list[str]]:
+    """Number -> those whose label it is, with or without zeros before it."""
+    found: dict[int, list[str]] = {}
+    for name in names:
+        label = name.removeprefix(PREFIX)
+        if label.isdecimal():
+            found.setdefault(int(label), []).append(name)
+    return found
