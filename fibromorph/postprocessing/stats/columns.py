@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -47,6 +48,16 @@ class Columns:
         """Text of an optional column; None if the design leaves it out."""
         return self.cells(column, index) if column else None
 
+    def constant(self, index: pd.Index) -> dict[str, str]:
+        """Covariates that are the same in all scans, with what they are there."""
+        known = {name: self._values(name, index).dropna() for name in self.design.covariates}
+        return {n: _shown(v.iloc[0]) for n, v in known.items() if v.nunique() == 1}
+
+    def without(self, covariates: Collection[str]) -> Columns:
+        """The columns of the design less some of its covariates."""
+        left = tuple(name for name in self.design.covariates if name not in covariates)
+        return replace(self, design=self.design.model_copy(update={"covariates": left}))
+
     def complete(self, index: pd.Index) -> pd.Series:
         """Whether all covariates of a scan are known."""
         known = pd.Series(True, index=index)
@@ -58,7 +69,7 @@ class Columns:
         """Numbers as they are; texts as one indicator a level but the first."""
         parts: dict[str, pd.Series] = {}
         for name in self.design.covariates:
-            if self.participants.is_numeric(name, self.design.table.categorical):
+            if self._is_numeric(name):
                 parts[name] = self.numbers(name, index)
             else:
                 parts.update(self._indicators(name, index))
@@ -88,6 +99,13 @@ class Columns:
         """Names under `exclusions.participants`, with their prefix."""
         return [with_prefix(name) for name in design.exclusions.participants]
 
+    def _is_numeric(self, covariate: str) -> bool:
+        return self.participants.is_numeric(covariate, self.design.table.categorical)
+
+    def _values(self, covariate: str, index: pd.Index) -> pd.Series:
+        read = self.numbers if self._is_numeric(covariate) else self.cells
+        return read(covariate, index)
+
     def _indicators(self, name: str, index: pd.Index) -> dict[str, pd.Series]:
         cells = self.cells(name, index)
         levels = sorted({str(c) for c in cells if c is not None})
@@ -97,10 +115,9 @@ class Columns:
                 value=len(levels),
                 subject=f"{self.participants.path}, column {name}",
             )
-        if len(levels) < 2:
+        if not levels:
             raise TableError(
-                "a covariate must vary among those analysed; take it out of covariates",
-                value=f"always {levels[0] if levels else 'missing'}",
+                "a covariate must be known in somebody; take it out of covariates",
                 subject=f"{self.participants.path}, column {name}",
             )
         return {
@@ -114,6 +131,10 @@ class Columns:
 def _of_session(values: pd.Series, index: pd.Index) -> pd.Series:
     """Numbers from the rows of each scan's own session; NaN where there is no such row."""
     return pd.Series([values.get(key, np.nan) for key in index], index=index, dtype=float)
+
+
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _looked_up(values: pd.Series, index: pd.Index, *, borrow: bool) -> list[object]:

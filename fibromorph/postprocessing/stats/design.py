@@ -35,7 +35,8 @@ class Design(Section):
     Attributes:
         volumes: `soft` sums posteriors, `hard` counts voxels.
         weights: weight scans by the error of their volumes where that is known.
-        covariates: adjusted for in every model; `age` and `sex` belong here.
+        covariates: adjusted for in every model; `age` and `sex` belong here. Those that are the
+            same in everybody are left out.
         families: family -> regions (names, or patterns with *); p values are corrected within a
             family. A region may be in one family only.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from fibromorph.errors import ConfigError, TableError
@@ -48,11 +47,13 @@ def build_study(
         len(people),
     )
     base = _excluded(rows[rows["session"] == baseline], design, cohort, columns, flow)
+    columns, base, constant = _adjustable(base, cohort, columns, flow)
+    design = columns.design
     _require_somebody(base, flow, participants)
     later, left_out = _later(rows[rows["session"] != baseline], base, design, cohort)
     both = pd.concat([base, later]) if len(later) else base
     whole = _assemble(design, cohort, columns, pd.MultiIndex.from_tuples(both.index), flow)
-    whole = replace(whole, notes=(*_matched_note(meant), *whole.notes, *left_out))
+    whole = replace(whole, notes=(*_matched_note(meant), *constant, *whole.notes, *left_out))
     study = whole.at(baseline)
     _require_enough(study, participants)
     return study, whole
@@ -138,7 +139,7 @@ def _require_sessions(columns: Columns, wanted: Sequence[str]) -> None:
 def _excluded(
     rows: pd.DataFrame, design: Design, cohort: CohortVolumes, columns: Columns, flow: Flow
 ) -> pd.DataFrame:
-    """Baseline rows that stay, by name, quality, group and known covariates."""
+    """Baseline rows that stay, by name, quality, group and site."""
     named = columns.excluded(design)
     rows = flow.keep("not excluded by name", rows, _each(rows, lambda key: key[0] not in named))
     if cohort.excluded:
@@ -152,12 +153,33 @@ def _excluded(
     if design.site.column:
         known_site = columns.cells(design.site.column, rows.index).notna()
         rows = flow.keep("site known", rows, known_site)
-    if design.missing.method == "drop":
-        known = columns.complete(rows.index)
-        if cohort.etiv_ml is not None and cohort.knows_etiv and design.etiv != "none":
-            known &= cohort.etiv_ml.loc[rows.index].notna()
-        rows = flow.keep("covariates and eTIV known", rows, known)
     return rows
+
+
+def _adjustable(
+    rows: pd.DataFrame, cohort: CohortVolumes, columns: Columns, flow: Flow
+) -> tuple[Columns, pd.DataFrame, list[str]]:
+    """The columns less covariates that are the same in everybody, the rows that know what is
+    adjusted for, and sentences on what is not."""
+    # Nobody is left out for what says nothing; and without some people, more may be the same.
+    first = columns.constant(rows.index)
+    columns = columns.without(first)
+    if columns.design.missing.method == "drop":
+        rows = flow.keep("covariates and eTIV known", rows, _complete(rows, cohort, columns))
+    then = columns.constant(rows.index)
+    notes = [
+        f"{name} is {value} in everybody analysed: not adjusted for it."
+        for name, value in {**first, **then}.items()
+    ]
+    return columns.without(then), rows, notes
+
+
+def _complete(rows: pd.DataFrame, cohort: CohortVolumes, columns: Columns) -> pd.Series:
+    """Whether all is known that is adjusted for."""
+    known = columns.complete(rows.index)
+    if cohort.etiv_ml is not None and cohort.knows_etiv and columns.design.etiv != "none":
+        known &= cohort.etiv_ml.loc[rows.index].notna()
+    return known
 
 
 def _good(rows: pd.DataFrame, design: Design, cohort: CohortVolumes, flow: Flow) -> pd.DataFrame:
@@ -312,14 +334,6 @@ def _require_enough(study: Study, participants: Participants) -> None:
                 f"a region needs {SMALLEST_GROUP} known volumes a group; take it out of families",
                 value=f"{region}: {fewest}",
                 subject="the volumes",
-            )
-    for name in study.covariates:
-        values = study.covariates[name].dropna()
-        if np.ptp(values.to_numpy()) == 0:
-            raise TableError(
-                "a covariate must vary among those analysed; take it out of covariates",
-                value=f"always {values.iloc[0]:g}",
-                subject=f"{participants.path}, column {name}",
             )
 
 

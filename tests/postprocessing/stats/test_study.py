@@ -122,10 +122,24 @@ def test_ids_that_a_spreadsheet_stripped_are_matched_by_number(folder: Path) -> 
 def test_a_constant_covariate(folder: Path) -> None:
     table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
     write(folder / "participants.tsv", table.assign(sex="F", age=50))
-    with pytest.raises(TableError, match=r"column sex: a covariate must vary.*always F"):
-        build(folder)
-    with pytest.raises(TableError, match=r"column age: a covariate must vary.*always 50"):
-        build(folder, covariates=["age"])
+    study = build(folder, covariates=["age", "sex", "bdi"])
+    assert list(study.covariates) == ["bdi"]
+    assert study.design.covariates == ("bdi",)
+    assert "sex is F in everybody analysed: not adjusted for it." in study.notes
+    assert "age is 50 in everybody analysed: not adjusted for it." in study.notes
+
+
+def test_a_covariate_that_says_nothing_leaves_nobody_out(folder: Path) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=object, keep_default_na=False)
+    table["sex"] = ["F"] * 43 + ["n/a"]
+    write(folder / "participants.tsv", table)
+    assert len(build(folder).volumes) == 44
+    # The only man is left out for another reason.
+    table.loc[0, ["sex", "age"]] = "M", "n/a"
+    write(folder / "participants.tsv", table)
+    study = build(folder)
+    assert (len(study.volumes), list(study.covariates)) == (42, ["age"])
+    assert "sex is F in everybody analysed: not adjusted for it." in study.notes
 
 
 def test_a_constant_region(folder: Path) -> None:
