@@ -106,3 +106,8 @@ def decode(content: bytes) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("cp1252", errors="replace")
+
+
+def yes_or_no(cell: str) -> bool | None:
+    """What a person says in a cell, in any case; spreadsheets make TRUE of yes; None = neither."""
+    return {"yes": True, "true": True, "no": False, "false": False}.get(cell.strip().casefold())

@@ -148,6 +148,15 @@ def test_a_person_decides_in_the_exclusions(folder: Path) -> None:
     assert "sub-777" in cohort.notes[0]
 
 
+@pytest.mark.parametrize("word", ["YES", "Yes", "TRUE"])
+def test_a_spreadsheet_writes_yes_as_it_likes(folder: Path, word: str) -> None:
+    text = f"participant_id\tsession_id\texclude\nsub-001\tn/a\t{word}\nsub-002\tn/a\tFALSE\n"
+    (folder / "exclusions.tsv").write_text(text)
+    cohort = read_cohort([folder / "volumes.tsv"])
+    assert {p for p, _ in cohort.excluded} == {"sub-001"}
+    assert {p for p, _ in cohort.kept} == {"sub-002"}
+
+
 def test_scans_of_several_models_are_noted(tmp_path: Path) -> None:
     for name, version in (("sub-1", "0.1"), ("sub-2", "0.2")):
         row = VolumeRow(12, "Left-Putamen", "left", "grey", 5.1, 5.0, 0.1, 0.9)

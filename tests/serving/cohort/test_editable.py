@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fibromorph.errors import TableError
-from fibromorph.serving.cohort.group.editable import EditableTable, require_yes_or_no
+from fibromorph.serving.cohort.group.editable import EditableTable, said_yes
 
 COLUMNS = ("who", "exclude", "reason")
 
@@ -66,7 +66,13 @@ def test_a_damaged_table_is_refused(text: str, rule: str, table: EditableTable) 
 def test_only_yes_and_no_decide(table: EditableTable) -> None:
     table.path.write_text("who\texclude\treason\na\tperhaps\n")
     with pytest.raises(TableError, match=r"exclude must be yes or no \(found: perhaps\)"):
-        require_yes_or_no(table.propose([]), 1, table)
+        said_yes(table.propose([]), 1, table)
+
+
+def test_a_spreadsheet_writes_yes_and_no_as_it_likes(table: EditableTable) -> None:
+    rows = "a\tYES\nb\tTRUE\nc\tYes\nd\tNo\ne\tFALSE\n"
+    table.path.write_text(f"who\texclude\treason\n{rows}")
+    assert said_yes(table.propose([]), 1, table) == {("a",), ("b",), ("c",)}
 
 
 def test_a_number_that_a_spreadsheet_wrote_anew_is_no_edit(tmp_path: Path) -> None:

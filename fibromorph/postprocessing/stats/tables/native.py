@@ -24,7 +24,7 @@ from fibromorph.postprocessing.stats.tables.cohort import KEY, CohortVolumes, ke
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
 from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
-from fibromorph.text import decode
+from fibromorph.text import decode, yes_or_no
 
 QUALITY = "quality"
 TEXT = ("run", "verdict")
@@ -204,16 +204,17 @@ def _decisions(path: Path, ids: ScanIds, scans: pd.MultiIndex) -> tuple[dict[str
     frame, index = _read_keyed(path, ids, person=True)
     require_columns(frame, ["exclude"], path)
     reasons = frame["reason"] if "reason" in frame else [None] * len(frame)
-    found: dict[str, set[tuple[str, str]]] = {"yes": set(), "no": set()}
+    found: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
     strangers = []
     for line, key, cell, reason in zip(frame.index, index, frame["exclude"], reasons, strict=True):
-        if cell not in found:
+        excludes = yes_or_no(cell or "")
+        if excludes is None:
             subject = place(path, line, "exclude")
             raise TableError("the cell must be yes or no", value=cell, subject=subject)
         meant = _scans_meant((str(key[0]), str(key[1])), scans, ids)
         # A proposal to look at a scan is no decision yet.
-        if cell == "yes" or not str(reason or "").startswith(PROPOSED):
-            found[cell].update(meant)
+        if excludes or not str(reason or "").startswith(PROPOSED):
+            found[excludes].update(meant)
         if not meant:
             strangers.append(" ".join(key).strip())
     notes: Notes = ()
@@ -221,8 +222,8 @@ def _decisions(path: Path, ids: ScanIds, scans: pd.MultiIndex) -> tuple[dict[str
         names = ", ".join(strangers[:NAMED]) + (", ..." if len(strangers) > NAMED else "")
         notes = (f"Rows of {path.name} that fit no scan and do nothing: {names}.",)
     return {
-        "excluded": frozenset(found["yes"]),
-        "kept": frozenset(found["no"] - found["yes"]),
+        "excluded": frozenset(found[True]),
+        "kept": frozenset(found[False] - found[True]),
     }, notes
 
 

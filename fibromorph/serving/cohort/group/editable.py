@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fibromorph.errors import TableError
 from fibromorph.files import write_whole
-from fibromorph.text import read_rows
+from fibromorph.text import read_rows, yes_or_no
 
 Key = tuple[str, ...]
 Rows = dict[Key, tuple[str, ...]]
@@ -106,16 +106,17 @@ class EditableTable:
         write_whole(path, text.getvalue())
 
 
-def require_yes_or_no(rows: Rows, column: int, table: EditableTable) -> None:
-    """Refuse cells that are neither.
+def said_yes(rows: Rows, column: int, table: EditableTable) -> set[Key]:
+    """Keys of the rows where a column says yes.
 
     Raises:
-        TableError: the first of them.
+        TableError: a cell that says neither yes nor no; the first of them.
     """
     for key, row in rows.items():
-        if row[column] not in ("yes", "no"):
+        if yes_or_no(row[column]) is None:
             raise TableError(
                 f"{table.columns[column]} must be yes or no",
                 value=row[column] or "nothing",
                 subject=f"{table.path}, {' '.join(key)}",
             )
+    return {key for key, row in rows.items() if yes_or_no(row[column])}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from fibromorph.serving.cohort.group.editable import EditableTable, require_yes_or_no
+from fibromorph.serving.cohort.group.editable import EditableTable, said_yes
 from fibromorph.serving.cohort.group.gather import Cohort
 from fibromorph.serving.cohort.store import STATE, Store
 from fibromorph.serving.cohort.tasks import NO_SESSION
@@ -32,8 +32,7 @@ def update_exclusions(cohort: Cohort, store: Store) -> set[tuple[str, str]]:
         edits=("exclude", "reason"),
     )
     rows = table.propose(_proposals(cohort))
-    require_yes_or_no(rows, EXCLUDE, table)
-    chosen = {(key[0], key[1]) for key, row in rows.items() if row[EXCLUDE] == "yes"}
+    chosen = {(key[0], key[1]) for key in said_yes(rows, EXCLUDE, table)}
     scans = {task.ids[:2] for task in cohort.tasks}
     return {scan for scan in scans if chosen & _rows_of(*scan)}
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from fibromorph.errors import TableError
-from fibromorph.serving.cohort.group.editable import EditableTable, require_yes_or_no
+from fibromorph.serving.cohort.group.editable import EditableTable, said_yes
 from fibromorph.serving.cohort.group.gather import Cohort
 from fibromorph.serving.cohort.store import STATE, Store
 
@@ -37,8 +37,7 @@ def choose_runs(cohort: Cohort, store: Store) -> list[int]:
     if not several and not table.path.exists():
         return sorted(index for rows in sessions for index in rows)
     merged = table.propose(row for rows in several for row in _proposal(cohort, rows))
-    require_yes_or_no(merged, USE, table)
-    used = {key for key, row in merged.items() if row[USE] == "yes"}
+    used = said_yes(merged, USE, table)
     chosen = [
         index
         for rows in sessions
