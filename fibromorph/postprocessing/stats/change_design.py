@@ -20,6 +20,7 @@ from fibromorph.postprocessing.stats.change_question import (
     choose,
     controls_returned,
 )
+from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.head_size import adjust
 from fibromorph.postprocessing.stats.linear import (
     Bools,
@@ -199,8 +200,8 @@ def change_data(whole: Study) -> ChangeData | None:
             " to controls as they were at baseline, and what ageing takes from controls is not in"
             " them."
         )
-    _require_pairs(data)
-    _require_rank(data)
+    _require_pairs(data, whole.design)
+    _require_rank(data, whole.design)
     return data if sessions.adjust == "level" else _adjust_change(data, question.study)
 
 
@@ -271,7 +272,7 @@ def _is_thin(data: ChangeData, session: str) -> bool:
     return all(_fewest(data, str(r), session)[0] < SMALLEST_GROUP for r in data.volumes)
 
 
-def _require_pairs(data: ChangeData) -> None:
+def _require_pairs(data: ChangeData, design: Design) -> None:
     for region in map(str, data.volumes.columns):
         for session in data.follow_up:
             pairs, title = _fewest(data, region, session)
@@ -281,7 +282,7 @@ def _require_pairs(data: ChangeData) -> None:
                     f" baseline and follow-up ({data.contrast}, {title}); take the session out"
                     " of sessions.follow_up, or the region out of families",
                     value=f"{region}, {session}: {pairs}",
-                    subject="design, key sessions",
+                    subject=design.at("sessions"),
                 )
 
 
@@ -296,7 +297,7 @@ def _independent(matrix: Floats, covariates: int) -> list[int]:
     return sorted(order[column] for column in independent_columns(matrix[:, order]))
 
 
-def _require_rank(data: ChangeData) -> None:
+def _require_rank(data: ChangeData, design: Design) -> None:
     matrix, _ = data.design()
     names = [str(name) for name in data.nuisance.columns]
     order = [0, *range(len(names), matrix.shape[1]), *range(1, len(names))]
@@ -308,10 +309,10 @@ def _require_rank(data: ChangeData) -> None:
             "a covariate of the change model must not follow from group, session and the others:"
             " its effect and the change could not be told apart; take it out",
             value=names[order[column]],
-            subject="design, keys covariates, site, sessions.time_varying",
+            subject=design.at("covariates", "site", "sessions.time_varying"),
         )
     raise TableError(
         f"change needs scans of every group in every session ({data.contrast})",
         value=", ".join(data.follow_up),
-        subject="design, key sessions.follow_up",
+        subject=design.at("sessions.follow_up"),
     )

@@ -158,28 +158,28 @@ def read_columns(design: Design, participants: Participants) -> Columns:
         ConfigError: a level that the group or arm column does not have.
         TableError: a column that is not there, text in a number, a score out of its range.
     """
-    participants.require(design.groups.column, "groups.column")
+    participants.require(design.groups.column, design.at("groups.column"))
     for level, key in ((design.groups.patients, "patients"), (design.groups.controls, "controls")):
-        _require_level(participants, design.groups.column, level, f"groups.{key}")
+        _require_level(participants, design.groups.column, level, design.at(f"groups.{key}"))
         _require_one_spelling(participants, design.groups.column, level)
     _require_one_value(participants, design.groups.column)
     for name in design.covariates:
-        participants.require(name, "covariates")
+        participants.require(name, design.at("covariates"))
         _require_age(participants, name)
     for name, score in design.scores.items():
-        participants.require(score.column, f"scores.{name}")
+        participants.require(score.column, design.at(f"scores.{name}"))
         _require_range(participants, name, score)
     for column, key in ((design.site.column, "site.column"), (design.sessions.arm, "sessions.arm")):
         if column:
-            participants.require(column, key)
+            participants.require(column, design.at(key))
     if design.sessions.arm:
         for key in ("treated", "untreated"):
             level = getattr(design.sessions, key)
-            _require_level(participants, design.sessions.arm, level, f"sessions.{key}")
+            _require_level(participants, design.sessions.arm, level, design.at(f"sessions.{key}"))
         _require_one_value(participants, design.sessions.arm)
     for column in design.sessions.time_varying:
         if column != ACQ_TIME or not participants.session_times:
-            participants.require(column, "sessions.time_varying")
+            participants.require(column, design.at("sessions.time_varying"))
     return Columns(design, participants)
 
 
@@ -190,14 +190,14 @@ def group_of(design: Design, columns: Columns, index: pd.Index) -> pd.Series:
     return cells.map(known.get).astype(object)
 
 
-def _require_level(participants: Participants, column: str, level: str, key: str) -> None:
+def _require_level(participants: Participants, column: str, level: str, where: str) -> None:
     levels = participants.levels(column)
     if level not in levels:
         raise ConfigError(
             f"the level must be in column {column} of {participants.path}"
             f" (it has {', '.join(levels[:12])})",
             value=level,
-            subject=f"design, key {key}",
+            subject=where,
         )
 
 

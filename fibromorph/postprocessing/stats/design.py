@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from fibromorph.errors import ConfigError
 from fibromorph.postprocessing.stats.design_sections import (
@@ -57,6 +57,7 @@ class Design(Section):
     missing: MissingCells = MissingCells()
     smallest_effect: SmallestEffect = SmallestEffect()
     inference: Inference = Inference()
+    _source: str = PrivateAttr(default="design")
 
     @model_validator(mode="after")
     def _consistent(self) -> Design:
@@ -65,6 +66,10 @@ class Design(Section):
         if self.groups.column in self.covariates:
             raise ValueError("the group column must not be a covariate as well")
         return self
+
+    def at(self, *keys: str) -> str:
+        """How errors name keys of the file that the design was read from."""
+        return f"{self._source}, {'key' if len(keys) == 1 else 'keys'} {', '.join(keys)}"
 
     @property
     def ids(self) -> ScanIds:
@@ -96,7 +101,7 @@ def parse_design(content: dict[str, Any], subject: str = "design") -> Design:
         ConfigError: as `load_design`.
     """
     try:
-        return Design.model_validate(content)
+        design = Design.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -105,3 +110,5 @@ def parse_design(content: dict[str, Any], subject: str = "design") -> Design:
         where = f"{subject}, key {key}" if key else subject
         value = None if isinstance(given, dict) else given
         raise ConfigError(rule, value=value, subject=where) from None
+    design._source = subject
+    return design

@@ -19,20 +19,21 @@ def resolve_families(design: Design, regions: Sequence[str]) -> dict[str, list[s
     owner: dict[str, str] = {}
     families: dict[str, list[str]] = {}
     for family, patterns in design.families.items():
-        chosen = {r for pattern in patterns for r in _matching(pattern, regions, family)}
+        where = design.at(f"families.{family}")
+        chosen = {r for pattern in patterns for r in _matching(pattern, regions, where)}
         for region in chosen:
             if region in owner:
                 raise ConfigError(
                     f"a region may be in one family only, this one is in {owner[region]} too",
                     value=region,
-                    subject=f"design, key families.{family}",
+                    subject=where,
                 )
             owner[region] = family
         families[family] = [r for r in regions if r in chosen]
     return families
 
 
-def _matching(pattern: str, regions: Sequence[str], family: str) -> list[str]:
+def _matching(pattern: str, regions: Sequence[str], where: str) -> list[str]:
     if pattern in regions:
         return [pattern]
     found = [r for r in regions if fnmatchcase(r, pattern) and not is_total(r)]
@@ -41,6 +42,6 @@ def _matching(pattern: str, regions: Sequence[str], family: str) -> list[str]:
         raise ConfigError(
             f"a region must be in the volumes table (it has {some}, ...)",
             value=pattern,
-            subject=f"design, key families.{family}",
+            subject=where,
         )
     return found

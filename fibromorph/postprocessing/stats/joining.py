@@ -72,14 +72,14 @@ def baseline_session(design: Design, cohort: CohortVolumes) -> str:
             raise ConfigError(
                 f"the session must be among those of the scans ({', '.join(present) or 'none'})",
                 value=session,
-                subject="design, key sessions",
+                subject=design.at("sessions"),
             )
     free = [s for s in present if s not in design.sessions.follow_up]
     if not design.sessions.baseline and not free:
         raise ConfigError(
             "one session of the scans must be left for the baseline",
             value=", ".join(design.sessions.follow_up),
-            subject="design, key sessions.follow_up",
+            subject=design.at("sessions.follow_up"),
         )
     return design.sessions.baseline or (free[0] if free else "")
 
@@ -98,7 +98,7 @@ def _require_known(cohort: CohortVolumes, columns: Columns, design: Design) -> N
         raise ConfigError(
             "participants must be in the tables",
             value=strange[0],
-            subject="design, key exclusions.participants",
+            subject=design.at("exclusions.participants"),
         )
     unknown = [p for p in cohort.participants if p not in known and p not in excluded]
     if unknown:

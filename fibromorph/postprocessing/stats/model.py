@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.design_sections import EtivMethod
 from fibromorph.postprocessing.stats.head_size import adjust
 from fibromorph.postprocessing.stats.linear import Bools, Floats, dependent_column
@@ -90,7 +91,7 @@ def build_model(
         patients=study.patients.to_numpy(bool),
         nuisance=nuisance,
     )
-    _require_rank(model)
+    _require_rank(model, study.design)
     return model
 
 
@@ -117,12 +118,12 @@ def _more(study: Study, method: EtivMethod) -> list[pd.DataFrame]:
     return more
 
 
-def _require_rank(model: GroupModel) -> None:
+def _require_rank(model: GroupModel, design: Design) -> None:
     column = dependent_column(model.matrix)
     if column is not None:
         name = [*model.nuisance.columns, "group"][column]
         raise TableError(
             "a column of the model must not follow from the others; take one of them out",
             value=name,
-            subject="design, key covariates",
+            subject=design.at("covariates"),
         )

@@ -41,7 +41,7 @@ def require_sites(study: Study) -> None:
             f"{method} needs two sites at least: with one there is nothing to harmonise or pool;"
             " set site.method: none",
             value=0 if study.site is None else int(study.site.nunique()),
-            subject="design, key site",
+            subject=study.design.at("site"),
         )
     for site, patients in study.patients.groupby(study.site):
         count = min(int(patients.sum()), int((~patients).sum()))
@@ -51,7 +51,7 @@ def require_sites(study: Study) -> None:
                 " site and group cannot be told apart; leave the site out, merge it, or use"
                 " site.method: covariate",
                 value=f"{site}: {int(patients.sum())} patients, {int((~patients).sum())} controls",
-                subject="design, key site.smallest",
+                subject=study.design.at("site.smallest"),
             )
         parameters = 3 + study.covariates.shape[1]
         if method == "meta" and len(patients) < parameters + 2:
@@ -59,7 +59,7 @@ def require_sites(study: Study) -> None:
                 f"a meta-analysis fits {parameters} parameters a site: {parameters + 2} people at"
                 " least; take out covariates, or use site.method: covariate",
                 value=f"{site}: {len(patients)}",
-                subject="design, key covariates",
+                subject=study.design.at("covariates"),
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,13 @@ import pandas as pd
 import pytest
 
 from fibromorph.errors import ConfigError, FibromorphError, TableError
-from fibromorph.postprocessing.stats import Study, build_study, read_cohort, read_people
+from fibromorph.postprocessing.stats import (
+    Study,
+    build_study,
+    load_design,
+    read_cohort,
+    read_people,
+)
 from fibromorph.postprocessing.stats.starter import guess_design
 from fibromorph.postprocessing.stats.tables import read_participants
 from tests.postprocessing.stats.cohorts import PUTAMEN, design, write
@@ -69,6 +76,18 @@ def test_missing_volumes_stay_and_are_counted(folder: Path) -> None:
 def test_what_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(FibromorphError, match=message):
         build(folder, **changes)
+
+
+def test_errors_about_the_design_name_its_file(folder: Path) -> None:
+    path = folder / "fm.yaml"
+    text = "groups: {column: group, patients: MS, controls: HC}\n"
+    for more, key in (("", "groups.patients"), ("covariates: [height]", "covariates")):
+        path.write_text(text + more)
+        text = text.replace("MS", "FM")
+        asked = load_design(path)
+        cohort = read_cohort([folder / "volumes.tsv"], asked.ids)
+        with pytest.raises(FibromorphError, match=re.escape(f"{path}, key {key}")):
+            build_study(asked, cohort, read_people(asked, folder / "participants.tsv"))
 
 
 def test_a_score_out_of_range_names_the_cell(folder: Path) -> None:

@@ -50,9 +50,9 @@ class Participants:
     def ids(self) -> list[str]:
         return list(dict.fromkeys(str(p) for p, _ in self.cells.index))
 
-    def require(self, column: str, key: str) -> None:
-        """Refuse a column that the table lacks; `key` names what in the design asked for it."""
-        require_columns(self.cells, [column], Path(f"{self.path} ({key})"))
+    def require(self, column: str, asked: str) -> None:
+        """Refuse a column that the table lacks; `asked` says where it was asked for."""
+        require_columns(self.cells, [column], Path(f"{self.path} ({asked})"))
 
     def numbers(self, column: str) -> pd.Series:
         """A column as float64.
