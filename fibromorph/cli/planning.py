@@ -41,6 +41,7 @@ def plan_study(options: argparse.Namespace) -> str:
         raise ConfigError(
             "volumes must show something of the effect", value=blind, subject="--alone"
         )
+    _require_positive(options)
     plan = Plan(
         alpha=options.alpha,
         power=options.power,
@@ -50,7 +51,6 @@ def plan_study(options: argparse.Namespace) -> str:
         question="change" if options.change else "groups",
         change_sd=options.change_sd / 100,
     )
-    _require_positive(options)
     if options.n:
         table = plan_for_people(spreads, plan, *options.n)
     else:

@@ -77,7 +77,11 @@ def _add_power(commands: Commands) -> None:
     what.add_argument("--percent", type=float, metavar="P", help="true effect in %% of the mean")
     what.add_argument("--d", type=float, metavar="D", help="true effect in sd between people")
     what.add_argument(
-        "--n", nargs=2, type=int, metavar=("PATIENTS", "CONTROLS"), help="people, for the effect"
+        "--n",
+        nargs=2,
+        type=int,
+        metavar=("PATIENTS", "CONTROLS"),
+        help="people, for the effect; with --change treated and untreated",
     )
     parser.add_argument("--model", default="t1-open", metavar="NAME|DIR", help="whose noise")
     parser.add_argument("--regions", nargs="+", metavar="NAME", help="patterns; default: all grey")
@@ -89,7 +93,9 @@ def _add_power(commands: Commands) -> None:
     parser.add_argument("--alpha", type=float, default=0.05, help="level of one test")
     parser.add_argument("--power", type=float, default=0.8, help="to find the effect with")
     parser.add_argument("--covariates", type=int, default=3, metavar="K", help="adjusted for")
-    parser.add_argument("--ratio", type=float, default=1.0, help="controls a patient")
+    parser.add_argument(
+        "--ratio", type=float, default=1.0, help="controls a patient (untreated a treated)"
+    )
     parser.add_argument(
         "--change", action="store_true", help="compare change between two scans of two arms"
     )

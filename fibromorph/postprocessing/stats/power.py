@@ -45,7 +45,7 @@ class Plan:
         power: to reach.
         tests: regions in the family; their level is alpha / tests (Bonferroni).
         covariates: columns adjusted for.
-        ratio: controls a patient.
+        ratio: controls a patient, or untreated people a treated one.
         question: `groups` compares people, `change` compares two arms' change between two scans.
         change_sd: sd of people's true change, as a share of the mean (`change` only).
     """
@@ -63,6 +63,7 @@ class Plan:
             ("alpha", self.alpha, 0.0, 0.5),
             ("power", self.power, 0.05, 1.0),
             ("ratio", self.ratio, 0.0, math.inf),
+            ("change-sd", self.change_sd, 0.0, math.inf),
         ):
             if not low < value < high:
                 raise ConfigError(
@@ -73,6 +74,11 @@ class Plan:
                 "--tests must be 1 or more, --covariates 0 or more",
                 value=f"{self.tests}, {self.covariates}",
             )
+
+    @property
+    def groups(self) -> tuple[str, str]:
+        """Who is compared: both arms of a therapy are patients."""
+        return ("treated", "untreated") if self.question == "change" else ("patients", "controls")
 
     def measured_sd(self, spread: RegionSpread) -> float:
         """sd of what is compared, error included, as a share of the mean."""
@@ -126,7 +132,8 @@ def plan_for_effect(
 
     Returns:
         Columns region, reliability, effect_percent, d_true, d_measured, patients, controls, and the
-        last two corrected for the family.
+        last two corrected for the family; treated and untreated in place of patients and controls
+        where change is asked for.
     """
     return pd.DataFrame([_needed(spread, plan, d, percent) for spread in spreads])
 
@@ -161,16 +168,17 @@ def _needed(spread: RegionSpread, plan: Plan, d: float | None, percent: float) -
     measured = spread.share * share / measured_sd
     single = people_for(measured, plan, plan.alpha)
     family = people_for(measured, plan, plan.alpha / plan.tests)
+    first, second = plan.groups
     return {
         "region": spread.region,
         "reliability": plan.reliability(spread),
         "effect_percent": 100 * share,
         "d_true": share / true_sd,
         "d_measured": measured,
-        "patients": single[0],
-        "controls": single[1],
-        "patients_family": family[0],
-        "controls_family": family[1],
+        first: single[0],
+        second: single[1],
+        f"{first}_family": family[0],
+        f"{second}_family": family[1],
     }
 
 

@@ -57,10 +57,18 @@ def test_one_question_undoes_the_other() -> None:
 def test_change_is_found_with_fewer_people_than_a_difference_of_that_size() -> None:
     change = Plan(question="change")
     groups = plan_for_effect([CLEAN], Plan(), percent=2.0)["patients"].iloc[0]
-    assert plan_for_effect([CLEAN], change, percent=2.0)["patients"].iloc[0] < groups
+    assert plan_for_effect([CLEAN], change, percent=2.0)["treated"].iloc[0] < groups
 
 
-@pytest.mark.parametrize("changes", [{"alpha": 0.0}, {"power": 1.0}, {"ratio": -1.0}, {"tests": 0}])
+def test_arms_of_a_therapy_are_not_patients_and_controls() -> None:
+    columns = plan_for_effect([CLEAN], Plan(question="change"), percent=2.0).columns
+    assert list(columns[-4:]) == ["treated", "untreated", "treated_family", "untreated_family"]
+    assert list(plan_for_effect([CLEAN], Plan()).columns[-4:-2]) == ["patients", "controls"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"alpha": 0.0}, {"power": 1.0}, {"ratio": -1.0}, {"tests": 0}, {"change_sd": 0.0}]
+)
 def test_options_out_of_range(changes: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         Plan(**changes)  # type: ignore[arg-type]
