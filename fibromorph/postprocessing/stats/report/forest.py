@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
@@ -42,6 +42,7 @@ class ForestRow:
         corrected: the estimate freed of measurement error, as a ring; NaN = none.
         numbers: at the right.
         found: whether it is drawn in the colour of findings.
+        family: the title above the first of several rows; '' = none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ForestRow:
     corrected: float
     numbers: str
     found: bool
+    family: str = ""
 
 
 def groups_forest(groups: pd.DataFrame) -> Markup:
@@ -70,6 +72,7 @@ def group_rows(groups: pd.DataFrame) -> list[ForestRow]:
     does not.
     """
     table = _sorted(groups)
+    several = table["family"].nunique() > 1
     scale = table["hedges_g"] / table["difference_percent"]
     table = table.assign(low=table["percent_ci_low"] * scale, high=table["percent_ci_high"] * scale)
     return [
@@ -81,6 +84,7 @@ def group_rows(groups: pd.DataFrame) -> list[ForestRow]:
             float(row.get("g_corrected", float("nan"))),
             _numbers(row, "difference_percent", "percent_ci_low", "percent_ci_high"),
             str(row["conclusion"]).startswith(FOUND_WORDS),
+            str(row["family"]).replace("_", " ") if several else "",
         )
         for region, row in table.iterrows()
     ]
@@ -124,8 +128,19 @@ def _sorted(groups: pd.DataFrame) -> pd.DataFrame:
 
 def _forest(rows: Sequence[ForestRow], axis: str, band: float) -> Markup:
     names = [fill(row.name, NAME_LETTERS) for row in rows]
-    lines = np.array([1 + name.count("\n") for name in names])
-    heights = [float(y) for y in lines.sum() - lines.cumsum() + (lines - 1) / 2]
+    own = np.array([1 + name.count("\n") for name in names])
+    before = ["", *(row.family for row in rows)]
+    starts = np.array(
+        [row.family not in ("", last) for row, last in zip(rows, before, strict=False)]
+    )
+    lines = own + starts
+    below = lines.sum() - lines.cumsum()
+    heights = [float(y) for y in below + (own - 1) / 2]
+    titles = {
+        float(top): row.family
+        for top, row, start in zip(below + own, rows, starts, strict=True)
+        if start
+    }
     with rc_context(STYLE):
         size = (9.6, 1.1 + LINE_INCHES * float(lines.sum()))
         figure = Figure(figsize=size, layout="constrained")
@@ -136,6 +151,7 @@ def _forest(rows: Sequence[ForestRow], axis: str, band: float) -> Markup:
         for y, row in zip(heights, rows, strict=True):
             _draw(axes, y, row)
         _label(axes, heights, names, [row.numbers for row in rows])
+        _head(axes, titles)
         axes.set_ylim(-0.7, float(lines.sum()) - 0.3)
         axes.set_xlabel(axis)
         return to_svg(figure, f"Forest plot: {axis}")
@@ -165,6 +181,14 @@ def _label(axes: Axes, heights: list[float], names: list[str], numbers: list[str
     side.tick_params(length=0, labelsize=8)
     side.spines["right"].set_visible(False)
     axes.set_title("% [interval] · p, family-wise", loc="right", fontsize=8, color=SOFT)
+
+
+def _head(axes: Axes, titles: Mapping[float, str]) -> None:
+    """Titles of families on lines of their own, by height, ruled off from what is above."""
+    left = axes.get_yaxis_transform()
+    for y, title in titles.items():
+        axes.text(0, y, title, transform=left, ha="left", va="center", color=SOFT, weight="bold")
+        axes.axhline(y + 0.5, color=LINE, linewidth=0.8, zorder=0)
 
 
 def _numbers(row: pd.Series, estimate: str, low: str, high: str) -> str:
