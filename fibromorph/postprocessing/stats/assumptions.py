@@ -24,6 +24,9 @@ from fibromorph.postprocessing.stats.tables.region_names import ETIV
 FEWEST_DF = 4.0
 """Below this, tests of nothing have p <= 0.05 too often: docs/statistics-validation.md."""
 
+INFLUENTIAL = 4.0
+"""Over the number of people: the Cook's distance above which somebody is called influential."""
+
 
 def check_assumptions(model: GroupModel, etiv: pd.Series | None = None) -> pd.DataFrame:
     """One row a region.

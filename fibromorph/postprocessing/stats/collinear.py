@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fibromorph.postprocessing.stats.contract import score_in_prose, score_title
 from fibromorph.postprocessing.stats.score_groups import ScoreScope, standardised_difference
 from fibromorph.postprocessing.stats.study import Study
 
@@ -31,8 +32,14 @@ class Collinear:
     adjusted: bool
 
     @property
+    def title(self) -> str:
+        """Its name within a sentence: a covariate's own, or what the report calls the score."""
+        return self.name if self.adjusted else score_in_prose(self.name)
+
+    @property
     def sentence(self) -> str:
         """What a reader has to know, for the report."""
+        who = self.column if self.adjusted else score_title(self.name)
         wider = 100 * ((1 - self.shared) ** -0.5 - 1)
         more = (
             ""
@@ -41,11 +48,12 @@ class Collinear:
             " both groups, with group adjusted for, rest on its spread within each."
         )
         return (
-            f"{self.column} differs between patients and controls by d = {self.d:.1f}; group"
+            f"{who} differs between patients and controls by d = {self.d:.1f}; group"
             f" explains {100 * self.shared:.0f} % of its variance. With it in the model, part of"
-            f" what is group's is given to {self.name}, and the interval of the group difference is"
-            f" about {wider:.0f} % wider; without it, the group difference contains whatever goes"
-            f" with {self.name}. These data cannot tell the two apart, so both are shown.{more}"
+            f" what is group's is given to {self.title}, and the interval of the group difference"
+            f" is about {wider:.0f} % wider; without it, the group difference contains whatever"
+            f" goes with {self.title}. These data cannot tell the two apart, so both are"
+            f" shown.{more}"
         )
 
 

@@ -99,6 +99,14 @@ def score_title(name: str) -> str:
     return BY_NAME[name].title if name in BY_NAME else name.replace("_", " ")
 
 
+def score_in_prose(name: str) -> str:
+    """`score_title` within a sentence: `pain intensity (NRS)`, but `Pain Catastrophizing Scale`."""
+    title = score_title(name)
+    words = title.partition("(")[0].split()
+    own_name = len(words) > 1 and all(word[0].isupper() for word in words)
+    return title if own_name or name not in BY_NAME else title[0].lower() + title[1:]
+
+
 def measure_called(column: str) -> Measure | None:
     """The measure that a study's column looks like, or None."""
     name = column.strip()

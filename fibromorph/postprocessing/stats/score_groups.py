@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fibromorph.postprocessing.stats.contract import score_title
 from fibromorph.postprocessing.stats.study import SMALLEST_GROUP, Study
 
 FLOOR_SHARE = 0.8
@@ -41,7 +42,9 @@ def scope_of(study: Study, name: str) -> ScoreScope:
     ill, well = score[patients].dropna(), score[~patients].dropna()
     d = standardised_difference(score, patients)
     if len(ill) < SMALLEST_GROUP or ill.nunique() < 3:
-        reason = f"{name}: patients have too few different values; nothing is computed."
+        reason = (
+            f"{score_title(name)}: patients have too few different values; nothing is computed."
+        )
         return ScoreScope(name, (), reason, d)
     reason = _why_not_controls(study, name, well)
     return ScoreScope(
@@ -60,7 +63,7 @@ def standardised_difference(values: pd.Series, patients: pd.Series) -> float:
 
 
 def _why_not_controls(study: Study, name: str, well: pd.Series) -> str:
-    only = f"{name}: patients only, because"
+    only = f"{score_title(name)}: patients only, because"
     if study.design.scores[name].only_patients(name):
         return f"{only} healthy controls have no such score by definition."
     if len(well) < SMALLEST_GROUP:

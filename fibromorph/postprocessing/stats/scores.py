@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from fibromorph.postprocessing.stats.assumptions import FEWEST_DF
+from fibromorph.postprocessing.stats.assumptions import FEWEST_DF, cooks_distance
+from fibromorph.postprocessing.stats.contract import score_title
 from fibromorph.postprocessing.stats.correlation import (
     detectable_correlation,
     linearised,
@@ -68,23 +69,22 @@ def associate(
 def narrowed(study: Study, model: GroupModel, scope: ScoreScope) -> ScoreScope:
     """The scope without groups in which too few have the score for what is adjusted for."""
     groups, few, reasons = [], [], [scope.reason] if scope.reason else []
+    title = score_title(scope.name)
     for group in scope.groups:
         asked = _question(study, model, scope.name, group)
         n, parameters = int(asked.members.sum()), asked.covariates(asked.members).shape[1] + 2
         if n - parameters < SMALLEST_DF:
             reasons.append(
-                f"{scope.name}: nothing is computed in {group}, because {n} have the score and"
+                f"{title}: nothing is computed in {group}, because {n} have the score and"
                 f" {parameters + SMALLEST_DF} are needed with these covariates."
             )
         elif asked.follows_from_covariates:
-            reasons.append(f"{scope.name}: in {group} it follows from the covariates.")
+            reasons.append(f"{title}: in {group} it follows from the covariates.")
         else:
             groups.append(group)
             few += [group] if asked.worth < FEWEST_DF else []
     if groups and _own_columns(study, model, scope.name):
-        reasons.append(
-            f"{scope.name} is a covariate, too; what goes with it is not adjusted for it."
-        )
+        reasons.append(f"{title} is a covariate, too; what goes with it is not adjusted for it.")
     return replace(scope, groups=tuple(groups), reason=" ".join(reasons), few=tuple(few))
 
 
@@ -187,6 +187,7 @@ def _region(asked: _Question, region: str) -> dict[CorrelationMethod, dict[str, 
     inference = asked.study.design.inference
     patients = asked.model.patients[known] if asked.group == "both" else None
     shared = slopes(volume[known], asked.score[known], covariates, patients, inference.confidence)
+    rests = _rests_on(asked, volume, known)
     factor, reliability = _reliability(asked, region, known)
     rows: dict[CorrelationMethod, dict[str, object]] = {}
     for method in asked.study.design.correlations.methods:
@@ -201,8 +202,21 @@ def _region(asked: _Question, region: str) -> dict[CorrelationMethod, dict[str, 
             "reliability": reliability,
             "r_corrected": float(np.clip(factor * found.r, -1, 1)),
             **shared,
+            **rests,
         }
     return rows
+
+
+def _rests_on(asked: _Question, volume: Floats, known: Bools) -> dict[str, object]:
+    """The largest Cook's distance for the slope on the score, and whose it is."""
+    x = asked.score[known] - asked.score[known].mean()
+    design = np.column_stack([np.ones(len(x)), asked.covariates(known), x])
+    distance = cooks_distance(fit(design, volume[known, None]))
+    worst = int(np.flatnonzero(known)[distance.argmax()])
+    return {
+        "cooks_distance": float(distance.max()),
+        "influential": asked.study.participants[worst],
+    }
 
 
 def _reliability(asked: _Question, region: str, known: Bools) -> tuple[float, float]:

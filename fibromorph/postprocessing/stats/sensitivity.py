@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.assumptions import cooks_distance
+from fibromorph.postprocessing.stats.assumptions import INFLUENTIAL, cooks_distance
 from fibromorph.postprocessing.stats.demographics import is_age, is_sex
 from fibromorph.postprocessing.stats.design_sections import EtivMethod
 from fibromorph.postprocessing.stats.effects import small_sample_factor
@@ -181,7 +181,7 @@ def without_influential(model: GroupModel) -> GroupModel:
         for column in () if _too_few(model.patients[known]) else columns:
             outcome = model.volumes.iloc[:, column].to_numpy(float)[known]
             distance = cooks_distance(fit(independent(model.matrix[known]), outcome[:, None]))
-            out = np.flatnonzero(known)[distance > 4 / known.sum()]
+            out = np.flatnonzero(known)[distance > INFLUENTIAL / known.sum()]
             volumes.iloc[out, column] = np.nan
     return GroupModel(volumes, model.raw, model.sd, model.patients, model.nuisance)
 

@@ -16,13 +16,18 @@ from playwright.sync_api import Browser
 from fibromorph.errors import LabelError
 from fibromorph.labels import NEUROMORPHOMETRICS
 from fibromorph.postprocessing.stats import Results
+from fibromorph.postprocessing.stats.contract import score_in_prose
 from fibromorph.postprocessing.stats.model import GroupModel, centred
 from fibromorph.postprocessing.stats.report import figures, forest, write_study
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain, paint
 from fibromorph.postprocessing.stats.report.limits import limits
 from fibromorph.postprocessing.stats.report.methods import methods_text
 from fibromorph.postprocessing.stats.report.page import render
-from fibromorph.postprocessing.stats.report.people_figures import adjusted, groups_figure
+from fibromorph.postprocessing.stats.report.people_figures import (
+    adjusted,
+    groups_figure,
+    scores_figure,
+)
 from fibromorph.postprocessing.stats.report.wording import signed
 from fibromorph.postprocessing.stats.results import to_tsv
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write_cohort
@@ -161,6 +166,18 @@ def test_a_dollar_in_a_name_is_a_dollar(results: Results, name: str) -> None:
     assert name in groups_figure(replace(results, model=model), [name])
 
 
+def test_each_family_of_the_forest_has_a_title(results: Results) -> None:
+    assert "Forest plot" in forest.groups_forest(results.groups)
+    assert ">regions</text>" not in forest.groups_forest(results.groups)
+    family = ["deep_grey"] * 4 + ["fluid"] * 4
+    drawn = forest.groups_forest(results.groups.assign(family=family))
+    assert drawn.count(">deep grey</text>") == drawn.count(">fluid</text>") == 1
+    names = [row.name for row in forest.group_rows(results.groups.assign(family=family))]
+    first = drawn.index(">deep grey</text>")
+    assert len(names) == 8
+    assert first < drawn.index(">fluid</text>")
+
+
 def test_long_names_take_several_lines(results: Results) -> None:
     name = "Right inferior frontal gyrus, triangular part, as drawn by hand"
     groups = results.groups.rename(index={PUTAMEN: name})
@@ -241,6 +258,47 @@ def test_a_longitudinal_page(tmp_path: Path) -> None:
     assert "cross-sectional" not in page
     write_study(run(tmp_path), tmp_path / "out")
     assert not (tmp_path / "out" / "change.tsv").exists()
+
+
+def dots(figure: str, colour: str) -> int:
+    return len(re.findall(rf"<use [^>]*fill: var\(--{colour}\)", figure))
+
+
+def test_only_who_was_analysed_is_drawn_beside_a_score(results: Results) -> None:
+    pain = scores_figure(results, [(PUTAMEN, "pain_intensity")])
+    assert (dots(pain, "right"), dots(pain, "left")) == (23, 0)
+    mood = scores_figure(results, [(PUTAMEN, "depression_bdi")])
+    assert (dots(mood, "right"), dots(mood, "left")) == (23, 21)
+
+
+def test_the_person_on_whom_a_slope_rests_is_ringed(results: Results) -> None:
+    table = results.associations.assign(cooks_distance=0.1)
+    question = [(PUTAMEN, "pain_intensity")]
+    none = scores_figure(replace(results, associations=table), question)
+    one = scores_figure(replace(results, associations=table.assign(cooks_distance=0.9)), question)
+    assert one.count("<use ") == none.count("<use ") + 1
+
+
+def test_scores_are_called_alike_all_over_the_page(page: str, results: Results) -> None:
+    assert "pain_intensity" not in page
+    assert "depression_bdi" not in page
+    assert "related to pain intensity (NRS), depression (BDI) by partial correlations" in page
+    assert any(text.startswith("Pain intensity (NRS): patients only") for text in limits(results))
+    assert any(text.startswith("Depression (BDI) differs") for text in limits(results))
+    assert "<h3>With and without depression (BDI)</h3>" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("duration", "duration of illness"),
+        ("catastrophising", "Pain Catastrophizing Scale"),
+        ("depression_cesd", "depression (CES-D)"),
+        ("PSS_total", "PSS total"),
+    ],
+)
+def test_titles_within_sentences(name: str, title: str) -> None:
+    assert score_in_prose(name) == title
 
 
 def test_p_values_of_a_score_that_disagree_are_marked(results: Results) -> None:

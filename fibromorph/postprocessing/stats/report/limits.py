@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fibromorph.postprocessing.names import listed, plain_name
+from fibromorph.postprocessing.stats.contract import score_in_prose
 from fibromorph.postprocessing.stats.responsive import BLIND
 from fibromorph.postprocessing.stats.results import Results
 
@@ -38,7 +39,11 @@ def limits(results: Results) -> list[str]:
 
 def _few_slopes(results: Results) -> str:
     """Scores that few people carry: what supposes alike spread and what does not part there."""
-    few = [f"{scope.name} in {' and '.join(scope.few)}" for scope in results.scopes if scope.few]
+    few = [
+        f"{score_in_prose(scope.name)} in {' and '.join(scope.few)}"
+        for scope in results.scopes
+        if scope.few
+    ]
     if not few:
         return ""
     return (

@@ -7,6 +7,7 @@ import re
 
 import fibromorph
 from fibromorph.postprocessing.stats.change_design import change_data
+from fibromorph.postprocessing.stats.contract import score_in_prose
 from fibromorph.postprocessing.stats.design import Design
 from fibromorph.postprocessing.stats.model import INTERCEPT
 from fibromorph.postprocessing.stats.results import Results
@@ -139,7 +140,7 @@ def _shares(results: Results) -> str:
 def _scores(results: Results) -> str:
     if not results.scopes:
         return ""
-    names = ", ".join(s.name.replace("_", " ") for s in results.scopes)
+    names = ", ".join(score_in_prose(s.name) for s in results.scopes)
     methods = ", ".join(m.replace("_", " ") for m in results.design.correlations.methods)
     return (
         f"Volumes were related to {names} by partial correlations ({methods} [12]) adjusted for the"

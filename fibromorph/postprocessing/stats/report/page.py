@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import fibromorph
 from fibromorph.postprocessing.names import NAMED, plain_name
 from fibromorph.postprocessing.stats.change_conclusions import UNCHANGED
-from fibromorph.postprocessing.stats.contract import score_title
+from fibromorph.postprocessing.stats.contract import score_in_prose, score_title
 from fibromorph.postprocessing.stats.follow_up import BY_CHANCE, UNKNOWN
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain
 from fibromorph.postprocessing.stats.report.content import (
@@ -44,6 +44,7 @@ def render(results: Results, brain: PaintedBrain) -> str:
         num=number,
         signed=signed,
         score=score_title,
+        score_in_prose=score_in_prose,
         p=p_text,
         is_p=_is_p,
         bf=_bayes,

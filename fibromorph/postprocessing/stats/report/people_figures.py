@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
+from fibromorph.postprocessing.stats.assumptions import INFLUENTIAL
 from fibromorph.postprocessing.stats.change_design import ChangeData
 from fibromorph.postprocessing.stats.contract import score_title
 from fibromorph.postprocessing.stats.linear import Bools, Floats, fit, independent
@@ -140,12 +141,30 @@ def _scatter(axes: Axes, results: Results, region: str, score: str) -> None:
     drawn = people_shown(len(x))
     parts = ((~model.patients, CONTROLS, "controls"), (model.patients, PATIENTS, "patients"))
     for members, colour, group in parts:
-        rows = members & ~np.isnan(x) & ~np.isnan(y)
+        # Whoever is not analysed (healthy controls have no illness of 0 years) is not drawn.
+        analysed = not {group, "both"}.isdisjoint(scope.groups)
+        rows = members & ~np.isnan(x) & ~np.isnan(y) & analysed
         points(axes, x[rows & drawn], y[rows & drawn], colour)
         if group in scope.groups and rows.sum() > 2:
             _trend(axes, x, y, rows, colour)
+        _ring(axes, x, y, rows & _influential(results, region, score, group))
     axes.set_xlabel(fill(score_title(score), AXIS_LETTERS), fontsize=8)
     axes.set_ylabel("ml, adjusted", fontsize=8)
+
+
+def _influential(results: Results, region: str, score: str, group: str) -> Bools:
+    """(n,) the person on whom a slope rests most, where that is more than 4/n by Cook's distance;
+    one or nobody."""
+    table = results.associations
+    asked = {"region": region, "score": score, "group": group}
+    asked["method"] = results.design.correlations.methods[0]
+    row = table[np.logical_and.reduce([table[c] == value for c, value in asked.items()])]
+    much = row[row["cooks_distance"] > INFLUENTIAL / row["n"]]
+    return np.isin(results.study.participants, much["influential"].tolist())
+
+
+def _ring(axes: Axes, x: Floats, y: Floats, rows: Bools) -> None:
+    axes.plot(x[rows], y[rows], "o", color=INK, markersize=9, fillstyle="none", markeredgewidth=0.9)
 
 
 def _trend(axes: Axes, x: Floats, y: Floats, rows: Bools, colour: str) -> None:
