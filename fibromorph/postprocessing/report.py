@@ -147,7 +147,7 @@ def asymmetry(left_ml: float | None, right_ml: float | None) -> float | None:
 def _lines(rows: Sequence[VolumeRow], table: LabelTable, limit: int) -> list[_Line]:
     lines = []
     for structure, left, right in _pairs(rows, table):
-        index = None if right is None else asymmetry(left.volume_ml, right.volume_ml)
+        index = None if right is None else asymmetry(left.analysed_ml, right.analysed_ml)
         colour = "#{:02x}{:02x}{:02x}".format(*structure.colour)
         plot = _plot(left, right, limit)
         lines.append(_Line(plain_name(structure.name), colour, left, right, index, plot))

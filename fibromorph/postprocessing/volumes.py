@@ -60,6 +60,11 @@ class VolumeRow:
     def is_total(self) -> bool:
         return self.region_id is None
 
+    @property
+    def analysed_ml(self) -> float | None:
+        """What group statistics use: the soft volume; of eTIV, which is no sum, the estimate."""
+        return self.volume_ml if self.name == "eTIV" else self.soft_volume_ml
+
 
 @dataclass(frozen=True)
 class Calibration:

@@ -95,4 +95,4 @@ def summary(result: Segmented, report: Path) -> str:
 
 
 def _ml(row: VolumeRow) -> str:
-    return "n/a" if row.volume_ml is None else f"{row.volume_ml:.0f} ml"
+    return "n/a" if row.analysed_ml is None else f"{row.analysed_ml:.0f} ml"

@@ -45,7 +45,7 @@ def write_template(path: Path) -> None:
 def volumes_text(rows: tuple[VolumeRow, ...]) -> str:
     """The volumes as a plain table."""
     lines = [LINE.format("region", "ml", "sd")]
-    lines += [LINE.format(r.name, _number(r.volume_ml), _number(r.sd_ml)) for r in rows]
+    lines += [LINE.format(r.name, _number(r.analysed_ml), _number(r.sd_ml)) for r in rows]
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ from fibromorph.postprocessing.report import (
     render,
     write_report,
 )
-from fibromorph.postprocessing.volumes import Calibration
+from fibromorph.postprocessing.volumes import Calibration, VolumeRow
 from tests.postprocessing.conftest import rows_of
 from tests.postprocessing.phantoms import Head
 
@@ -126,10 +126,35 @@ def test_numbers_have_digits_that_make_sense(page: Page, content: ReportContent)
     assert f"{hippocampus.volume_ml:.2f}" in page.words
 
 
+def test_what_statistics_use_stands_first(content: ReportContent) -> None:
+    rows = tuple(
+        replace(r, volume_ml=1111.0, soft_volume_ml=2222.0, sd_ml=33.3) for r in content.rows
+    )
+    text = render(replace(content, rows=rows))
+    found = re.findall(r'<p class="number">(\d+)<small> ml</small></p>', text)
+    totals = [row.name for row in rows if row.hemisphere == "both"]
+    assert dict(zip(totals, found, strict=True)) == {
+        name: "1111" if name == "eTIV" else "2222" for name in totals
+    }
+    assert "± 33.3, voxels 1111" in text
+    assert "for statistics" in text
+
+
+def test_sides_are_compared_as_the_plot_draws_them(content: ReportContent) -> None:
+    def skewed(row: VolumeRow) -> VolumeRow:
+        soft = {17: 3.3, 53: 3.0}.get(row.region_id or 0)
+        return row if soft is None else replace(row, volume_ml=6.3 - soft, soft_volume_ml=soft)
+
+    page = Page(render(replace(content, rows=tuple(map(skewed, content.rows)))))
+    assert "+9.5" in page.words
+    assert "\N{MINUS SIGN}9.5" not in page.words
+
+
 def test_sides_that_are_alike_differ_by_nought(content: ReportContent) -> None:
     hippocampi = {17: 3.0, 53: 3.0003}
     rows = tuple(
-        replace(r, volume_ml=hippocampi.get(r.region_id or 0, r.volume_ml)) for r in content.rows
+        replace(r, soft_volume_ml=hippocampi.get(r.region_id or 0, r.soft_volume_ml))
+        for r in content.rows
     )
     page = Page(render(replace(content, rows=rows)))
     assert "+0.0" in page.words
