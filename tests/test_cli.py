@@ -207,3 +207,10 @@ def test_the_services_settings_come_before_or_after_what_is_done_with_keys(
     capsys.readouterr()
     assert main(["keys", "list", *where]) == 0
     assert "live" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", ["fibromorph", "fibromorph.cli"])
+def test_python_runs_the_package(module: str) -> None:
+    call = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(call, capture_output=True, text=True, check=True)
+    assert fibromorph.__version__ in done.stdout

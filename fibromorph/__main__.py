@@ -1,0 +1,7 @@
+"""`python -m fibromorph`."""
+
+import sys
+
+from fibromorph.cli import main
+
+sys.exit(main())
