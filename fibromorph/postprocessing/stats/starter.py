@@ -14,7 +14,7 @@ from fibromorph.postprocessing.stats.contract import measure_called
 from fibromorph.postprocessing.stats.demographics import is_age, is_sex
 from fibromorph.postprocessing.stats.design import Design, load_design, parse_design
 from fibromorph.postprocessing.stats.starter_groups import guess_groups
-from fibromorph.postprocessing.stats.starter_notes import fit, unused, within
+from fibromorph.postprocessing.stats.starter_notes import unused, who_fits, within
 from fibromorph.postprocessing.stats.tables import (
     CohortVolumes,
     Participants,
@@ -61,7 +61,7 @@ def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> li
     write_whole(path, head + content)
     return [
         *choices(design, people),
-        *fit(load_design(path), cohort, people),
+        *who_fits(load_design(path), cohort, people),
         *unused(design, people),
     ]
 

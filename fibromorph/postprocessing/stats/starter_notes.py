@@ -23,7 +23,7 @@ FEW = 0.2
 """Share of cells up to which those beyond a range are mistakes; of more, the scale is another."""
 
 
-def fit(design: Design, cohort: CohortVolumes, people: Participants) -> list[str]:
+def who_fits(design: Design, cohort: CohortVolumes, people: Participants) -> list[str]:
     """Whom the statistics would compare, or why they would refuse these tables."""
     try:
         study, whole = build_study(design, cohort, people)

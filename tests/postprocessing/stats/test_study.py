@@ -21,6 +21,8 @@ from fibromorph.postprocessing.stats.starter import guess_design
 from fibromorph.postprocessing.stats.tables import read_participants
 from tests.postprocessing.stats.cohorts import PUTAMEN, design, write
 
+CONFIGS = Path(__file__).parents[3] / "configs"
+
 
 def build(folder: Path, **changes: Any) -> Study:
     asked = design(**changes)
@@ -146,6 +148,17 @@ def test_a_constant_covariate(folder: Path) -> None:
     assert study.design.covariates == ("bdi",)
     assert "sex is F in everybody analysed: not adjusted for it." in study.notes
     assert "age is 50 in everybody analysed: not adjusted for it." in study.notes
+
+
+def test_the_design_that_ships_fits_a_study_of_women(folder: Path) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    table = table.rename(columns={"pain": "pi", "bdi": "cesd"})
+    write(folder / "participants.tsv", table.assign(sex="F", pcs=table["cesd"]))
+    shipped = load_design(CONFIGS / "stats-fibromyalgia.yaml")
+    asked = shipped.model_copy(update={"families": {"regions": ("*",)}})
+    cohort = read_cohort([folder / "volumes.tsv"], asked.ids)
+    study, _ = build_study(asked, cohort, read_people(asked, folder / "participants.tsv"))
+    assert study.design.covariates == ("age",)
 
 
 def test_a_covariate_that_says_nothing_leaves_nobody_out(folder: Path) -> None:
