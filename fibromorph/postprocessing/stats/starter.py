@@ -59,10 +59,11 @@ def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> li
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, head + content)
+    arms = _arm_columns(people, design.groups.column, design.groups.patients)
     return [
         *choices(design, people),
         *who_fits(load_design(path), cohort, people),
-        *unused(design, people),
+        *unused(design, people, told=arms),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from fibromorph.errors import FibromorphError
 from fibromorph.postprocessing.names import listed
@@ -41,9 +41,14 @@ def who_fits(design: Design, cohort: CohortVolumes, people: Participants) -> lis
     ]
 
 
-def unused(design: Design, people: Participants) -> list[str]:
-    """A line on the columns that the design does not use, and why; none if it uses all."""
+def unused(design: Design, people: Participants, told: Collection[str] = ()) -> list[str]:
+    """A line on the columns that the design does not use, and why; none if it uses all.
+
+    Args:
+        told: columns of which something is said elsewhere.
+    """
     used = {
+        *told,
         *(design.groups.column, design.site.column, design.sessions.arm),
         *(*design.covariates, *design.sessions.time_varying),
         *(score.column for score in design.scores.values()),
