@@ -164,7 +164,7 @@ def analyse_score_change(
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS))
     if parts:
         by_question = ["score", "session", "group", "method", "family"]
-        p = table.groupby(by_question, sort=False)["p"]
+        p = table.groupby(by_question, sort=False)["p_permutation"]
         table["p_fdr"] = p.transform(lambda values: false_discovery(values.to_numpy(float)))
     table = table[[*COLUMNS, *(c for c in table.columns if c not in COLUMNS)]]
     return ScoreChange(table, count_responders(whole, data), tuple(notes))

@@ -87,7 +87,7 @@ def test_either_arm_has_its_estimate_and_the_two_are_compared(linked: Results) -
 def test_a_reader_of_the_report_is_told(linked: Results, tmp_path: Path) -> None:
     write_study(linked, tmp_path)
     page = " ".join((tmp_path / "report.html").read_text().split())
-    assert 'Change in scores: <span class="found">Left thalamus</span> changes with Pain' in page
+    assert 'Change in scores: <span class="found">Left thalamus</span> changes with pain' in page
     assert "Scores at baseline: no volume is shown to go with any" in page
     assert "<h2>Change in scores</h2>" in page
     assert "Change in scores against change in volumes, every person a dot" in page
@@ -95,6 +95,12 @@ def test_a_reader_of_the_report_is_told(linked: Results, tmp_path: Path) -> None
     table = (tmp_path / "change_associations.tsv").read_text()
     assert table.startswith("\t".join(COLUMNS))
     assert (tmp_path / "responders.tsv").read_text().count("\n") == 3
+
+
+def test_false_discovery_rates_of_change_rest_on_the_permutations(linked: Results) -> None:
+    assert linked.score_change is not None
+    table = linked.score_change.table
+    assert (table["p_fdr"] >= table["p_permutation"]).all()
 
 
 def test_therapy_that_changes_both_is_no_link(tmp_path: Path) -> None:

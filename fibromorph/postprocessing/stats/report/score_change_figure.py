@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 
 from fibromorph.postprocessing.stats.change_design import change_data
-from fibromorph.postprocessing.stats.contract import score_title
+from fibromorph.postprocessing.stats.contract import score_in_prose
 from fibromorph.postprocessing.stats.linear import Floats, fit
 from fibromorph.postprocessing.stats.report.figures import (
     CONTROLS,
@@ -56,7 +56,7 @@ def _panel(axes: Axes, one: Followed, part: FollowedRegion) -> None:
         points(axes, part.score[members & shown], volume[members & shown], colour)
     _trend(axes, part.score, volume)
     axes.set_xlabel(
-        fill(f"change in {score_title(one.name)}, {one.session}", AXIS_LETTERS), fontsize=8
+        fill(f"change in {score_in_prose(one.name)}, {one.session}", AXIS_LETTERS), fontsize=8
     )
     axes.set_ylabel("change, ml, adjusted", fontsize=8)
 
