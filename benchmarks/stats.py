@@ -23,15 +23,15 @@ from fibromorph.datasets.cohort.people import draw_people
 from fibromorph.datasets.cohort.settings import CohortSettings
 from fibromorph.datasets.cohort.targets import draw_constitution, target_volumes
 from fibromorph.labels import FREESURFER
-from fibromorph.postprocessing.stats.change import analyse_change
-from fibromorph.postprocessing.stats.design import parse_design
-from fibromorph.postprocessing.stats.design_sections import Correlations, Score
-from fibromorph.postprocessing.stats.groups import estimate, permute
-from fibromorph.postprocessing.stats.linear import Floats
-from fibromorph.postprocessing.stats.model import GroupModel, centred
-from fibromorph.postprocessing.stats.permutation import freedman_lane
-from fibromorph.postprocessing.stats.score_change import analyse_score_change
-from fibromorph.postprocessing.stats.study import Study
+from fibromorph.postprocessing.stats.change.analysis import analyse_change
+from fibromorph.postprocessing.stats.designs.design import parse_design
+from fibromorph.postprocessing.stats.designs.sections import Correlations, Score
+from fibromorph.postprocessing.stats.groups.comparison import estimate, permute
+from fibromorph.postprocessing.stats.groups.model import GroupModel, centred
+from fibromorph.postprocessing.stats.models.linear import Floats
+from fibromorph.postprocessing.stats.models.permutation import freedman_lane
+from fibromorph.postprocessing.stats.people.study import Study
+from fibromorph.postprocessing.stats.scores.change import analyse_score_change
 
 PATIENTS, CONTROLS = 23, 21
 IDS = tuple(i for i in FREESURFER.ids if i not in (2, 41, 24))

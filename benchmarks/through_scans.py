@@ -19,10 +19,10 @@ import pandas as pd
 from fibromorph.datasets.cohort.files import TRUTH
 from fibromorph.datasets.cohort.settings import CohortSettings
 from fibromorph.datasets.cohort.simulate import simulate_cohort
-from fibromorph.postprocessing.stats.design import Design
+from fibromorph.postprocessing.stats.designs.design import Design
+from fibromorph.postprocessing.stats.designs.starter import guess_design
 from fibromorph.postprocessing.stats.results import Results
 from fibromorph.postprocessing.stats.run import analyse, read_people
-from fibromorph.postprocessing.stats.starter import guess_design
 from fibromorph.postprocessing.stats.tables import CohortVolumes, read_cohort, read_participants
 from fibromorph.serving.batch import segment_files
 from fibromorph.serving.outputs import output_paths

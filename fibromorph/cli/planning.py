@@ -13,13 +13,13 @@ from fibromorph.errors import ConfigError
 from fibromorph.files import write_whole
 from fibromorph.manifest import LabelEntry
 from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.stats.people.responsive import BLIND
 from fibromorph.postprocessing.stats.power import (
     Plan,
     RegionSpread,
     plan_for_effect,
     plan_for_people,
 )
-from fibromorph.postprocessing.stats.responsive import BLIND
 from fibromorph.postprocessing.stats.results import to_tsv
 from fibromorph.serving.bundles import find_bundle
 

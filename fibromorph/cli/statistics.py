@@ -63,7 +63,7 @@ def _stats(options: argparse.Namespace) -> int:
 
 
 def _init(options: argparse.Namespace) -> int:
-    from fibromorph.postprocessing.stats.starter import write_starter
+    from fibromorph.postprocessing.stats.designs.starter import write_starter
 
     for line in write_starter(options.config, options.volumes, options.participants):
         print(line)

@@ -11,8 +11,8 @@ import pandas as pd
 from fibromorph.datasets.cohort.files import TRUTH
 from fibromorph.datasets.cohort.settings import CohortSettings
 from fibromorph.datasets.cohort.simulate import simulate_cohort
+from fibromorph.postprocessing.stats.designs.starter import write_starter
 from fibromorph.postprocessing.stats.report.wording import p_text
-from fibromorph.postprocessing.stats.starter import write_starter
 from fibromorph.serving.cohort.group.run import run_group
 from fibromorph.serving.cohort.participant import (
     Cohort,

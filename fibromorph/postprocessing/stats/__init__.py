@@ -1,12 +1,12 @@
 """Group statistics of regional volumes: groups, scores, change; see docs/statistics.md."""
 
-from fibromorph.postprocessing.stats.design import Design, load_design, parse_design
-from fibromorph.postprocessing.stats.groups import compare_groups, estimate, permute
-from fibromorph.postprocessing.stats.joining import build_study
-from fibromorph.postprocessing.stats.model import GroupModel, build_model
+from fibromorph.postprocessing.stats.designs.design import Design, load_design, parse_design
+from fibromorph.postprocessing.stats.groups.comparison import compare_groups, estimate, permute
+from fibromorph.postprocessing.stats.groups.model import GroupModel, build_model
+from fibromorph.postprocessing.stats.people.joining import build_study
+from fibromorph.postprocessing.stats.people.study import Study
 from fibromorph.postprocessing.stats.results import Results
 from fibromorph.postprocessing.stats.run import analyse, compare, read_people, run_study
-from fibromorph.postprocessing.stats.study import Study
 from fibromorph.postprocessing.stats.tables import (
     CohortVolumes,
     Participants,

@@ -14,7 +14,7 @@ from typing import Literal
 import pandas as pd
 
 from fibromorph.errors import ConfigError
-from fibromorph.postprocessing.stats.effects import detectable_effect, power_of
+from fibromorph.postprocessing.stats.models.effects import detectable_effect, power_of
 
 LARGEST_N = 100_000
 

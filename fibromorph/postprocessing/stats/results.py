@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fibromorph.postprocessing.stats.collinear import Collinear
-from fibromorph.postprocessing.stats.design import Design
-from fibromorph.postprocessing.stats.model import GroupModel
-from fibromorph.postprocessing.stats.score_change import ScoreChange
-from fibromorph.postprocessing.stats.score_groups import ScoreScope
-from fibromorph.postprocessing.stats.study import Study
+from fibromorph.postprocessing.stats.designs.design import Design
+from fibromorph.postprocessing.stats.groups.model import GroupModel
+from fibromorph.postprocessing.stats.people.collinear import Collinear
+from fibromorph.postprocessing.stats.people.study import Study
+from fibromorph.postprocessing.stats.scores.change import ScoreChange
+from fibromorph.postprocessing.stats.scores.scope import ScoreScope
 
 DIGITS = 6
 LARGEST_WHOLE = 1e15

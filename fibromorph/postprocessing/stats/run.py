@@ -13,26 +13,31 @@ import pandas as pd
 from tqdm import tqdm
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.assumptions import carried_notes, check_assumptions
-from fibromorph.postprocessing.stats.change import Change, analyse_change
-from fibromorph.postprocessing.stats.change_conclusions import with_verdicts
-from fibromorph.postprocessing.stats.collinear import Collinear, going_with_group
-from fibromorph.postprocessing.stats.design import Design
-from fibromorph.postprocessing.stats.groups import compare_groups, estimate
-from fibromorph.postprocessing.stats.head_size import adjustment_note
-from fibromorph.postprocessing.stats.imputation import impute
-from fibromorph.postprocessing.stats.imputed_groups import compare_imputed
-from fibromorph.postprocessing.stats.intervals import interval_notes
-from fibromorph.postprocessing.stats.joining import build_study
-from fibromorph.postprocessing.stats.model import GroupModel, build_model
-from fibromorph.postprocessing.stats.responsive import with_shares
+from fibromorph.postprocessing.stats.change.analysis import Change, analyse_change
+from fibromorph.postprocessing.stats.change.conclusions import with_verdicts
+from fibromorph.postprocessing.stats.change.intervals import interval_notes
+from fibromorph.postprocessing.stats.designs.design import Design
+from fibromorph.postprocessing.stats.groups.assumptions import carried_notes, check_assumptions
+from fibromorph.postprocessing.stats.groups.comparison import compare_groups, estimate
+from fibromorph.postprocessing.stats.groups.imputed import compare_imputed
+from fibromorph.postprocessing.stats.groups.model import GroupModel, build_model
+from fibromorph.postprocessing.stats.groups.sensitivity import explore
+from fibromorph.postprocessing.stats.people.collinear import Collinear, going_with_group
+from fibromorph.postprocessing.stats.people.head_size import adjustment_note
+from fibromorph.postprocessing.stats.people.imputation import impute
+from fibromorph.postprocessing.stats.people.joining import build_study
+from fibromorph.postprocessing.stats.people.responsive import with_shares
+from fibromorph.postprocessing.stats.people.sites import (
+    by_site,
+    harmonised,
+    pool_sites,
+    require_sites,
+)
+from fibromorph.postprocessing.stats.people.study import Study
 from fibromorph.postprocessing.stats.results import Results
-from fibromorph.postprocessing.stats.score_change import ScoreChange, analyse_score_change
-from fibromorph.postprocessing.stats.score_groups import ScoreScope, scope_of
-from fibromorph.postprocessing.stats.scores import associate, narrowed
-from fibromorph.postprocessing.stats.sensitivity import explore
-from fibromorph.postprocessing.stats.sites import by_site, harmonised, pool_sites, require_sites
-from fibromorph.postprocessing.stats.study import Study
+from fibromorph.postprocessing.stats.scores.associations import associate, narrowed
+from fibromorph.postprocessing.stats.scores.change import ScoreChange, analyse_score_change
+from fibromorph.postprocessing.stats.scores.scope import ScoreScope, scope_of
 from fibromorph.postprocessing.stats.tables import (
     CohortVolumes,
     Participants,

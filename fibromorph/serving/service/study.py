@@ -95,7 +95,7 @@ def _analyse(order: Order) -> dict[str, Any]:
 def _design(source: Path) -> Any:
     """The design that came with the study, or one guessed from its tables."""
     from fibromorph.postprocessing.stats import load_design, read_cohort, read_participants
-    from fibromorph.postprocessing.stats.starter import guess_design
+    from fibromorph.postprocessing.stats.designs.starter import guess_design
 
     path = source / DESIGN
     if not path.exists():

@@ -18,21 +18,21 @@ from fibromorph.postprocessing.stats import (
     read_cohort,
     read_participants,
 )
-from fibromorph.postprocessing.stats.assumptions import check_assumptions
-from fibromorph.postprocessing.stats.combat import harmonise
-from fibromorph.postprocessing.stats.correlation import partial_correlation, percentage_bend
-from fibromorph.postprocessing.stats.design_sections import Inference, SmallestEffect
-from fibromorph.postprocessing.stats.effects import (
+from fibromorph.postprocessing.stats.designs.sections import Inference, SmallestEffect
+from fibromorph.postprocessing.stats.groups.assumptions import check_assumptions
+from fibromorph.postprocessing.stats.groups.model import centred
+from fibromorph.postprocessing.stats.models.combat import harmonise
+from fibromorph.postprocessing.stats.models.effects import (
     detectable_effect,
     false_discovery,
     jzs_bayes_factor,
     power_of,
 )
-from fibromorph.postprocessing.stats.imputation import pool
-from fibromorph.postprocessing.stats.linear import Floats, Ints, fit
-from fibromorph.postprocessing.stats.measured import fit_weighted
-from fibromorph.postprocessing.stats.mixed import fit_mixed, fit_mixed_known
-from fibromorph.postprocessing.stats.model import centred
+from fibromorph.postprocessing.stats.models.linear import Floats, Ints, fit
+from fibromorph.postprocessing.stats.models.measured import fit_weighted
+from fibromorph.postprocessing.stats.models.mixed import fit_mixed, fit_mixed_known
+from fibromorph.postprocessing.stats.people.imputation import pool
+from fibromorph.postprocessing.stats.scores.correlation import partial_correlation, percentage_bend
 from fibromorph.postprocessing.stats.tables.region_names import from_enigma
 from tests.postprocessing.stats.recorded import R_TOLERANCE, recorded, table
 

@@ -12,15 +12,15 @@ from scipy import stats
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats import build_study, load_design, read_cohort, read_people
-from fibromorph.postprocessing.stats.change import Change, analyse_change
-from fibromorph.postprocessing.stats.change_conclusions import with_verdicts
-from fibromorph.postprocessing.stats.change_design import change_data
-from fibromorph.postprocessing.stats.effects import g_interval, small_sample_factor
-from fibromorph.postprocessing.stats.gap import Estimate, fieller
-from fibromorph.postprocessing.stats.mixed import fit_mixed, fit_mixed_known, whiten
+from fibromorph.postprocessing.stats.change.analysis import Change, analyse_change
+from fibromorph.postprocessing.stats.change.conclusions import with_verdicts
+from fibromorph.postprocessing.stats.change.data import change_data
+from fibromorph.postprocessing.stats.change.gap import Estimate, fieller
+from fibromorph.postprocessing.stats.models.effects import g_interval, small_sample_factor
+from fibromorph.postprocessing.stats.models.mixed import fit_mixed, fit_mixed_known, whiten
+from fibromorph.postprocessing.stats.models.wild_bootstrap import resample, resample_known
 from fibromorph.postprocessing.stats.report import write_study
 from fibromorph.postprocessing.stats.results import Results
-from fibromorph.postprocessing.stats.wild_bootstrap import resample, resample_known
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built, run
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fibromorph.postprocessing.stats.demographics import is_age, is_sex
+from fibromorph.postprocessing.stats.designs.demographics import is_age, is_sex
 
 
 @pytest.mark.parametrize(

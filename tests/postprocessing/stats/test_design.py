@@ -12,8 +12,8 @@ import yaml
 from fibromorph.cli import main
 from fibromorph.errors import ConfigError
 from fibromorph.postprocessing.stats import Design, load_design
-from fibromorph.postprocessing.stats.contract import measure_called
-from fibromorph.postprocessing.stats.starter import write_starter
+from fibromorph.postprocessing.stats.designs.contract import measure_called
+from fibromorph.postprocessing.stats.designs.starter import write_starter
 from tests.postprocessing.stats.cohorts import Cohort, write, write_cohort
 
 CONFIGS = Path(__file__).parents[3] / "configs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fibromorph.postprocessing.stats.effects import (
+from fibromorph.postprocessing.stats.models.effects import (
     detectable_effect,
     equivalence_p,
     false_discovery,

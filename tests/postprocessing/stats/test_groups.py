@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from fibromorph.postprocessing.stats import Results, compare
-from fibromorph.postprocessing.stats.assumptions import check_assumptions
-from fibromorph.postprocessing.stats.groups import FIRST_COLUMNS, conclusion
-from fibromorph.postprocessing.stats.measured import fit_weighted, sd_as_fitted
+from fibromorph.postprocessing.stats.groups.assumptions import check_assumptions
+from fibromorph.postprocessing.stats.groups.comparison import FIRST_COLUMNS, conclusion
+from fibromorph.postprocessing.stats.models.measured import fit_weighted, sd_as_fitted
 from tests.postprocessing.stats.cohorts import MEANS_ML, PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built, groups, run
 

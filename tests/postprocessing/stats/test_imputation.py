@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fibromorph.postprocessing.stats.imputation import impute, pool
+from fibromorph.postprocessing.stats.people.imputation import impute, pool
 from fibromorph.postprocessing.stats.run import completed
 from tests.postprocessing.stats.cohorts import PUTAMEN, write
 from tests.postprocessing.stats.conftest import built, groups

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.change import analyse_change
-from fibromorph.postprocessing.stats.intervals import interval_notes
+from fibromorph.postprocessing.stats.change.analysis import analyse_change
+from fibromorph.postprocessing.stats.change.intervals import interval_notes
 from fibromorph.postprocessing.stats.tables.participants import read_participants
 from tests.postprocessing.stats.cohorts import MEANS_ML, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fibromorph.postprocessing.stats.linear import fit, robust_df
-from fibromorph.postprocessing.stats.permutation import OwnModel, freedman_lane, freedman_lane_each
+from fibromorph.postprocessing.stats.models.linear import fit, robust_df
+from fibromorph.postprocessing.stats.models.permutation import (
+    OwnModel,
+    freedman_lane,
+    freedman_lane_each,
+)
 
 N = 24
 

@@ -11,7 +11,7 @@ import pytest
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats import read_cohort
-from fibromorph.postprocessing.stats.change import Change, analyse_change
+from fibromorph.postprocessing.stats.change.analysis import Change, analyse_change
 from fibromorph.postprocessing.volumes import VolumeRow, write_volumes
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser
 from fibromorph.errors import LabelError
 from fibromorph.labels import NEUROMORPHOMETRICS
 from fibromorph.postprocessing.stats import Results
-from fibromorph.postprocessing.stats.contract import score_in_prose
-from fibromorph.postprocessing.stats.model import GroupModel, centred
+from fibromorph.postprocessing.stats.designs.contract import score_in_prose
+from fibromorph.postprocessing.stats.groups.model import GroupModel, centred
 from fibromorph.postprocessing.stats.report import figures, forest, write_study
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain, paint
 from fibromorph.postprocessing.stats.report.limits import limits

@@ -10,7 +10,7 @@ import pytest
 
 from fibromorph.postprocessing.stats import Results
 from fibromorph.postprocessing.stats.report import write_study
-from fibromorph.postprocessing.stats.score_change import COLUMNS, ScoreChange, analyse_score_change
+from fibromorph.postprocessing.stats.scores.change import COLUMNS, ScoreChange, analyse_score_change
 from tests.postprocessing.stats.cohorts import Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built, run
 

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 
 from fibromorph.postprocessing.stats import Results, build_model
-from fibromorph.postprocessing.stats.correlation import (
+from fibromorph.postprocessing.stats.models.permutation import freedman_lane
+from fibromorph.postprocessing.stats.scores.associations import associate
+from fibromorph.postprocessing.stats.scores.correlation import (
     linearised,
     partial_correlation,
     percentage_bend,
 )
-from fibromorph.postprocessing.stats.permutation import freedman_lane
-from fibromorph.postprocessing.stats.score_groups import scope_of
-from fibromorph.postprocessing.stats.scores import associate
+from fibromorph.postprocessing.stats.scores.scope import scope_of
 from tests.postprocessing.stats.cohorts import write
 from tests.postprocessing.stats.conftest import built, run
 

@@ -11,9 +11,9 @@ import pytest
 
 from fibromorph.errors import ConfigError, TableError
 from fibromorph.postprocessing.stats import build_model
-from fibromorph.postprocessing.stats.combat import harmonise
-from fibromorph.postprocessing.stats.sensitivity import quick_effects
-from fibromorph.postprocessing.stats.sites import harmonised
+from fibromorph.postprocessing.stats.groups.sensitivity import quick_effects
+from fibromorph.postprocessing.stats.models.combat import harmonise
+from fibromorph.postprocessing.stats.people.sites import harmonised
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built, groups, run
 

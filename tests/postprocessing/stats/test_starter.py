@@ -9,7 +9,7 @@ import pytest
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats import load_design
-from fibromorph.postprocessing.stats.starter import write_starter
+from fibromorph.postprocessing.stats.designs.starter import write_starter
 from tests.postprocessing.stats.cohorts import Cohort, write, write_cohort
 
 

@@ -17,7 +17,7 @@ from fibromorph.postprocessing.stats import (
     read_cohort,
     read_people,
 )
-from fibromorph.postprocessing.stats.starter import guess_design
+from fibromorph.postprocessing.stats.designs.starter import guess_design
 from fibromorph.postprocessing.stats.tables import read_participants
 from tests.postprocessing.stats.cohorts import PUTAMEN, design, write
 

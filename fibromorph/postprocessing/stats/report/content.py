@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from fibromorph.postprocessing.stats.change_design import change_data
+from fibromorph.postprocessing.stats.change.data import change_data
 from fibromorph.postprocessing.stats.report import people_figures as people
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain
 from fibromorph.postprocessing.stats.report.curve import specification_curve

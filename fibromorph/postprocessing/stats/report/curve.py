@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fibromorph.postprocessing.stats.groups.sensitivity import CHOICES
 from fibromorph.postprocessing.stats.report.figures import (
     BAR,
     FOUND,
@@ -18,7 +19,6 @@ from fibromorph.postprocessing.stats.report.figures import (
     panel_titles,
     to_svg,
 )
-from fibromorph.postprocessing.stats.sensitivity import CHOICES
 
 
 def specification_curve(table: pd.DataFrame, regions: list[str], alpha: float) -> Markup:

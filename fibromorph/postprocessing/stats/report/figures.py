@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fibromorph.postprocessing.names import plain_name
-from fibromorph.postprocessing.stats.linear import Bools
+from fibromorph.postprocessing.stats.models.linear import Bools
 
 INK, SOFT, LINE, PAPER = "#010101", "#020202", "#030303", "#fefefe"
 PATIENTS, CONTROLS, FOUND, BAR = "#040404", "#050505", "#060606", "#070707"

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fibromorph.postprocessing.names import plain_name
-from fibromorph.postprocessing.stats.change_conclusions import CHANGED
+from fibromorph.postprocessing.stats.change.conclusions import CHANGED
 from fibromorph.postprocessing.stats.report.figures import (
     FOUND,
     INK,

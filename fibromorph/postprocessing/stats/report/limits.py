@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from fibromorph.postprocessing.names import listed, plain_name
-from fibromorph.postprocessing.stats.contract import score_in_prose
-from fibromorph.postprocessing.stats.responsive import BLIND
+from fibromorph.postprocessing.stats.designs.contract import score_in_prose
+from fibromorph.postprocessing.stats.people.responsive import BLIND
 from fibromorph.postprocessing.stats.results import Results
 
 LARGE_EFFECT = 0.8

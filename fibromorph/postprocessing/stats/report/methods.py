@@ -6,10 +6,10 @@ import importlib.metadata
 import re
 
 import fibromorph
-from fibromorph.postprocessing.stats.change_design import change_data
-from fibromorph.postprocessing.stats.contract import score_in_prose
-from fibromorph.postprocessing.stats.design import Design
-from fibromorph.postprocessing.stats.model import INTERCEPT
+from fibromorph.postprocessing.stats.change.data import change_data
+from fibromorph.postprocessing.stats.designs.contract import score_in_prose
+from fibromorph.postprocessing.stats.designs.design import Design
+from fibromorph.postprocessing.stats.groups.model import INTERCEPT
 from fibromorph.postprocessing.stats.results import Results
 
 PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "nilearn")

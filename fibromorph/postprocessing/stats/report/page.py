@@ -10,9 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import fibromorph
 from fibromorph.postprocessing.names import NAMED, plain_name
-from fibromorph.postprocessing.stats.change_conclusions import UNCHANGED
-from fibromorph.postprocessing.stats.contract import score_in_prose, score_title
-from fibromorph.postprocessing.stats.follow_up import BY_CHANCE, UNKNOWN
+from fibromorph.postprocessing.stats.change.conclusions import UNCHANGED
+from fibromorph.postprocessing.stats.change.follow_up import BY_CHANCE, UNKNOWN
+from fibromorph.postprocessing.stats.designs.contract import score_in_prose, score_title
+from fibromorph.postprocessing.stats.people.study import baseline_of
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain
 from fibromorph.postprocessing.stats.report.content import (
     downloads,
@@ -25,7 +26,6 @@ from fibromorph.postprocessing.stats.report.limits import limits
 from fibromorph.postprocessing.stats.report.methods import methods_text
 from fibromorph.postprocessing.stats.report.wording import number, p_text, signed
 from fibromorph.postprocessing.stats.results import Results
-from fibromorph.postprocessing.stats.study import baseline_of
 
 ASSOCIATIONS_SHOWN = 40
 

@@ -13,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
-from fibromorph.postprocessing.stats.assumptions import INFLUENTIAL
-from fibromorph.postprocessing.stats.change_design import ChangeData
-from fibromorph.postprocessing.stats.contract import score_title
-from fibromorph.postprocessing.stats.linear import Bools, Floats, fit, independent
-from fibromorph.postprocessing.stats.model import GroupModel
+from fibromorph.postprocessing.stats.change.data import ChangeData
+from fibromorph.postprocessing.stats.designs.contract import score_title
+from fibromorph.postprocessing.stats.groups.assumptions import INFLUENTIAL
+from fibromorph.postprocessing.stats.groups.model import GroupModel
+from fibromorph.postprocessing.stats.models.linear import Bools, Floats, fit, independent
 from fibromorph.postprocessing.stats.report.figures import (
     CONTROLS,
     INK,

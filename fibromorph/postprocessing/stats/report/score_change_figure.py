@@ -9,9 +9,9 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 
-from fibromorph.postprocessing.stats.change_design import change_data
-from fibromorph.postprocessing.stats.contract import score_in_prose
-from fibromorph.postprocessing.stats.linear import Floats, fit
+from fibromorph.postprocessing.stats.change.data import change_data
+from fibromorph.postprocessing.stats.designs.contract import score_in_prose
+from fibromorph.postprocessing.stats.models.linear import Floats, fit
 from fibromorph.postprocessing.stats.report.figures import (
     CONTROLS,
     INK,
@@ -24,7 +24,7 @@ from fibromorph.postprocessing.stats.report.figures import (
 )
 from fibromorph.postprocessing.stats.report.people_figures import AXIS_LETTERS, grid
 from fibromorph.postprocessing.stats.results import Results
-from fibromorph.postprocessing.stats.score_change import Followed, FollowedRegion, questions
+from fibromorph.postprocessing.stats.scores.change import Followed, FollowedRegion, questions
 
 PANELS, PANELS_A_SCORE = 8, 4
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.responsive import Shares
+from fibromorph.postprocessing.stats.people.responsive import Shares
 from fibromorph.postprocessing.stats.tables.region_names import ETIV, is_total
 from fibromorph.postprocessing.stats.tables.scan_ids import in_time
 

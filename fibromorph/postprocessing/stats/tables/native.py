@@ -10,10 +10,13 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.repeatability import KEY as KEY_OF_REPEATS
-from fibromorph.postprocessing.stats.repeatability import read_repeat_shares, repeat_shares_in
-from fibromorph.postprocessing.stats.responsive import KEY as KEY_OF_SHARES
-from fibromorph.postprocessing.stats.responsive import read_shares, shares_of
+from fibromorph.postprocessing.stats.people.repeatability import KEY as KEY_OF_REPEATS
+from fibromorph.postprocessing.stats.people.repeatability import (
+    read_repeat_shares,
+    repeat_shares_in,
+)
+from fibromorph.postprocessing.stats.people.responsive import KEY as KEY_OF_SHARES
+from fibromorph.postprocessing.stats.people.responsive import read_shares, shares_of
 from fibromorph.postprocessing.stats.tables.cells import (
     place,
     read_text_table,

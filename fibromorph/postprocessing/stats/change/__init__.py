@@ -1,0 +1,1 @@
+"""What becomes of volumes from session to session."""

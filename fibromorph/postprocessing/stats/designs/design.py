@@ -1,0 +1,114 @@
+"""The design file: what is asked of the volumes, with every default in sight."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+
+from fibromorph.errors import ConfigError
+from fibromorph.postprocessing.stats.designs.sections import (
+    Correlations,
+    EtivMethod,
+    Exclusions,
+    Groups,
+    Inference,
+    MissingCells,
+    Score,
+    Section,
+    Sessions,
+    Site,
+    SmallestEffect,
+    Table,
+    VolumeKind,
+    as_score,
+)
+from fibromorph.postprocessing.stats.tables.scan_ids import BIDS_RULE, ScanIds
+
+
+class Design(Section):
+    """One study.
+
+    Attributes:
+        volumes: `soft` sums posteriors, `hard` counts voxels.
+        weights: weight scans by the error of their volumes where that is known.
+        covariates: adjusted for in every model; `age` and `sex` belong here. Those that are the
+            same in everybody are left out.
+        families: family -> regions (names, or patterns with *); p values are corrected within a
+            family. A region may be in one family only.
+    """
+
+    title: str = "Regional brain volumes"
+    volumes: VolumeKind = "soft"
+    weights: bool = True
+    table: Table = Table()
+    groups: Groups
+    covariates: tuple[str, ...] = ("age", "sex")
+    etiv: EtivMethod = "covariate"
+    families: dict[str, tuple[str, ...]] = Field(default={"regions": ("*",)})
+    scores: dict[str, Annotated[Score, BeforeValidator(as_score)]] = Field(default={})
+    correlations: Correlations = Correlations()
+    sessions: Sessions = Sessions()
+    site: Site = Site()
+    exclusions: Exclusions = Exclusions()
+    missing: MissingCells = MissingCells()
+    smallest_effect: SmallestEffect = SmallestEffect()
+    inference: Inference = Inference()
+    _source: str = PrivateAttr(default="design")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Design:
+        if not self.families:
+            raise ValueError("families must name at least one region")
+        if self.groups.column in self.covariates:
+            raise ValueError("the group column must not be a covariate as well")
+        return self
+
+    def at(self, *keys: str) -> str:
+        """How errors name keys of the file that the design was read from."""
+        return f"{self._source}, {'key' if len(keys) == 1 else 'keys'} {', '.join(keys)}"
+
+    @property
+    def ids(self) -> ScanIds:
+        """How scan names are split."""
+        rule = self.sessions.rule
+        return ScanIds(rule or BIDS_RULE, self.sessions.rename, strict=rule is not None)
+
+
+def load_design(path: Path) -> Design:
+    """Read and check a design file.
+
+    Raises:
+        ConfigError: not readable, or a key with a wrong value; file, key and value are named.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
+        text = " ".join(str(reason).split())
+        raise ConfigError("a design must be readable YAML", value=text, subject=path) from None
+    if not isinstance(content, Mapping):
+        raise ConfigError("a design must be a mapping of keys", value=content, subject=path)
+    return parse_design(dict(content), str(path))
+
+
+def parse_design(content: dict[str, Any], subject: str = "design") -> Design:
+    """Check a design that was read already.
+
+    Raises:
+        ConfigError: as `load_design`.
+    """
+    try:
+        design = Design.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        rule = first["msg"].removeprefix("Value error, ")
+        given = None if first["type"] == "missing" else first["input"]
+        where = f"{subject}, key {key}" if key else subject
+        value = None if isinstance(given, dict) else given
+        raise ConfigError(rule, value=value, subject=where) from None
+    design._source = subject
+    return design

@@ -1,0 +1,47 @@
+"""Families of regions: what is corrected together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from fibromorph.errors import ConfigError
+from fibromorph.postprocessing.stats.designs.design import Design
+from fibromorph.postprocessing.stats.tables.region_names import is_total
+
+
+def resolve_families(design: Design, regions: Sequence[str]) -> dict[str, list[str]]:
+    """Family -> regions of the table, in the table's order; patterns never take totals.
+
+    Raises:
+        ConfigError: a name or pattern that no region meets, or a region in two families.
+    """
+    owner: dict[str, str] = {}
+    families: dict[str, list[str]] = {}
+    for family, patterns in design.families.items():
+        where = design.at(f"families.{family}")
+        chosen = {r for pattern in patterns for r in _matching(pattern, regions, where)}
+        for region in chosen:
+            if region in owner:
+                raise ConfigError(
+                    f"a region may be in one family only, this one is in {owner[region]} too",
+                    value=region,
+                    subject=where,
+                )
+            owner[region] = family
+        families[family] = [r for r in regions if r in chosen]
+    return families
+
+
+def _matching(pattern: str, regions: Sequence[str], where: str) -> list[str]:
+    if pattern in regions:
+        return [pattern]
+    found = [r for r in regions if fnmatchcase(r, pattern) and not is_total(r)]
+    if not found:
+        some = ", ".join(regions[:8])
+        raise ConfigError(
+            f"a region must be in the volumes table (it has {some}, ...)",
+            value=pattern,
+            subject=where,
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Linear and mixed models, resampling and effect sizes; nothing here knows of brains."""

@@ -1,0 +1,1 @@
+"""Volumes against pain, mood and activity."""
