@@ -35,7 +35,7 @@ from fibromorph.serving.cohort.recipe import Recipe, recipe_of
 from fibromorph.serving.cohort.store import Store
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask, Shard, task_of
 from fibromorph.serving.cohort.worker import Read, Settings, Worker
-from fibromorph.serving.demo import write_template
+from fibromorph.serving.demo.scan import write_template
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import write_outputs
 from fibromorph.serving.pipeline import segment_scan

@@ -21,8 +21,8 @@ from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.longitudinal.halfway import Halfway
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.rescan import apply_rescan, draw_rescan, with_dark_air
-from fibromorph.serving.responsiveness import (
+from fibromorph.serving.measuring.rescan import apply_rescan, draw_rescan, with_dark_air
+from fibromorph.serving.measuring.responsiveness import (
     NOISE,
     SMALLEST_TRUE,
     VOXEL_MM,

@@ -20,7 +20,7 @@ import numpy as np
 
 from fibromorph.scans import read_scan
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, find_bundle
-from fibromorph.serving.demo import write_template
+from fibromorph.serving.demo.scan import write_template
 from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import write_outputs

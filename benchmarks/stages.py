@@ -18,7 +18,7 @@ from fibromorph.postprocessing.components import keep_main_components
 from fibromorph.preprocess import conform
 from fibromorph.scans import read_scan, restore_labels
 from fibromorph.serving.bundles import find_bundle
-from fibromorph.serving.demo import write_template
+from fibromorph.serving.demo.scan import write_template
 from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import write_outputs

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, find_bundle
-from fibromorph.serving.demo import write_template
+from fibromorph.serving.demo.scan import write_template
 from fibromorph.serving.engine import Engine
 
 BROWSER_FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

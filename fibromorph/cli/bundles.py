@@ -112,14 +112,14 @@ def _models(options: argparse.Namespace) -> int:
     elif options.action == "verify":
         print(bundles.verify_bundle(options.model))
     else:
-        from fibromorph.serving.parity import compare_engines
+        from fibromorph.serving.measuring.parity import compare_engines
 
         print(compare_engines(options.model, options.scan, update_bundle=options.update_bundle))
     return DONE
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from fibromorph.serving.evaluation import EvaluationRequest, evaluate
+    from fibromorph.serving.measuring.evaluation import EvaluationRequest, evaluate
 
     old, new = _renaming(options.labels)
     request = EvaluationRequest(
@@ -157,7 +157,7 @@ def _renaming(text: str) -> tuple[str, str]:
 
 
 def _reliability(options: argparse.Namespace) -> int:
-    from fibromorph.serving.reliability import ScanWithTruth, measure_reliability
+    from fibromorph.serving.measuring.reliability import ScanWithTruth, measure_reliability
 
     references: list[Path | None] = [None for _ in options.scans]
     if options.labels:
@@ -184,7 +184,7 @@ def _reliability(options: argparse.Namespace) -> int:
 
 
 def _responsiveness(options: argparse.Namespace) -> int:
-    from fibromorph.serving.responsiveness import measure_responsiveness
+    from fibromorph.serving.measuring.responsiveness import measure_responsiveness
 
     print(
         measure_responsiveness(

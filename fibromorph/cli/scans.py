@@ -66,11 +66,11 @@ def _demo(options: argparse.Namespace) -> int:
         if options.threads:
             rule = "each core runs a worker of one thread: leave it out with --study"
             raise ConfigError(rule, value=options.threads, subject="--threads")
-        from fibromorph.serving.demo_study import run_demo_study
+        from fibromorph.serving.demo.study import run_demo_study
 
         run_demo_study(options.out, options.model, options.device)
         return DONE
-    from fibromorph.serving.demo import run_demo
+    from fibromorph.serving.demo.scan import run_demo
 
     run_demo(options.out, options.model, options.device, options.threads)
     return DONE

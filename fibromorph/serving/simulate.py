@@ -17,7 +17,7 @@ from fibromorph.labels import coarsened
 from fibromorph.postprocessing.intracranial import looks_stripped
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.bundles import find_bundle
-from fibromorph.serving.demo import write_template
+from fibromorph.serving.demo.scan import write_template
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import segment_scan
 

@@ -14,7 +14,7 @@ from fibromorph.grid import Grid
 from fibromorph.manifest import Manifest, open_bundle, read_manifest
 from fibromorph.postprocessing.drift_picture import write_drift_picture
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
-from fibromorph.serving.calibration import (
+from fibromorph.serving.measuring.calibration import (
     measured_errors,
     pooled_drift,
     summarise_reliability,

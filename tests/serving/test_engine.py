@@ -16,7 +16,7 @@ from fibromorph.serving.bundles import verify_bundle
 from fibromorph.serving.cohort.recipe import recipe_of
 from fibromorph.serving.devices import resolve_device
 from fibromorph.serving.engine import SHAPES_KEPT, Engine
-from fibromorph.serving.parity import compare_engines
+from fibromorph.serving.measuring.parity import compare_engines
 from tests.serving.stand_in import write_stand_in
 
 needs_openvino = pytest.mark.skipif(

@@ -19,15 +19,15 @@ from fibromorph.manifest import open_bundle, write_manifest
 from fibromorph.scans import read_reference, read_scan
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.evaluation import (
+from fibromorph.serving.measuring.evaluation import (
     EvaluationRequest,
     evaluate,
     find_pairs,
     views_of,
 )
+from fibromorph.serving.measuring.rescan import apply_rescan, draw_rescan, with_dark_air
+from fibromorph.serving.measuring.scores import people_sd, repeat_sd, summarise
 from fibromorph.serving.pipeline import segment_scan
-from fibromorph.serving.rescan import apply_rescan, draw_rescan, with_dark_air
-from fibromorph.serving.scores import people_sd, repeat_sd, summarise
 from tests.serving.stand_in import write_stand_in
 
 

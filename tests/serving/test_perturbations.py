@@ -10,7 +10,7 @@ import pytest
 
 from fibromorph.scans import Scan, read_scan
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.perturbations import Perturbation, bright_level, perturbations
+from fibromorph.serving.measuring.perturbations import Perturbation, bright_level, perturbations
 from fibromorph.serving.pipeline import Segmented, segment_scan
 
 BY_NAME = {p.name: p for p in perturbations()}

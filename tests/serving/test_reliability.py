@@ -10,7 +10,7 @@ from nilearn.datasets import load_mni152_template
 
 from fibromorph.cli import main
 from fibromorph.manifest import open_bundle
-from fibromorph.serving.perturbations import perturbations
+from fibromorph.serving.measuring.perturbations import perturbations
 from tests.serving.stand_in import write_stand_in
 
 

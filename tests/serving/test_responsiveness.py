@@ -9,8 +9,8 @@ import pytest
 
 from fibromorph.cli import main
 from fibromorph.manifest import open_bundle
-from fibromorph.serving import responsiveness
-from fibromorph.serving.responsiveness import summarise
+from fibromorph.serving.measuring import responsiveness
+from fibromorph.serving.measuring.responsiveness import summarise
 from tests.serving.stand_in import write_stand_in
 
 

@@ -29,8 +29,8 @@ from fibromorph.scans import Scan, read_scan
 from fibromorph.scans.read import require_distinct
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.measuring.rescan import with_dark_air
 from fibromorph.serving.pipeline import segment_scan
-from fibromorph.serving.rescan import with_dark_air
 from fibromorph.serving.simulate import segmented_anatomy
 
 CHANGE, LARGE_CHANGE = 0.15, 0.04

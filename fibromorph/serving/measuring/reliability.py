@@ -22,17 +22,17 @@ from fibromorph.postprocessing.drift_picture import write_drift_picture
 from fibromorph.scans import Scan, read_reference, read_scan, restore_labels
 from fibromorph.scans.read import require_distinct
 from fibromorph.serving.bundles import find_bundle
-from fibromorph.serving.calibration import (
+from fibromorph.serving.engine import Engine
+from fibromorph.serving.measuring.calibration import (
     Reliability,
     pooled_drift,
     summarise_reliability,
     update_reliability,
 )
-from fibromorph.serving.engine import Engine
-from fibromorph.serving.evaluation import has_learnt_from
-from fibromorph.serving.perturbations import Perturbation, perturbations
+from fibromorph.serving.measuring.evaluation import has_learnt_from
+from fibromorph.serving.measuring.perturbations import Perturbation, perturbations
+from fibromorph.serving.measuring.rescan import with_dark_air
 from fibromorph.serving.pipeline import Segmented, segment_scan
-from fibromorph.serving.rescan import with_dark_air
 
 UNDISTURBED = "undisturbed"
 PICTURE_NAME = "reliability.png"

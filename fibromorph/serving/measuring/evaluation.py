@@ -21,9 +21,15 @@ from fibromorph.scans import Scan, read_reference, read_scan
 from fibromorph.scans.read import require_distinct, scan_stem
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.measuring.rescan import apply_rescan, draw_rescan, with_dark_air
+from fibromorph.serving.measuring.scores import (
+    score_row,
+    scores_text,
+    summarise,
+    tables,
+    update_manifest,
+)
 from fibromorph.serving.pipeline import Segmented, segment_scan
-from fibromorph.serving.rescan import apply_rescan, draw_rescan, with_dark_air
-from fibromorph.serving.scores import score_row, scores_text, summarise, tables, update_manifest
 
 SEED = 20120
 RESERVED_SOURCES = ("", "reliability")
