@@ -51,9 +51,24 @@ def test_unequal_intervals_are_told_and_adjusted_for_by_the_dates(tmp_path: Path
     assert (found.table["p_bootstrap"] <= 0.05).sum() >= 4
     timed = built(tmp_path, sessions={**SESSIONS, "time_varying": ["scan_date"]})[1]
     assert interval_notes(timed) == ()
-    found = analyse_change(timed)
-    assert found is not None
-    assert (found.table["p_fwe"] > 0.05).all()
+    adjusted = analyse_change(timed)
+    assert adjusted is not None
+    assert (adjusted.table["p_fwe"] > 0.05).all()
+    # An arm's own change is that of its scans, and not what would be left in no time.
+    own = adjusted.table.set_index("region")["change_treated_percent"]
+    assert own.mean() == pytest.approx(-4, abs=1)
+
+
+def test_an_age_at_each_visit_takes_nothing_out_of_change(tmp_path: Path) -> None:
+    people = followed(tmp_path, 1.0, 1.0)
+    write(tmp_path / "participants.tsv", people)
+    once = analyse_change(built(tmp_path, sessions=SESSIONS)[1])
+    later = people["session_id"] == "ses-02"
+    write(tmp_path / "participants.tsv", people.assign(age=people["age"] + later))
+    again = analyse_change(built(tmp_path, sessions=SESSIONS)[1])
+    assert once is not None
+    assert again is not None
+    pd.testing.assert_frame_equal(once.table, again.table)
 
 
 def test_equal_intervals_need_no_word(tmp_path: Path) -> None:
@@ -89,6 +104,9 @@ def test_the_times_of_bids_sessions_are_read(tmp_path: Path) -> None:
     [
         (("2024-01-01", "2025-01-01"), 1.002),
         (("1.1.2024", "1.7.2024"), 0.498),
+        (("20231231", "20250101"), 1.005),
+        (("15.01.24", "15.07.24"), 0.498),
+        (("45306", "45488"), 0.498),
         (("0", "1.5"), 1.5),
     ],
 )
@@ -101,6 +119,13 @@ def test_dates_and_years_are_read(tmp_path: Path, cells: tuple[str, str], years:
     assert found is not None
     assert found[1].tolist() == pytest.approx([0, years], abs=0.001)
     assert np.diff(people.varying("scan_date")) == pytest.approx([years], abs=0.001)
+
+
+def test_numbers_that_are_no_years_are_not_taken_for_such(tmp_path: Path) -> None:
+    path = tmp_path / "participants.tsv"
+    rows = [("sub-01", "a", "3"), ("sub-01", "b", "182")]
+    write(path, pd.DataFrame(rows, columns=["participant_id", "session_id", "scan_date"]))
+    assert read_participants(path).times() is None
 
 
 def test_text_that_is_no_date_is_refused_by_its_cell(tmp_path: Path) -> None:

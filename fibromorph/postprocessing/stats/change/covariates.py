@@ -7,19 +7,25 @@ that out (Fitzmaurice, Laird & Ware 2011, Applied Longitudinal Analysis, ch. 5).
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from fibromorph.postprocessing.stats.groups.model import centred, site_indicators
 from fibromorph.postprocessing.stats.people.study import Study
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
+from fibromorph.postprocessing.stats.tables.scan_times import is_time
 
 LEAST_DF = 10
 """Change is adjusted while people with both scans outnumber its columns by so many."""
 
 
-def of_levels(study: Study) -> pd.DataFrame:
-    """(n, k) intercept and centred covariates, of people and of scans."""
-    parts = [*_of_people(study), study.time_varying]
+def of_levels(study: Study, baseline: str) -> pd.DataFrame:
+    """(n, k) intercept and centred covariates, of people and of scans.
+
+    When scans were made counts from the mean of each session: groups are compared at equal times,
+    and each group's own change stays the one of its mean interval, not of none.
+    """
+    parts = [*_of_people(study, baseline), _from_mean_times(study)]
     if study.site is not None and study.design.site.method != "none":
         parts.append(site_indicators(study.site))
     return centred(_varying(pd.concat(parts, axis=1)))
@@ -32,9 +38,7 @@ def of_changes(study: Study, baseline: str, follow_up: tuple[str, ...]) -> pd.Da
     by itself.
     """
     session = pd.Series(study.sessions, index=study.volumes.index)
-    table = pd.concat(_of_people(study), axis=1)
-    first = table.where(session == baseline).groupby(level=0).transform("first")
-    own = _varying(first.fillna(table))
+    own = _varying(pd.concat(_of_people(study, baseline), axis=1))
     own = own - own.groupby(level=0).first().mean()
     products = [own.mul(session == later, axis=0).add_suffix(f" x {later}") for later in follow_up]
     return pd.concat(products, axis=1)
@@ -46,8 +50,24 @@ def etiv_of_people(study: Study) -> pd.Series:
     return study.etiv.groupby(level=0).transform("mean")
 
 
-def _of_people(study: Study) -> list[pd.DataFrame]:
-    parts = [study.covariates]
+def _from_mean_times(study: Study) -> pd.DataFrame:
+    """(n, k) columns that vary from scan to scan, those of time less their session's mean."""
+    table = study.time_varying
+    times = [name for name in table if is_time(str(name))]
+    means = table[times].groupby(np.array(study.sessions, dtype=object)).transform("mean")
+    return table.assign(**{str(name): table[name] - means[name] for name in times})
+
+
+def _of_people(study: Study, baseline: str) -> list[pd.DataFrame]:
+    """Covariates as they were at baseline in all of a person's rows, and eTIV where it is one.
+
+    An age at each visit would take the slope of age over people out of every person's change; what
+    is to vary from scan to scan is named under `sessions.time_varying`.
+    """
+    at_baseline = np.array(study.sessions, dtype=object) == baseline
+    first = study.covariates[at_baseline].groupby(level=0).first()
+    table = first.reindex(study.covariates.index, level=0).fillna(study.covariates)
+    parts = [table]
     if study.etiv is not None and study.design.etiv == "covariate":
         parts.append(etiv_of_people(study).to_frame(ETIV))
     return parts

@@ -215,7 +215,7 @@ def _assemble(whole: Study, question: Question, follow_up: tuple[str, ...]) -> C
         volumes=volumes,
         sd=sd if sd is None or factor is None else sd * factor,
         treated=question.treated.to_numpy(bool),
-        nuisance=of_levels(study),
+        nuisance=of_levels(study, baseline_of(whole)),
         slopes=pd.DataFrame(index=study.volumes.index),
         person=numbers,
         people=[str(p) for p in people],

@@ -11,6 +11,7 @@ from fibromorph.postprocessing.stats.designs.contract import score_in_prose
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.groups.model import INTERCEPT
 from fibromorph.postprocessing.stats.results import Results
+from fibromorph.postprocessing.stats.scores.change import BOTH, BOTH_ARMS
 
 PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "nilearn")
 ETIV_TEXT = {
@@ -218,7 +219,8 @@ def _score_change(results: Results) -> str:
     design, parts = results.design, []
     if len(found.table):
         methods = ", ".join(m.replace("_", " ") for m in design.correlations.methods)
-        arm = " and arm" if results.whole.arm is not None else ""
+        two = found.table["group"].isin([BOTH_ARMS, BOTH]).any()
+        arm = "" if not two else " and arm" if results.whole.arm is not None else " and group"
         parts.append(
             "Change in scores was related to change in volumes among the people followed by partial"
             f" correlations ({methods} [12]), adjusted for both baselines [15], the same"

@@ -27,7 +27,7 @@ class _Count:
         n: people whose improvement is known.
         responders: of these.
         without: people who had nothing at baseline that could improve.
-        lost: people with a score at baseline and none at follow-up.
+        lost: people with a score at baseline and no scan or no score at follow-up.
         low, high: interval of the share.
     """
 

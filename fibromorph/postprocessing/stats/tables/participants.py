@@ -21,6 +21,7 @@ from fibromorph.postprocessing.stats.tables.scan_ids import PREFIX, ScanIds
 from fibromorph.postprocessing.stats.tables.scan_times import (
     ACQ_TIME,
     find_times,
+    is_time,
     read_session_times,
     years_since_first,
 )
@@ -94,10 +95,8 @@ class Participants:
             cells = pd.Series(self.session_times)
         else:
             cells = self.cells[column]
-        known = cells.dropna()
-        if known.map(is_number).all():
-            return self.numbers(column) if column in self.cells else cells.astype(float)
-        years = years_since_first(cells)
+        numeric = cells.dropna().map(is_number).all()
+        years = years_since_first(cells) if is_time(column) or not numeric else None
         return self.numbers(column) if years is None else years
 
     def matched(self, scanned: Collection[str]) -> tuple[Participants, dict[str, str]]:

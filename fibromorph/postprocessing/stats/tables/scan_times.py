@@ -16,6 +16,12 @@ ACQ_TIME = "acq_time"
 """BIDS' name of the column, in `sessions.tsv` and elsewhere."""
 DATE_NAMES = r"acq_?time|((scan|mri|visit|session|acq)_?)?date|date_?of_?(scan|mri|visit)"
 YEAR_NAMES = r"years|(time_?)?years_?since_?\w+|follow_?up_?years|time_?(in_?)?years"
+FORMATS = ("%d.%m.%Y", "%d.%m.%y")
+"""Of dates beside ISO 8601, those that can be read in one way alone."""
+SPREADSHEET_DAYS = (20_000, 80_000)
+"""Spreadsheets count days from 1899-12-30; these are from 1954 to 2119."""
+LONGEST_YEARS = 60
+"""Nobody is followed for longer: what is further apart is no number of years."""
 MOSTLY = 0.8
 DAYS_A_YEAR = 365.25
 
@@ -46,7 +52,7 @@ def find_times(cells: pd.DataFrame, beside: Mapping[Keys, str]) -> tuple[str, pd
         beside: of `read_session_times`.
     """
     for name in map(str, cells.columns):
-        if re.fullmatch(f"{DATE_NAMES}|{YEAR_NAMES}", name, re.IGNORECASE):
+        if is_time(name):
             years = years_since_first(cells[name])
             if years is not None:
                 return name, years
@@ -56,25 +62,38 @@ def find_times(cells: pd.DataFrame, beside: Mapping[Keys, str]) -> tuple[str, pd
     return None
 
 
-def years_since_first(cells: pd.Series) -> pd.Series | None:
-    """Years since each person's first scan, of dates (ISO 8601, or 31.12.2024) or of years.
+def is_time(name: str) -> bool:
+    """Whether a column's name says that it tells when scans were made."""
+    return re.fullmatch(f"{DATE_NAMES}|{YEAR_NAMES}", name, re.IGNORECASE) is not None
 
+
+def years_since_first(cells: pd.Series) -> pd.Series | None:
+    """Years since each person's first scan, of dates or of years.
+
+    Dates are ISO 8601, with or without hyphens, 31.12.2024, or days as spreadsheets count them.
     Days that were shifted for anonymity, by as many in all of a person's sessions, do no harm.
 
     Returns:
         By (participant, session), NaN = missing; None where fewer than four in five known cells
-        are either, or no person has two.
+        are either, no person has two, or two of a person are more than 60 years apart.
     """
     known = cells.dropna().astype(str)
-    if known.map(is_number).all():
-        years = known.astype(float)
-    else:
-        iso = pd.to_datetime(known, format="ISO8601", errors="coerce", utc=True)
-        dates = iso.fillna(pd.to_datetime(known, format="%d.%m.%Y", errors="coerce", utc=True))
-        if dates.notna().mean() < MOSTLY:
-            return None
-        years = (dates - pd.Timestamp(0, tz="UTC")) / np.timedelta64(1, "D") / DAYS_A_YEAR
-    by_person = years.groupby(level=0)
-    if years.empty or by_person.count().max() < 2:
+    years = _years(known)
+    if years is None or years.empty or years.groupby(level=0).count().max() < 2:
         return None
-    return (years - by_person.transform("min")).reindex(cells.index)
+    since = years - years.groupby(level=0).transform("min")
+    return None if since.max() > LONGEST_YEARS else since.reindex(cells.index)
+
+
+def _years(known: pd.Series) -> pd.Series | None:
+    """Years from any day on; None where the cells are neither dates nor numbers."""
+    if known.map(is_number).all() and not known.str.fullmatch(r"(19|20)\d{6}").all():
+        numbers = known.astype(float)
+        days = numbers.between(*SPREADSHEET_DAYS).all()
+        return numbers / DAYS_A_YEAR if days else numbers
+    dates = pd.to_datetime(known, format="ISO8601", errors="coerce", utc=True)
+    for form in FORMATS:
+        dates = dates.fillna(pd.to_datetime(known, format=form, errors="coerce", utc=True))
+    if dates.notna().mean() < MOSTLY:
+        return None
+    return (dates - pd.Timestamp(0, tz="UTC")) / np.timedelta64(1, "D") / DAYS_A_YEAR
