@@ -132,21 +132,24 @@ class Store:
         path, recorded = self.out / name, record["files"].get(name.as_posix())
         return path if path.is_file() and file_sha256(path) != recorded else None
 
-    def forget(self, task: ScanTask) -> None:
-        """Drop all that is known of a scan, before it is computed anew: record first, then files.
+    def clear(self, task: ScanTask) -> None:
+        """Drop what a killed run left half-way; only the holder of the scan's lease may do this."""
+        for kind in ("done", "failed"):
+            drop_parts(self._path(kind, task))
+        shutil.rmtree(self.staging(task), ignore_errors=True)
 
-        What a killed run left half-way goes too. A file that was edited since is set aside, as
-        `NAME.edited.nii.gz`. Only the holder of the scan's lease may do this.
+    def forget(self, task: ScanTask) -> None:
+        """Drop all that is known of a scan but what is staged: record first, then files.
+
+        A file that was edited since is set aside, as `NAME.edited.nii.gz`. Only the holder of the
+        scan's lease may do this, with all that comes instead staged.
         """
         for name, sha256 in self.record(task).get("files", {}).items():
             set_aside(self.out / name, sha256)
         for kind in ("done", "failed"):
-            path = self._path(kind, task)
-            path.unlink(missing_ok=True)
-            drop_parts(path)
+            self._path(kind, task).unlink(missing_ok=True)
         for relative in task.files.values():
             (self.out / relative).unlink(missing_ok=True)
-        shutil.rmtree(self.staging(task), ignore_errors=True)
 
     def what_changed(
         self, record: Mapping[str, Any], task: ScanTask, recipe: Recipe, bids: Path

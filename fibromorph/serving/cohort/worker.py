@@ -137,8 +137,7 @@ class Worker:
     def _segment(self, read: Read, lease: Lease, log: ScanLog) -> bool:
         if read.scan is None or read.stamp is None:
             raise read.error or FileNotFoundError(read.task.path)
-        # Not before: what there is of a scan that cannot be read now stays.
-        self.store.forget(read.task)
+        self.store.clear(read.task)
         result, joined = self._result(read.scan, read.siblings, log)
         log.say_result(result)
         self._step = "write"
@@ -146,6 +145,8 @@ class Worker:
         stage_outputs(result, conformed_with, self.store.staging(read.task))
         if not lease.holds():
             return False
+        # Not before: what there is of a scan that cannot be computed now stays.
+        self.store.forget(read.task)
         files = self.store.publish(read.task)
         scan, *siblings = (
             {"sha256": scan.sha256, **vars(stamp)}

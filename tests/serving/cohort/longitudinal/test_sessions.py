@@ -12,7 +12,7 @@ import pytest
 from fibromorph.cli import main
 from fibromorph.postprocessing.volumes import read_volumes
 from tests.serving.cohort.conftest import Run, contents
-from tests.serving.cohort.study import Study, folded_head, head, scan_path, write_scan
+from tests.serving.cohort.study import SHAPE, Study, folded_head, head, scan_path, write_scan
 
 TWO = ("--participant-label", "01", "08", "--longitudinal")
 
@@ -73,6 +73,16 @@ def test_what_is_asked_for_decides_which_scans_are_computed_and_never_how(
     # A clinic: every visit is processed when it comes, and no other is asked for.
     visit = ("--participant-label", "01", "--longitudinal", "--session-label")
     assert participant(by_label, *visit, "01", bids=bids).status == 0
+    # A visit without a brain costs nothing of what the first one gave.
+    finished = contents(by_label)
+    nothing = np.zeros(SHAPE, np.float32)
+    nothing[8:12, 8:12, 8:12] = 100
+    write_scan(bids / scan_path(1, "02"), nothing)
+    assert participant(by_label, *visit, "02", bids=bids).status == 1
+    assert finished.items() <= contents(by_label).items()
+    notes = sorted(by_label.glob(".fibromorph/failed/*/*.json"))
+    lasting = {path.stem: json.loads(path.read_text())["lasting"] for path in notes}
+    assert lasting == {"sub-01_ses-01": False, "sub-01_ses-02": True}
     arrive("02")
     said = participant(by_label, *visit, "02", bids=bids).said
     assert "1 to segment, 1 again" in said
