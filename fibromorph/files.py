@@ -6,12 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-SHOWN_OF_NAME = 48
+LONGEST_WHOLE = 48
 """Characters, of up to four bytes each: a name may be as long as its file system allows, and the
 temporary one must be no longer."""
+SHOWN_OF_LONG, HASHED_OF_LONG = 32, 12
+"""Of longer names, whose beginnings may be another's: characters, and digits of their hash."""
 
 
 @contextmanager
@@ -25,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
         path: in a folder that exists.
 
     Yields:
-        Where to write to: `.NAME.RANDOM.tmp`.
+        Where to write to: `.NAME.RANDOM.tmp`; of a long name its beginning and its hash.
     """
     part = path.with_name(f"{_shared_by_parts(path)}{uuid4().hex}.tmp")
     try:
@@ -48,4 +51,8 @@ def drop_parts(path: Path) -> None:
 
 
 def _shared_by_parts(path: Path) -> str:
-    return f".{path.name[:SHOWN_OF_NAME]}."
+    name = path.name
+    if len(name) > LONGEST_WHOLE:
+        digest = sha256(os.fsencode(name)).hexdigest()
+        name = f"{name[:SHOWN_OF_LONG]}.{digest[:HASHED_OF_LONG]}"
+    return f".{name}."

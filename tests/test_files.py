@@ -42,8 +42,14 @@ def test_what_cannot_be_written_leaves_what_there_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_killed_writers_left_is_cleared_for_one_file_alone(tmp_path: Path) -> None:
-    path, other = tmp_path / "sub-[01].json", tmp_path / "sub-0.json"
+@pytest.mark.parametrize(
+    ("name", "another"),
+    [("sub-[01].json", "sub-0.json"), (f"{'x' * 48}1.json", f"{'x' * 48}2.json")],
+)
+def test_what_killed_writers_left_is_cleared_for_one_file_alone(
+    tmp_path: Path, name: str, another: str
+) -> None:
+    path, other = tmp_path / name, tmp_path / another
     with replacing(path) as part, replacing(other) as others:
         part.touch()
         others.touch()
