@@ -103,6 +103,21 @@ def test_when_scans_were_made_goes_along(gathered: Path) -> None:
     assert times.acq_time.tolist() == ["1843-02-03T10:00:00"]
 
 
+def test_times_that_cannot_be_read_are_told_and_end_nothing(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, bids = tmp_path / "out", tmp_path / "bids"
+    shutil.copytree(gathered, out)
+    shutil.copytree(study.root, bids, symlinks=True)
+    (out / "participants.tsv").unlink()
+    for subject in ("sub-02", "sub-03"):
+        (bids / subject / f"{subject}_sessions.tsv").symlink_to("../.git/annex/objects/x")
+    assert main(["bids", str(bids), str(out), "group"]) == 1
+    assert "cannot be read of 2 people (sub-*_sessions.tsv)" in capsys.readouterr().out
+    assert (out / "participants.tsv").read_bytes() == (gathered / "participants.tsv").read_bytes()
+    assert (out / "sub-01" / "sub-01_sessions.tsv").exists()
+
+
 def exclude(path: Path, subject: str, session: str, reason: str) -> None:
     """What a person writes into the table: over the row of a scan if it has one."""
     header, *rows = path.read_text().splitlines()

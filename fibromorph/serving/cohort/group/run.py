@@ -55,6 +55,7 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
     write_failures(store, failures)
     write_page(out / "quality.html", PageContent(cohort, tuple(outliers), excluded, failures))
     _write_participants(bids, out)
+    untimed = _write_sessions(bids, out)
     others = len(everything) - len(cohort)
     say(
         f"{len(cohort)} scans in volumes.tsv ({others} other runs left out), {len(excluded)} "
@@ -67,6 +68,8 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         say(f"{len(damaged)} left out, as their corrected labels cannot be measured:")
         for line in failure_table(damaged):
             say(line)
+    if untimed:
+        say(f"when scans were made cannot be read of {untimed} people (sub-*_sessions.tsv)")
     if len(cohort.models) > 1:
         say(f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}")
     if gone:
@@ -79,15 +82,8 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
 
 
 def _write_participants(bids: Path, out: Path) -> None:
-    """A copy of `participants.tsv` whose first column is what BIDS says: participant_id, sub-01.
-
-    Beside it copies of `sub-01_sessions.tsv`, which may say when scans were made.
-    """
+    """A copy of `participants.tsv` whose first column is what BIDS says: participant_id, sub-01."""
     dataset = open_dataset(bids)
-    for path in sorted(bids.glob("sub-*/sub-*_sessions.tsv")):
-        copy = out / path.relative_to(bids)
-        if copy.parent.is_dir():
-            write_whole(copy, decode(path.read_bytes()))
     table = dataset.participants
     if table is None:
         return
@@ -99,3 +95,23 @@ def _write_participants(bids: Path, out: Path) -> None:
         cells = (row[i] or "n/a" for i in others)
         lines.append("\t".join((folder_of.get(identifier, identifier), *cells)))
     write_whole(out / "participants.tsv", "\n".join(lines) + "\n")
+
+
+def _write_sessions(bids: Path, out: Path) -> int:
+    """Copies of `sub-01_sessions.tsv`, which may say when scans were made.
+
+    Returns:
+        How many cannot be read: annexed ones may not have been fetched.
+    """
+    unreadable = 0
+    for path in sorted(bids.glob("sub-*/sub-*_sessions.tsv")):
+        copy = out / path.relative_to(bids)
+        if not copy.parent.is_dir():
+            continue
+        try:
+            text = decode(path.read_bytes())
+        except OSError:
+            unreadable += 1
+        else:
+            write_whole(copy, text)
+    return unreadable
