@@ -119,6 +119,8 @@ def run_participants(
     for scan in plan.scans:
         if scan.restamp:
             store.restamp(scan.task, scan.restamp)
+        if scan.action == "present":
+            store.drop_failure(scan.task)
     try:
         if plan.todo:
             _execute(plan.todo, settings, executor)

@@ -100,7 +100,7 @@ class Store:
             "files": dict(files),
         }
         _write(self._path("done", task), content)
-        self._path("failed", task).unlink(missing_ok=True)
+        self.drop_failure(task)
 
     def write_failure(
         self, outcome: Outcome, recipe: Recipe, stamp: Stamp | None, *, lasting: bool
@@ -122,6 +122,10 @@ class Store:
             "scan": asdict(stamp) if stamp else None,
         }
         _write(self._path("failed", outcome.task), content)
+
+    def drop_failure(self, task: ScanTask) -> None:
+        """Drop the note of a scan that failed meanwhile, but is what its record is of again."""
+        self._path("failed", task).unlink(missing_ok=True)
 
     def corrected_labels(self, record: Mapping[str, Any]) -> Path | None:
         """The label image of a finished scan, if somebody has worked on it since.

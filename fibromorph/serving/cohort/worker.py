@@ -112,16 +112,20 @@ class Worker:
         """Segment what was read and write its files; never raises for a bad scan."""
         task = read.task
         if read.scan is None and read.error is None:
-            return Outcome(task, "present")
+            return self._present(task)
         started = time.perf_counter()
         with self._computing, self.leases.hold(task.stem) as lease:
             if lease is None:
                 return Outcome(task, "busy")
             if read.stamp and self._is_done(task):
-                return Outcome(task, "present")
+                return self._present(task)
             outcome = self._attempt(read, lease)
         seconds = time.perf_counter() - started
         return Outcome(task, outcome.status, outcome.step, outcome.reason, seconds)
+
+    def _present(self, task: ScanTask) -> Outcome:
+        self.store.drop_failure(task)
+        return Outcome(task, "present")
 
     def _attempt(self, read: Read, lease: Lease) -> Outcome:
         log = ScanLog(self.store.log(read.task))

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from fibromorph.datasets.bids import open_dataset
 from fibromorph.serving.bundles import find_bundle
+from fibromorph.serving.cohort.failures import failed_scans
 from fibromorph.serving.cohort.leases import OWNER
+from fibromorph.serving.cohort.participant import local_executor, run_participants
+from fibromorph.serving.cohort.plan import make_plan
 from fibromorph.serving.cohort.recipe import recipe_of
 from fibromorph.serving.cohort.tasks import ScanTask
 from fibromorph.serving.cohort.worker import Settings, Worker
@@ -61,6 +65,29 @@ def test_a_scan_that_goes_while_it_is_computed_is_finished(
     shutil.copy(scan, worker.store.out / task.files["report"])  # nothing but the scan is missing
     scan.unlink()
     assert worker.process(again).status == "done"
+
+
+def test_a_scan_that_is_whole_again_is_no_longer_listed_as_failed(
+    worker: Worker, task: ScanTask, tmp_path: Path
+) -> None:
+    scan, store, settings = tmp_path / "bids" / task.path, worker.store, worker.settings
+    assert worker.process(worker.read(task)).status == "done"
+    content = scan.read_bytes()
+
+    def fail() -> None:
+        scan.write_bytes(content[: len(content) // 2])
+        assert worker.process(worker.read(task)).status == "failed"
+        assert failed_scans(store, settings.bids)
+        scan.write_bytes(content)
+
+    fail()
+    assert worker.process(worker.read(task)).status == "present"
+    assert not failed_scans(store, settings.bids)
+    fail()
+    plan = make_plan(open_dataset(settings.bids), store, settings.recipe)
+    assert plan.count("present") == 1
+    assert run_participants(plan, settings, local_executor(settings, 1)) == 0
+    assert not failed_scans(store, settings.bids)
 
 
 def test_another_date_alone_changes_nothing(worker: Worker, task: ScanTask, tmp_path: Path) -> None:
