@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fibromorph.errors import ConfigError
+from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.problems import FULL_DISK_RULE, Refusal
 from fibromorph.serving.service.settings import MIB
 
@@ -150,10 +151,13 @@ class Store:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def drop_bundles(self, kept: Collection[Path]) -> None:
-        """Remove all copies of bundles but these."""
+        """Remove all copies of bundles but these; what is no folder is none of them and stays."""
         for path in (self.root / "bundles").iterdir():
-            if path not in kept:
-                shutil.rmtree(path)
+            if path in kept or path.is_symlink() or not path.is_dir():
+                continue
+            shutil.rmtree(path, ignore_errors=True)
+            if path.exists():
+                log.warning("an old bundle cannot be removed", digest=path.name[:12])
 
     def job_ids(self, folder: str) -> set[str]:
         """Jobs that have something in 'inputs' or 'results'."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from fibromorph.errors import ConfigError
 from fibromorph.manifest import read_manifest
@@ -275,8 +276,28 @@ def test_bundles_that_nothing_needs_go_when_the_service_starts(jobs: Jobs, tmp_p
     jobs.request_cancel(ended.id, "a")
     recover(jobs, store)
     assert not folders["killed.part"].exists()
+    stray, link = (store.root / "bundles" / name for name in (".DS_Store", "link"))
+    stray.touch()
+    link.symlink_to(tmp_path)
     drop_old_bundles(jobs, store, [Model("lab", "new", folders["new"], manifest)])
-    assert {path.name for path in (store.root / "bundles").iterdir()} == {"waits", "new"}
+    left = {path.name for path in (store.root / "bundles").iterdir()}
+    assert left == {"waits", "new", stray.name, link.name}
+    store.close()
+
+
+def test_an_old_bundle_that_cannot_be_removed_keeps_nothing_from_starting(
+    jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "data")
+    store.bundle("busy").mkdir()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as context, capture_logs() as lines:
+        context.setattr(os, "rmdir", refuse)
+        drop_old_bundles(jobs, store, [])
+    assert [line["digest"] for line in lines] == ["busy"]
     store.close()
 
 
