@@ -86,10 +86,12 @@ class Store:
         return self.root / "bundles" / f"mlflow-{digest}"
 
     def detail(self, job_id: str) -> dict[str, Any]:
-        """What the worker said of a published job; empty if it said nothing."""
-        path = self.result(job_id) / DETAIL
-        content: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        return content
+        """What the worker said of a published job; empty if it said nothing, or it is damaged."""
+        try:
+            content = json.loads((self.result(job_id) / DETAIL).read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def check_space(self, n_bytes: int = 0) -> None:
         """Refuse what would not fit.

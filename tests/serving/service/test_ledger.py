@@ -34,7 +34,7 @@ from fibromorph.serving.service.ledger.tables import Base
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.recovery import drop_old_bundles, recover
 from fibromorph.serving.service.settings import load_settings
-from fibromorph.serving.service.store import Store
+from fibromorph.serving.service.store import DETAIL, Store
 from fibromorph.serving.service.work import Order, attempt
 
 QUEUE = 50
@@ -262,6 +262,23 @@ def test_what_a_worker_said_of_a_published_job_outlives_the_service(
     found = jobs.get(job.id, "a")
     assert found is not None
     assert (found.state, found.detail) == ("done", said)
+    store.close()
+
+
+@pytest.mark.parametrize("damaged", [b"", b'{"quality": "go', b"\xff", b"[]"])
+def test_a_damaged_word_of_a_worker_costs_nothing_but_itself(
+    damaged: bytes, jobs: Jobs, tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "data")
+    send(jobs, "a", "x")
+    job = jobs.start_next()
+    assert job is not None
+    store.result(job.id).mkdir()
+    (store.result(job.id) / DETAIL).write_bytes(damaged)
+    recover(jobs, store)
+    found = jobs.get(job.id, "a")
+    assert found is not None
+    assert (found.state, found.detail) == ("done", {})
     store.close()
 
 
