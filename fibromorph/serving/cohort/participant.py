@@ -127,8 +127,8 @@ def run_participants(
     finally:
         everywhere = failed_scans(store, settings.bids)
         write_failures(store, everywhere)
-    here = {scan.task for scan in plan.scans}
-    failures = [failure for failure in everywhere if failure.task in here]
+    here = {scan.task.path for scan in plan.scans}
+    failures = [failure for failure in everywhere if failure.task.path in here]
     say(f"{len(plan.scans) - len(failures)} of {len(plan.scans)} scans are segmented")
     if failures:
         say(f"{len(failures)} failed (failures.tsv):")

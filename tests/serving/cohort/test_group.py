@@ -113,7 +113,7 @@ def test_times_that_cannot_be_read_are_told_and_end_nothing(
     for subject in ("sub-02", "sub-03"):
         (bids / subject / f"{subject}_sessions.tsv").symlink_to("../.git/annex/objects/x")
     assert main(["bids", str(bids), str(out), "group"]) == 1
-    assert "cannot be read of 2 people (sub-*_sessions.tsv)" in capsys.readouterr().out
+    assert "sessions tables that cannot be read: 2 (sub-*_sessions.tsv)" in capsys.readouterr().out
     assert (out / "participants.tsv").read_bytes() == (gathered / "participants.tsv").read_bytes()
     assert (out / "sub-01" / "sub-01_sessions.tsv").exists()
 

@@ -69,7 +69,7 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         for line in failure_table(damaged):
             say(line)
     if untimed:
-        say(f"when scans were made cannot be read of {untimed} people (sub-*_sessions.tsv)")
+        say(f"sessions tables that cannot be read: {untimed} (sub-*_sessions.tsv)")
     if len(cohort.models) > 1:
         say(f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}")
     if gone:
