@@ -146,7 +146,7 @@ class Store:
         """Drop all that is known of a scan but what is staged: record first, then files.
 
         A file that was edited since is set aside, as `NAME.edited.nii.gz`. Only the holder of the
-        scan's lease may do this, with all that comes instead staged.
+        scan's lease may do this, with all that comes instead staged, or if it is of another scan.
         """
         for name, sha256 in self.record(task).get("files", {}).items():
             set_aside(self.out / name, sha256)
@@ -154,6 +154,12 @@ class Store:
             self._path(kind, task).unlink(missing_ok=True)
         for relative in task.files.values():
             (self.out / relative).unlink(missing_ok=True)
+
+    def forget_other(self, task: ScanTask, sha256: str) -> None:
+        """`forget` what is of another scan under this name: it would pass for this one's."""
+        record = self.record(task)
+        if record and record["scan"]["sha256"] != sha256:
+            self.forget(task)
 
     def what_changed(
         self, record: Mapping[str, Any], task: ScanTask, recipe: Recipe, bids: Path

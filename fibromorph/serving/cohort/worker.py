@@ -142,6 +142,7 @@ class Worker:
         if read.scan is None or read.stamp is None:
             raise read.error or FileNotFoundError(read.task.path)
         self.store.clear(read.task)
+        self.store.forget_other(read.task, read.scan.sha256)
         result, joined = self._result(read.scan, read.siblings, log)
         log.say_result(result)
         self._step = "write"

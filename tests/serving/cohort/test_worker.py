@@ -94,3 +94,13 @@ def test_another_date_alone_changes_nothing(worker: Worker, task: ScanTask, tmp_
     assert worker.process(worker.read(task)).status == "done"
     os.utime(tmp_path / "bids" / task.path, (0, 0))
     assert worker.process(worker.read(task)).status == "present"
+
+
+def test_results_of_another_scan_under_the_name_do_not_stay_for_one_that_fails(
+    worker: Worker, task: ScanTask, study: Study, tmp_path: Path
+) -> None:
+    assert worker.process(worker.read(task)).status == "done"
+    shutil.copy(study.root / study.bad[1], tmp_path / "bids" / task.path)
+    assert worker.process(worker.read(task)).status == "failed"
+    assert not worker.store.record(task)
+    assert not any((worker.store.out / name).exists() for name in task.files.values())

@@ -7,11 +7,11 @@ and what it knows of repetition comes with the volumes as a share of their `sd_m
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from fibromorph.errors import TableError
+from fibromorph.postprocessing.stats.people.responsive import read_beside
 
 KEY = "repeatability"
 
@@ -22,13 +22,7 @@ def read_repeat_shares(path: Path) -> dict[str, float]:
     Raises:
         TableError: the file is damaged.
     """
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as reason:
-        raise TableError("must be JSON", value=reason, subject=path) from None
-    return repeat_shares_in(content, path)
+    return repeat_shares_in(read_beside(path), path)
 
 
 def repeat_shares_in(content: Any, path: Path) -> dict[str, float]:

@@ -50,13 +50,21 @@ def read_shares(path: Path) -> dict[str, Share]:
     Raises:
         TableError: the file is damaged.
     """
+    return shares_of(read_beside(path), path)
+
+
+def read_beside(path: Path) -> Any:
+    """What the JSON beside volumes says; {} where there is none.
+
+    Raises:
+        TableError: the file is damaged.
+    """
     if not path.is_file():
         return {}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as reason:
         raise TableError("must be JSON", value=reason, subject=path) from None
-    return shares_of(content, path)
 
 
 def shares_of(content: Any, path: Path) -> dict[str, Share]:
