@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fibromorph.preprocess import BRAIN_BLOCK, Conformed, conform
+from fibromorph.located import BRAIN_BLOCK
+from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import Scan, read_scan, resample
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine

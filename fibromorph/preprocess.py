@@ -6,7 +6,7 @@ synthesis on a GPU and in the service, which has no torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from fibromorph.errors import ScanError
 from fibromorph.grid import Grid, shape3
+from fibromorph.located import BRAIN_BLOCK, Located
 from fibromorph.manifest import GraphFile
 from fibromorph.scans import Scan, resample, working_grid
 
@@ -33,9 +34,6 @@ DARKEST_PERCENT, SPARSE = 0.5, 4
 
 SMALLEST_BRAIN_ML = 250.0
 """What is smaller than this is not taken for a brain."""
-
-BRAIN_BLOCK = 4
-"""Voxels of the network's input along each side of a voxel of the brain's shares."""
 
 LEAST_INSIDE = 0.05
 """Coarse voxels with a smaller share inside the skull do not count: all air has a little of it."""
@@ -65,26 +63,6 @@ def normalise(image: A) -> A:
 def padded_length(length: int, multiple: int = SHAPE_MULTIPLE) -> int:
     """The smallest multiple of `multiple` that holds `length` voxels."""
     return -(-length // multiple) * multiple
-
-
-@dataclass(frozen=True, eq=False)
-class Located:
-    """What the locator says of the coarse voxels of a field of view.
-
-    Attributes:
-        brain: (i, j, k) float32, probability of brain, 0 to 1.
-        inside: the same shape, the share of each voxel that lies inside the skull; None from a
-            locator that was not trained to tell.
-    """
-
-    brain: Image
-    inside: Image | None = None
-
-    @classmethod
-    def of(cls, outputs: Sequence[NDArray[np.uint8]]) -> Located:
-        """From the graph's outputs, times 255: brain, and inside the skull if it has that."""
-        brain, *inside = (output.astype(np.float32) / 255.0 for output in outputs)
-        return cls(brain, inside[0] if inside else None)
 
 
 Locate = Callable[[Image], Located]

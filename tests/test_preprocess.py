@@ -7,10 +7,9 @@ import pytest
 
 from fibromorph.errors import ScanError
 from fibromorph.grid import Grid
+from fibromorph.located import BRAIN_BLOCK, Located
 from fibromorph.preprocess import (
-    BRAIN_BLOCK,
     Image,
-    Located,
     conform,
     normalise,
     padded_length,

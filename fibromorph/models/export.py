@@ -18,6 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fibromorph.errors import BundleError, ConfigError
 from fibromorph.labels import LabelTable
+from fibromorph.located import Located
 from fibromorph.manifest import (
     CARD_NAME,
     LARGEST_DIFFERING_SHARE,
@@ -49,7 +50,7 @@ from fibromorph.models.weights import (
     read_weights,
     table_of_weights,
 )
-from fibromorph.preprocess import Conformed, Located, conform
+from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import read_scan
 
 BUNDLE_SUFFIXES = (".onnx", ".png")

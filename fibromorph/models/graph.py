@@ -10,8 +10,8 @@ from monai.networks.utils import pixelshuffle
 from torch import Tensor, nn
 
 from fibromorph.labels import LabelTable
+from fibromorph.located import BRAIN_BLOCK
 from fibromorph.models.network import SUBVOXELS, SegmentationNet
-from fibromorph.preprocess import BRAIN_BLOCK
 
 POSTERIOR_FLOOR = 0.02
 """Posteriors below this do not count in soft volumes: over the millions of voxels far from a small

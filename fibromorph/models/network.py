@@ -10,12 +10,13 @@ from monai.networks.nets import DynUNet
 from monai.networks.utils import pixelshuffle, pixelunshuffle
 from torch import Tensor, nn
 
-from fibromorph.preprocess import BRAIN_BLOCK
+from fibromorph.located import BRAIN_BLOCK
 
 SUBVOXELS = 8
 NO_BRAIN = 1e-6
 """Weight of every voxel besides its share of brain, so that a crop without any has statistics."""
 EPSILON = 1e-5
+BINOMIAL = torch.tensor([0.25, 0.5, 0.25])
 MOST_KERNELS = 64
 """After as many, PyTorch would silently go on without compiling."""
 
@@ -101,6 +102,44 @@ def _sums(flat: Tensor, shares: Tensor) -> Tensor:
     return (flat * shares.mT).sum(-1, keepdim=True) if flat.is_cuda else flat @ shares
 
 
+class Smooth(nn.Module):
+    """A convolution that halves or doubles the resolution, smoothed by a binomial filter.
+
+    A stride lets details of its input alias into its output, so that an answer depends on where the
+    coarser voxels fall on the head; a transposed convolution leaves steps between blocks of voxels.
+    Smoothed by (1, 2, 1) / 4 along each axis of the finer grid, neither is left (Zhang 2019, Making
+    convolutional networks shift-invariant again). Filters commute: it is the kernel that is
+    smoothed, and no image more is computed.
+
+    Args:
+        conv: `Conv3d` of kernel 3 or `ConvTranspose3d` of kernel 2, of stride 2 and without bias.
+
+    Attributes:
+        blur: (numbers of the kernel, numbers of the smoothed one), which is two longer each way.
+            Kept with the weights: by it they tell that they belong to smooth layers.
+    """
+
+    blur: Tensor
+
+    def __init__(self, conv: nn.Conv3d | nn.ConvTranspose3d) -> None:
+        super().__init__()
+        self.weight = conv.weight
+        self._length = conv.kernel_size[0] + 2
+        self._up = isinstance(conv, nn.ConvTranspose3d)
+        along = torch.zeros(conv.kernel_size[0], self._length)
+        for start, row in enumerate(along):
+            row[start : start + 3] = BINOMIAL
+        self.register_buffer("blur", torch.kron(along, torch.kron(along, along)))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(batch, in, i, j, k) -> (batch, out, i, j, k), of half or twice the lengths."""
+        out_in, kernel = self.weight.shape[:2], [self._length] * 3
+        smooth = (self.weight.flatten(2) @ self.blur).reshape(*out_in, *kernel)
+        if self._up:
+            return nn.functional.conv_transpose3d(image, smooth, stride=2, padding=1)
+        return nn.functional.conv3d(image, smooth, stride=2, padding=self._length // 2)
+
+
 class SegmentationNet(nn.Module):
     """A 3-D U-Net that reads and writes full resolution but computes at half of it.
 
@@ -114,6 +153,7 @@ class SegmentationNet(nn.Module):
         classes: structures plus background.
         filters: channels of each level of the U-Net, finest first.
         head_width: channels of the head's hidden layer.
+        smooth: halve and double the resolution without aliasing, see `Smooth`.
     """
 
     def __init__(
@@ -121,6 +161,7 @@ class SegmentationNet(nn.Module):
         classes: int = 19,
         filters: Sequence[int] = (32, 64, 96, 128, 160),
         head_width: int = 64,
+        smooth: bool = True,
     ) -> None:
         super().__init__()
         self.classes = classes
@@ -144,6 +185,11 @@ class SegmentationNet(nn.Module):
             self._normalise_by_brain(block, level)
         for step, block in enumerate(self.trunk.upsamples):
             self._normalise_by_brain(block, levels - 2 - step)
+        if smooth:
+            for block in blocks[1:]:
+                block.conv1.conv = Smooth(block.conv1.conv)
+            for block in self.trunk.upsamples:
+                block.transp_conv.conv = Smooth(block.transp_conv.conv)
 
     def _normalise_by_brain(self, block: nn.Module, level: int) -> None:
         for parent in list(block.modules()):

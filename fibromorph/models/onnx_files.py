@@ -13,9 +13,10 @@ from onnxscript import optimizer
 from torch import nn
 
 from fibromorph.errors import BundleError
+from fibromorph.located import BRAIN_BLOCK
 from fibromorph.manifest import GraphFile
 from fibromorph.models.graph import LocatorGraph, SegmentationGraph
-from fibromorph.preprocess import BRAIN_BLOCK, SHAPE_MULTIPLE
+from fibromorph.preprocess import SHAPE_MULTIPLE
 
 NETWORK = GraphFile(
     file="network.onnx", spacing_mm=1.0, shape_multiple=SHAPE_MULTIPLE, smallest_length=64

@@ -90,7 +90,7 @@ def load_weights(net: nn.Module, state: Mapping[str, Tensor]) -> None:
         BundleError: a weight is missing or has another shape.
     """
     names: dict[int, list[str]] = {}
-    own = net.state_dict(keep_vars=True)
+    own = dict(net.named_parameters(remove_duplicate=False))
     for name, weight in own.items():
         names.setdefault(id(weight), []).append(name)
     for aliases in names.values():
@@ -122,9 +122,15 @@ def network_of(state: Mapping[str, Tensor]) -> SegmentationNet:
     }
     if head is None or not encoder:
         raise BundleError("must be the weights of a segmentation network", value=list(state)[:3])
-    net = SegmentationNet(head.shape[0] // SUBVOXELS - 1, sorted(encoder), head.shape[1])
+    classes = head.shape[0] // SUBVOXELS - 1
+    net = SegmentationNet(classes, sorted(encoder), head.shape[1], is_smooth(state))
     load_weights(net, state)
     return net.eval()
+
+
+def is_smooth(state: Mapping[str, Tensor]) -> bool:
+    """Whether they are the weights of a network whose layers are `network.Smooth`."""
+    return any(name.endswith(".blur") for name in state)
 
 
 def with_head_for(table: LabelTable, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

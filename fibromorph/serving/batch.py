@@ -14,7 +14,6 @@ from fibromorph.errors import FibromorphError, ScanError
 from fibromorph.postprocessing.volumes import VolumeRow, require_folder
 from fibromorph.scans import read_scan
 from fibromorph.scans.read import require_distinct, scan_stem
-from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import require_own, require_same_scan, write_outputs
 from fibromorph.serving.pipeline import Segmented, segment_scan
@@ -33,10 +32,8 @@ class Failure:
 def segment_files(
     paths: Sequence[Path],
     out: Path,
+    engine: Engine,
     *,
-    model: str = "t1-open",
-    device: str = "auto",
-    threads: int = 0,
     conformed: bool = False,
 ) -> list[Failure]:
     """Segment scans one after the other and write their files into `out`.
@@ -44,9 +41,7 @@ def segment_files(
     Args:
         paths: scans; no two may have the same name without suffix.
         out: made when it does not exist.
-        model: bundle, by name or folder.
-        device: see `Engine`.
-        threads: CPU threads, 0 = all.
+        engine: a loaded bundle.
         conformed: also write the labels on the working grid.
 
     Returns:
@@ -54,8 +49,7 @@ def segment_files(
 
     Raises:
         ConfigError: two scans would overwrite each other's files, or one a JSON that is not ours; a
-            folder that cannot be written; an option out of range.
-        BundleError: see `find_bundle`.
+            folder that cannot be written.
     """
     require_distinct(paths)
     for path in paths:
@@ -64,7 +58,6 @@ def segment_files(
     for path in paths:
         require_own(out, scan_stem(path))
     require_folder(out)
-    engine = Engine(find_bundle(model), device, threads)
     failures = []
     with tqdm(paths, unit="scan", disable=not sys.stderr.isatty()) as bar:
         for path in bar:

@@ -74,7 +74,7 @@ def verify_bundle(model: str) -> str:
     """
     import numpy as np
 
-    from fibromorph.preprocess import BRAIN_BLOCK
+    from fibromorph.located import BRAIN_BLOCK
     from fibromorph.serving.engine import Engine
 
     bundle = find_bundle(model)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fibromorph.errors import BundleError, ConfigError
+from fibromorph.located import BRAIN_BLOCK, Image, Located
 from fibromorph.manifest import Bundle, Manifest
-from fibromorph.preprocess import BRAIN_BLOCK, Located
 from fibromorph.serving.devices import (
     Device,
     available_cpus,
@@ -25,7 +25,6 @@ from fibromorph.serving.devices import (
     resolve_device,
 )
 
-Image = NDArray[np.float32]
 Shapes = tuple[tuple[int, ...], ...]
 """Of a graph's inputs."""
 log = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
@@ -30,6 +31,7 @@ from fibromorph.models.network import (
     split_subvoxels,
 )
 from fibromorph.models.weights import (
+    is_smooth,
     learnt_from,
     load_weights,
     merged_hashes,
@@ -48,6 +50,7 @@ from fibromorph.training.slots import Slot
 
 __all__ = ["Crop", "NetworkSettings", "Recipe", "SegmentationModule"]
 
+OTHERWISE_SMOOTH = "its layers are not as `network.smooth` says: they adapt, in some hundred steps"
 VALIDATION_SEED = 20_000_000
 WARPING = SynthesisSettings(
     elastic_mm=1.5, jitter_mm=6.0, random_contrast=0.0, noise_sd=0.03, bias=0.2, blur_mm=0.2,
@@ -89,14 +92,17 @@ class SegmentationModule(pl.LightningModule):
         self.seed = seed
         self.table = table_of(protocol)
         self.classes = len(self.table.structures) + 1
-        net = SegmentationNet(self.classes, network.filters, network.head_width)
+        net = SegmentationNet(self.classes, **vars(network))
         # A tenth faster on the CPU, and what tensor cores want.
         self.net = net.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         if recipe.compiled:
             self.net.compile_norms()
         self._learnt_before: dict[str, str] = {}
         if initial_weights is not None:
-            load_weights(self.net, with_head_for(self.table, read_weights(initial_weights)))
+            state = read_weights(initial_weights)
+            if is_smooth(state) != network.smooth:
+                rank_zero_warn(f"{initial_weights}: {OTHERWISE_SMOOTH}")
+            load_weights(self.net, with_head_for(self.table, state))
             self._learnt_before = learnt_from(initial_weights)
         self.fluid_class = self.table.class_of_name("CSF")
         self.loss = StructureSideLoss()

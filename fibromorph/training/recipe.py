@@ -104,6 +104,7 @@ class NetworkSettings:
 
     filters: tuple[int, ...] = (32, 64, 96, 128, 160)
     head_width: int = 64
+    smooth: bool = True
 
     def __post_init__(self) -> None:
         # `models.weights.network_of` tells the levels apart by their width.

@@ -12,6 +12,7 @@ from fibromorph.models.network import (
     SUBVOXELS,
     BrainNorm,
     SegmentationNet,
+    Smooth,
     WhereBrainIs,
     brain_shares,
     split_subvoxels,
@@ -69,6 +70,33 @@ def test_where_all_is_brain_it_is_instance_normalisation(training: bool) -> None
     where.weights = [torch.full((2, 64, 1), 1 / 64)]
     image = torch.randn(2, 3, 4, 4, 4) * 5 + 2
     assert torch.allclose(norm(image), usual(image), atol=1e-5)
+
+
+def test_details_too_fine_for_coarser_voxels_do_not_alias_into_them() -> None:
+    checkers = (torch.arange(16).reshape(-1, 1, 1) % 2 * 2.0 - 1).expand(1, 2, 16, 16, 16)
+    conv = nn.Conv3d(2, 3, 3, stride=2, padding=1, bias=False)
+    smooth = Smooth(conv)
+    with torch.inference_mode():
+        assert conv(checkers)[..., 2:-2, 2:-2, 2:-2].abs().max() > 0.01
+        assert smooth(checkers).shape == (1, 3, 8, 8, 8)
+        assert smooth(checkers)[..., 2:-2, 2:-2, 2:-2].abs().max() < 1e-6
+        # Of what does not change nothing is lost.
+        even = torch.ones(1, 2, 16, 16, 16)
+        inside = (..., slice(2, -2), slice(2, -2), slice(2, -2))
+        torch.testing.assert_close(smooth(even)[inside], conv(even)[inside])
+
+
+def test_finer_voxels_have_no_steps_between_blocks() -> None:
+    conv = nn.ConvTranspose3d(2, 3, 2, stride=2, bias=False)
+    smooth = Smooth(conv)
+    ramp = torch.arange(8.0).reshape(-1, 1, 1).expand(1, 2, 8, 8, 8)
+    with torch.no_grad():
+        conv.weight[:] = conv.weight[:, :, :1, :1, :1]
+        found = smooth(ramp)[..., 2:-2, 4, 4]
+    assert smooth(ramp).shape == (1, 3, 16, 16, 16)
+    # A slope stays one: half a step from each fine voxel to the next.
+    steps = found.diff(dim=-1)
+    torch.testing.assert_close(steps, steps[..., :1].expand_as(steps))
 
 
 def test_a_crop_without_brain_has_an_answer(net: SegmentationNet) -> None:

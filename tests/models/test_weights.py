@@ -21,9 +21,9 @@ from fibromorph.models.weights import (
 )
 
 
-def _net() -> SegmentationNet:
+def _net(smooth: bool = False) -> SegmentationNet:
     torch.manual_seed(1)
-    return SegmentationNet(19, (4, 6, 8), 8).eval()
+    return SegmentationNet(19, (4, 6, 8), 8, smooth).eval()
 
 
 def _save(net: SegmentationNet, path: Path) -> Path:
@@ -32,8 +32,9 @@ def _save(net: SegmentationNet, path: Path) -> Path:
     return path
 
 
-def test_a_network_comes_back_with_its_size(tmp_path: Path) -> None:
-    net = _net()
+@pytest.mark.parametrize("smooth", [False, True])
+def test_a_network_comes_back_as_it_was(tmp_path: Path, smooth: bool) -> None:
+    net = _net(smooth)
     again = network_of(read_weights(_save(net, tmp_path / "a.ckpt")))
     image, brain = torch.randn(1, 1, 32, 32, 32), torch.rand(1, 1, 8, 8, 8)
     with torch.inference_mode():

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
+from fibromorph.located import BRAIN_BLOCK
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
-from fibromorph.preprocess import BRAIN_BLOCK
 from fibromorph.scans import read_scan, resample
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import write_outputs

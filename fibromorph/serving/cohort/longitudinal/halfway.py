@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fibromorph.grid import Affine, Grid, Shape3
-from fibromorph.preprocess import BRAIN_BLOCK, Conformed, air_of, conform
+from fibromorph.located import BRAIN_BLOCK
+from fibromorph.preprocess import Conformed, air_of, conform
 from fibromorph.scans import Finding, Scan, resample
 from fibromorph.serving.cohort.longitudinal.positions import groups_of, positions_of
 from fibromorph.serving.cohort.longitudinal.rigid import (

@@ -16,7 +16,8 @@ from scipy import ndimage, optimize
 from scipy.spatial.transform import Rotation
 
 from fibromorph.grid import Affine, Grid
-from fibromorph.preprocess import BRAIN_BLOCK, Conformed
+from fibromorph.located import BRAIN_BLOCK
+from fibromorph.preprocess import Conformed
 
 SPACINGS_MM = (8.0, 4.0)
 """Of the lattices that both are compared on, coarse to fine."""
