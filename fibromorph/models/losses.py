@@ -18,14 +18,15 @@ IMPOSSIBLE = -1e4
 
 @dataclass(frozen=True)
 class LossParts:
-    """The two terms of the loss, scalars."""
+    """The terms of the loss, scalars; the outline's is 0 until it is known."""
 
     structure: Tensor
     side: Tensor
+    outline: Tensor | float = 0.0
 
     @property
     def total(self) -> Tensor:
-        return self.structure + self.side
+        return self.structure + self.side + self.outline
 
 
 class StructureSideLoss(nn.Module):
@@ -126,6 +127,11 @@ def _side_loss(left: Tensor, sides: Tensor) -> Tensor:
     truth = (sides == 1).float()
     loss = F.binary_cross_entropy_with_logits(left, truth, weight=sided)
     return loss / sided.mean().clip(min=1e-3)
+
+
+def outline_loss(logits: Tensor, shares: Tensor) -> Tensor:
+    """Binary cross-entropy of the outline with the true shares of brain, (batch, 1, ...) both."""
+    return F.binary_cross_entropy_with_logits(logits.float(), shares)
 
 
 def rarity_weights(classes: Tensor, count: int, exponent: float) -> Tensor:

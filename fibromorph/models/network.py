@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 import torch
@@ -154,6 +155,7 @@ class SegmentationNet(nn.Module):
         filters: channels of each level of the U-Net, finest first.
         head_width: channels of the head's hidden layer.
         smooth: halve and double the resolution without aliasing, see `Smooth`.
+        outlines: has a second, small head that tells brain from what surrounds it, see `outline`.
     """
 
     def __init__(
@@ -162,6 +164,7 @@ class SegmentationNet(nn.Module):
         filters: Sequence[int] = (32, 64, 96, 128, 160),
         head_width: int = 64,
         smooth: bool = True,
+        outlines: bool = True,
     ) -> None:
         super().__init__()
         self.classes = classes
@@ -179,6 +182,7 @@ class SegmentationNet(nn.Module):
         self.head = nn.Sequential(
             nn.LeakyReLU(0.01), nn.Conv3d(head_width, (classes + 1) * SUBVOXELS, 1)
         )
+        self.outlining = nn.Conv3d(filters[1], 1, 1) if outlines else None
         self._where = WhereBrainIs()
         blocks = [self.trunk.input_block, *self.trunk.downsamples, self.trunk.bottleneck]
         for level, block in enumerate(blocks):
@@ -213,10 +217,53 @@ class SegmentationNet(nn.Module):
 
     def features(self, image: Tensor, brain: Tensor) -> Tensor:
         """As `forward`, but (batch, head_width, i/2, j/2, k/2) before the head."""
+        with self._statistics_inside(brain):
+            return self._finished(*self._begun(image))
+
+    def outline(self, image: Tensor, brain: Tensor) -> Tensor:
+        """Logits of the share of brain, fluid left out, of each 4x4x4 block of voxels.
+
+        They are told before the U-Net is back at its finest level, for half of an answer's price.
+
+        Args:
+            image, brain: see `forward`.
+
+        Returns:
+            (batch, 1, i/4, j/4, k/4).
+        """
+        with self._statistics_inside(brain):
+            return self._outlined(self._begun(image)[0])
+
+    def features_and_outline(self, image: Tensor, brain: Tensor) -> tuple[Tensor, Tensor]:
+        """Both at once; nothing but the second head itself learns from the outline."""
+        with self._statistics_inside(brain):
+            coarse, finest = self._begun(image)
+            return self._finished(coarse, finest), self._outlined(coarse.detach())
+
+    @contextmanager
+    def _statistics_inside(self, brain: Tensor) -> Iterator[None]:
         self._where.weights = self._weights_of(brain)
-        features: Tensor = self.trunk(pixelunshuffle(image, 3, 2))
+        yield
         self._where.weights = []
+
+    def _begun(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the U-Net all but the last step up: its input, and what it is joined with."""
+        images = [self.trunk.input_block(pixelunshuffle(image, 3, 2))]
+        for block in self.trunk.downsamples:
+            images.append(block(images[-1]))
+        coarse = self.trunk.bottleneck(images[-1])
+        for block in self.trunk.upsamples[:-1]:
+            coarse = block(coarse, images.pop())
+        return coarse, images[0]
+
+    def _finished(self, coarse: Tensor, finest: Tensor) -> Tensor:
+        features: Tensor = self.trunk.output_block(self.trunk.upsamples[-1](coarse, finest))
         return features
+
+    def _outlined(self, coarse: Tensor) -> Tensor:
+        assert self.outlining is not None
+        logits: Tensor = self.outlining(coarse)
+        return logits
 
     def _weights_of(self, brain: Tensor) -> list[Tensor]:
         """Weights of the statistics at each level, whose voxels are 2, 4, 8... of the image's."""

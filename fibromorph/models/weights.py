@@ -15,6 +15,9 @@ from fibromorph.labels import TABLES, LabelTable
 from fibromorph.manifest import open_bundle
 from fibromorph.models.network import SUBVOXELS, SegmentationNet
 
+OUTLINING = "outlining."
+"""What the names of the weights of `SegmentationNet.outlining` begin with."""
+
 
 def read_weights(source: Path) -> dict[str, Tensor]:
     """State of a network to export or to go on from.
@@ -47,6 +50,10 @@ def mean_weights(sources: Sequence[Path]) -> dict[str, Tensor]:
         BundleError: see `read_weights`; or they are of networks of different sizes.
     """
     states = [read_weights(source) for source in sources]
+    for state, source in zip(states, sources, strict=True):
+        if is_smooth(state) != is_smooth(states[0]):
+            rule = f"weights must be of a network like that of {sources[0]}, smooth or not"
+            raise BundleError(rule, subject=source)
     names = [name for name in states[0] if all(name in state for state in states)]
     out = {}
     for name in names:
@@ -86,6 +93,8 @@ def merged_hashes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[s
 def load_weights(net: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Copy a state into a network; a weight that has several names needs only one of them.
 
+    What outlines the brain begins anew where a state does not know it yet.
+
     Raises:
         BundleError: a weight is missing or has another shape.
     """
@@ -96,6 +105,8 @@ def load_weights(net: nn.Module, state: Mapping[str, Tensor]) -> None:
     for aliases in names.values():
         weight = own[aliases[0]]
         value = next((state[name] for name in aliases if name in state), None)
+        if value is None and aliases[0].startswith(OUTLINING):
+            continue
         if value is None or value.shape != weight.shape:
             found = None if value is None else tuple(value.shape)
             raise BundleError(
@@ -123,7 +134,8 @@ def network_of(state: Mapping[str, Tensor]) -> SegmentationNet:
     if head is None or not encoder:
         raise BundleError("must be the weights of a segmentation network", value=list(state)[:3])
     classes = head.shape[0] // SUBVOXELS - 1
-    net = SegmentationNet(classes, sorted(encoder), head.shape[1], is_smooth(state))
+    outlines = OUTLINING + "weight" in state
+    net = SegmentationNet(classes, sorted(encoder), head.shape[1], is_smooth(state), outlines)
     load_weights(net, state)
     return net.eval()
 

@@ -22,7 +22,7 @@ from fibromorph.datasets.warped import Head, ScanOnDevice, warp
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, table_of
 from fibromorph.lookups import lookup
-from fibromorph.models.losses import LossParts, StructureSideLoss, class_dice
+from fibromorph.models.losses import LossParts, StructureSideLoss, class_dice, outline_loss
 from fibromorph.models.network import (
     SUBVOXELS,
     SegmentationNet,
@@ -173,7 +173,7 @@ class SegmentationModule(pl.LightningModule):
         ]
         parts = self._loss_of(samples, chosen, mask_seed=dice_roll.getrandbits(31))
         self.log_dict(
-            {"loss": parts.total, "loss_structure": parts.structure, "loss_side": parts.side},
+            {"loss": parts.total} | {f"loss_{name}": part for name, part in vars(parts).items()},
             prog_bar=True,
         )
         return parts.total
@@ -237,8 +237,9 @@ class SegmentationModule(pl.LightningModule):
     ) -> LossParts:
         """Loss at some of the eight voxels of each 2x2x2 block."""
         batch = stack(samples, self.classes)
-        brain = redraw_brain(self._brain_of(batch.classes), mask_seed)
-        features = self.net.features(batch.images, brain)
+        brain = self._brain_of(batch.classes)
+        drawn = redraw_brain(brain, mask_seed)
+        features, outline = self.net.features_and_outline(batch.images, drawn)
         logits = self.net.subvoxel_logits(features, subvoxels)
         parts: LossParts = self.loss(
             logits,
@@ -248,7 +249,7 @@ class SegmentationModule(pl.LightningModule):
             groups=batch.groups,
             unsure=None if batch.unsure is None else pick(split_subvoxels(batch.unsure), subvoxels),
         )
-        return parts
+        return replace(parts, outline=outline_loss(outline, brain))
 
     def _dice_of(self, predicted: Tensor, sample: Sample) -> Tensor:
         """Of every class, NaN for those that another stands for."""

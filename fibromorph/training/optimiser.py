@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 Optimiser = Literal["adamw", "muon"]
+HEADS = ("head.", "outlining.")
 
 
 def make_optimiser(
@@ -18,7 +19,7 @@ def make_optimiser(
     Muon (Jordan et al. 2024) turns the momentum of a matrix of weights into the nearest orthogonal
     one, so that directions which few samples show move as far as common ones. Filters are matrices
     with a row for each output channel. Steps are as long as AdamW's (Liu et al. 2025, Moonlight),
-    so that both want the same learning rate. Norms, biases, the first convolution and the head,
+    so that both want the same learning rate. Norms, biases, the first convolution and the heads,
     whose outputs are no features, stay with AdamW.
 
     Args:
@@ -34,7 +35,7 @@ def make_optimiser(
     named = dict(net.named_parameters())
     # The first of them reads the image itself.
     _, *filters = (
-        path for path, weight in named.items() if weight.ndim > 2 and not path.startswith("head.")
+        path for path, weight in named.items() if weight.ndim > 2 and not path.startswith(HEADS)
     )
     groups = [
         {"params": [named[path] for path in filters], "use_muon": True, "use_adjusted_lr": True},

@@ -63,9 +63,23 @@ def test_a_mirrored_head_gives_the_mirrored_answer(monkeypatch: pytest.MonkeyPat
     assert torch.allclose(soft[order], mirrored_soft, rtol=1e-3)
 
 
-def test_the_brain_is_drawn_by_a_first_look_and_without_the_fluid_around_it() -> None:
+def test_the_brain_is_drawn_by_the_head_that_outlines_it() -> None:
     torch.manual_seed(5)
     net = SegmentationNet(len(FREESURFER.structures) + 1, (4, 6, 8), 8).eval()
+    image, brain = torch.randn(32, 64, 32), torch.rand(8, 16, 8)
+    with torch.inference_mode():
+        drawn = SegmentationGraph(net, FREESURFER).eval().draw_brain(image, brain)
+        logits = net.outline(image[None, None], brain[None, None])
+        features, same = net.features_and_outline(image[None, None], brain[None, None])
+        assert torch.equal(features, net.features(image[None, None], brain[None, None]))
+    assert drawn.shape == brain.shape
+    assert torch.equal(drawn, logits[0, 0].sigmoid())
+    assert torch.equal(same, logits)
+
+
+def test_without_such_a_head_a_whole_first_look_draws_the_brain_without_the_fluid() -> None:
+    torch.manual_seed(5)
+    net = SegmentationNet(len(FREESURFER.structures) + 1, (4, 6, 8), 8, outlines=False).eval()
     torch.nn.init.normal_(net.head[1].weight, std=2.0)  # type: ignore[arg-type]
     image, brain = torch.randn(32, 64, 32), torch.rand(8, 16, 8)
     with torch.inference_mode():

@@ -12,6 +12,7 @@ from fibromorph.errors import BundleError
 from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
 from fibromorph.models.network import SegmentationNet
 from fibromorph.models.weights import (
+    is_smooth,
     load_weights,
     mean_weights,
     network_of,
@@ -21,9 +22,9 @@ from fibromorph.models.weights import (
 )
 
 
-def _net(smooth: bool = False) -> SegmentationNet:
+def _net(smooth: bool = True, outlines: bool = True) -> SegmentationNet:
     torch.manual_seed(1)
-    return SegmentationNet(19, (4, 6, 8), 8, smooth).eval()
+    return SegmentationNet(19, (4, 6, 8), 8, smooth, outlines).eval()
 
 
 def _save(net: SegmentationNet, path: Path) -> Path:
@@ -34,7 +35,7 @@ def _save(net: SegmentationNet, path: Path) -> Path:
 
 @pytest.mark.parametrize("smooth", [False, True])
 def test_a_network_comes_back_as_it_was(tmp_path: Path, smooth: bool) -> None:
-    net = _net(smooth)
+    net = _net(smooth, outlines=smooth)
     again = network_of(read_weights(_save(net, tmp_path / "a.ckpt")))
     image, brain = torch.randn(1, 1, 32, 32, 32), torch.rand(1, 1, 8, 8, 8)
     with torch.inference_mode():
@@ -48,11 +49,21 @@ def test_of_several_checkpoints_the_mean_is_taken(tmp_path: Path) -> None:
             weight.add_(1)
     paths = [_save(net, tmp_path / "a.ckpt"), _save(other, tmp_path / "b.ckpt")]
     mean = mean_weights(paths)
-    for name, value in net.state_dict().items():
+    for name, value in net.named_parameters():
         torch.testing.assert_close(mean[name], value + 0.5)
-    _save(SegmentationNet(19, (4, 6, 10), 8), tmp_path / "c.ckpt")
-    with pytest.raises(BundleError, match=r"c\.ckpt: weights must be of a network like that of"):
-        mean_weights([paths[0], tmp_path / "c.ckpt"])
+    assert is_smooth(mean)
+    for stranger in (SegmentationNet(19, (4, 6, 10), 8), _net(smooth=False)):
+        _save(stranger, tmp_path / "c.ckpt")
+        with pytest.raises(BundleError, match=r"c\.ckpt: weights must be of a network like that"):
+            mean_weights([paths[0], tmp_path / "c.ckpt"])
+
+
+def test_what_outlines_the_brain_begins_anew_where_weights_do_not_know_it() -> None:
+    net, old = _net(), _net(outlines=False)
+    began = net.outlining.weight.clone()  # type: ignore[union-attr]
+    load_weights(net, old.state_dict())
+    assert torch.equal(net.outlining.weight, began)  # type: ignore[union-attr]
+    assert torch.equal(net.head[1].weight, old.head[1].weight)  # type: ignore[arg-type]
 
 
 def test_one_of_several_names_of_a_weight_is_enough() -> None:
