@@ -119,18 +119,21 @@ def test_a_run_goes_on_from_a_checkpoint_with_the_schedule_of_before() -> None:
     assert optimiser.param_groups[0]["lr"] == pytest.approx((1 + math.cos(math.pi * 31 / 60)) / 2)
 
 
-def test_muon_turns_filters_and_leaves_norms_and_head_to_adamw() -> None:
+def test_muon_turns_filters_and_leaves_norms_and_heads_to_adamw() -> None:
     net = SegmentationNet(4, (4, 6, 8), 8)
     optimiser = make_optimiser(net, "muon", 1e-3, 1e-4)
     before = {name: weight.clone() for name, weight in net.named_parameters()}
-    features = net.features(torch.rand(1, 1, 32, 32, 32), torch.ones(1, 1, 8, 8, 8))
-    torch.autograd.backward([net.subvoxel_logits(features, [0, 3]).square().mean()])
+    image, brain = torch.rand(1, 1, 32, 32, 32), torch.ones(1, 1, 8, 8, 8)
+    features, outline = net.features_and_outline(image, brain)
+    logits = net.subvoxel_logits(features, [0, 3])
+    torch.autograd.backward([logits.square().mean() + outline.square().mean()])
     optimiser.step()
     by_muon = {id(weight) for weight in optimiser.param_groups[0]["params"]}
     assert sum(len(group["params"]) for group in optimiser.param_groups) == len(before)
     for name, weight in net.named_parameters():
         assert (id(weight) in by_muon) == (
-            weight.ndim == 5 and not name.startswith(("head.", "trunk.input_block.conv1"))
+            weight.ndim == 5
+            and not name.startswith(("head.", "outlining.", "trunk.input_block.conv1"))
         )
         if id(weight) in by_muon:
             # All directions move about equally far: an orthogonal matrix, scaled.
