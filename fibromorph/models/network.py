@@ -182,7 +182,7 @@ class SegmentationNet(nn.Module):
         self.head = nn.Sequential(
             nn.LeakyReLU(0.01), nn.Conv3d(head_width, (classes + 1) * SUBVOXELS, 1)
         )
-        self.outlining = nn.Conv3d(filters[1], 1, 1) if outlines else None
+        self.outlining = _small_head(filters[1]) if outlines else None
         self._where = WhereBrainIs()
         blocks = [self.trunk.input_block, *self.trunk.downsamples, self.trunk.bottleneck]
         for level, block in enumerate(blocks):
@@ -309,6 +309,11 @@ class SegmentationNet(nn.Module):
         bias = pick(conv.bias.reshape(width, SUBVOXELS), subvoxels).flatten()
         logits = nn.functional.conv3d(self.head[0](features), weight, bias)
         return logits.reshape(len(logits), width, len(subvoxels), *logits.shape[2:])
+
+
+def _small_head(channels: int) -> nn.Sequential:
+    width = channels // 2
+    return nn.Sequential(nn.Conv3d(channels, width, 1), nn.LeakyReLU(0.01), nn.Conv3d(width, 1, 1))
 
 
 def brain_shares(brain: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ def network_of(state: Mapping[str, Tensor]) -> SegmentationNet:
     if head is None or not encoder:
         raise BundleError("must be the weights of a segmentation network", value=list(state)[:3])
     classes = head.shape[0] // SUBVOXELS - 1
-    outlines = OUTLINING + "weight" in state
+    outlines = any(name.startswith(OUTLINING) for name in state)
     net = SegmentationNet(classes, sorted(encoder), head.shape[1], is_smooth(state), outlines)
     load_weights(net, state)
     return net.eval()

@@ -60,9 +60,10 @@ def test_of_several_checkpoints_the_mean_is_taken(tmp_path: Path) -> None:
 
 def test_what_outlines_the_brain_begins_anew_where_weights_do_not_know_it() -> None:
     net, old = _net(), _net(outlines=False)
-    began = net.outlining.weight.clone()  # type: ignore[union-attr]
+    began = [weight.clone() for weight in net.outlining.parameters()]  # type: ignore[union-attr]
     load_weights(net, old.state_dict())
-    assert torch.equal(net.outlining.weight, began)  # type: ignore[union-attr]
+    for weight, before in zip(net.outlining.parameters(), began, strict=True):  # type: ignore[union-attr]
+        assert torch.equal(weight, before)
     assert torch.equal(net.head[1].weight, old.head[1].weight)  # type: ignore[arg-type]
 
 
