@@ -25,8 +25,6 @@ from fibromorph.postprocessing.stats.results import Results
 from fibromorph.postprocessing.stats.run import analyse, read_people
 from fibromorph.postprocessing.stats.tables import CohortVolumes, read_cohort, read_participants
 from fibromorph.serving.batch import segment_files
-from fibromorph.serving.bundles import find_bundle
-from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import output_paths
 from fibromorph.serving.simulate import template_anatomy
 
@@ -74,8 +72,7 @@ def segment(study: Path, out: Path, options: argparse.Namespace) -> None:
     left = [s for s in scans if not output_paths(out, s.name[:-7])["provenance"].exists()]
     if left:
         started = time.perf_counter()
-        engine = Engine(find_bundle(options.model), threads=options.threads)
-        failures = segment_files(left, out, engine)
+        failures = segment_files(left, out, model=options.model, threads=options.threads)
         seconds = time.perf_counter() - started
         print(f"{len(left)} scans segmented in {seconds:.0f} s, {len(failures)} failed")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fibromorph.cli.parts import (
     DONE,
@@ -15,9 +14,6 @@ from fibromorph.cli.parts import (
     command,
 )
 from fibromorph.errors import ConfigError
-
-if TYPE_CHECKING:
-    from fibromorph.serving.engine import Engine
 
 
 def add_commands(commands: Commands) -> None:
@@ -50,11 +46,15 @@ def add_commands(commands: Commands) -> None:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    engine = _engine_of(options)
     from fibromorph.serving.batch import segment_files
 
     failures = segment_files(
-        options.scans, options.out, engine, conformed=options.space == "conformed"
+        options.scans,
+        options.out,
+        model=options.model,
+        device=options.device,
+        threads=options.threads,
+        conformed=options.space == "conformed",
     )
     if not failures:
         return DONE
@@ -70,16 +70,7 @@ def _demo(options: argparse.Namespace) -> int:
 
         run_demo_study(options.out, options.model, options.device)
         return DONE
-    engine = _engine_of(options)
     from fibromorph.serving.demo.scan import run_demo
 
-    run_demo(options.out, engine)
+    run_demo(options.out, options.model, options.device, options.threads)
     return DONE
-
-
-def _engine_of(options: argparse.Namespace) -> Engine:
-    """The engine, which compiles its graphs while its caller imports the rest."""
-    from fibromorph.serving.bundles import find_bundle
-    from fibromorph.serving.engine import Engine
-
-    return Engine(find_bundle(options.model), options.device, options.threads)

@@ -7,16 +7,17 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from fibromorph.errors import FibromorphError, ScanError
-from fibromorph.postprocessing.volumes import VolumeRow, require_folder
-from fibromorph.scans import read_scan
-from fibromorph.scans.read import require_distinct, scan_stem
+from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.outputs import require_own, require_same_scan, write_outputs
-from fibromorph.serving.pipeline import Segmented, segment_scan
+
+if TYPE_CHECKING:
+    from fibromorph.postprocessing.volumes import VolumeRow
+    from fibromorph.serving.pipeline import Segmented
 
 SHOWN_TOTALS = ("Total-Grey-Matter", "Total-White-Matter", "Total-Brain", "eTIV")
 
@@ -32,8 +33,10 @@ class Failure:
 def segment_files(
     paths: Sequence[Path],
     out: Path,
-    engine: Engine,
     *,
+    model: str = "t1-open",
+    device: str = "auto",
+    threads: int = 0,
     conformed: bool = False,
 ) -> list[Failure]:
     """Segment scans one after the other and write their files into `out`.
@@ -41,7 +44,9 @@ def segment_files(
     Args:
         paths: scans; no two may have the same name without suffix.
         out: made when it does not exist.
-        engine: a loaded bundle.
+        model: bundle, by name or folder.
+        device: see `Engine`.
+        threads: CPU threads, 0 = all.
         conformed: also write the labels on the working grid.
 
     Returns:
@@ -49,8 +54,16 @@ def segment_files(
 
     Raises:
         ConfigError: two scans would overwrite each other's files, or one a JSON that is not ours; a
-            folder that cannot be written.
+            folder that cannot be written; an option out of range.
+        BundleError: see `find_bundle`.
     """
+    engine = Engine(find_bundle(model), device, threads)
+    # Its graphs are being compiled while what reads and writes scans is imported.
+    from fibromorph.postprocessing.volumes import require_folder
+    from fibromorph.scans.read import read_scan, require_distinct, scan_stem
+    from fibromorph.serving.outputs import require_own, require_same_scan, write_outputs
+    from fibromorph.serving.pipeline import segment_scan
+
     require_distinct(paths)
     for path in paths:
         if not path.exists():

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
 from fibromorph.serving.batch import segment_files
-from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import output_paths
 
 STEM = "mni152_template"
@@ -14,12 +13,12 @@ TEMPLATE_MM = 1
 LINE = "{:<32} {:>10} {:>10}"
 
 
-def run_demo(out: Path, engine: Engine) -> Path:
+def run_demo(out: Path, model: str = "t1-open", device: str = "auto", threads: int = 0) -> Path:
     """Segment the MNI152 T1 template that nilearn carries, and print what came out.
 
     Args:
         out: folder for the template and the four files.
-        engine: a loaded bundle.
+        model, device, threads: see `segment_files`.
 
     Returns:
         The report.
@@ -28,7 +27,7 @@ def run_demo(out: Path, engine: Engine) -> Path:
     template = out / f"{STEM}.nii.gz"
     write_template(template)
     print(f"segmenting {template} (an average of 152 healthy brains, skull removed)")
-    segment_files([template], out, engine)
+    segment_files([template], out, model=model, device=device, threads=threads)
     paths = output_paths(out, STEM)
     print(volumes_text(read_volumes(paths["volumes"])))
     print(f"\nreport:  {paths['report'].resolve()}")
