@@ -96,14 +96,13 @@ class Catalogue:
             anew: try once more what was refused, though nothing in its folder has changed.
 
         Raises:
-            BundleError: the default model cannot be loaded, and was not loaded before.
+            BundleError: the default model cannot be had, and was not loaded before.
         """
         with self._loading:
-            sources = (*self._sources(), *extra)
-            there = {name for name, _ in sources}
-            kept = {} if anew else {n: why for n, why in self._refused.items() if n in there}
+            sources = _one_by_name([*self._sources(), *extra])
+            kept = {} if anew else {n: why for n, why in self._refused.items() if n in sources}
             self._refused = kept
-            for name, folder in sources:
+            for name, folder in sources.items():
                 state = ""
                 try:
                     # Before anything is read: what changes from now on is worth another try.
@@ -118,23 +117,27 @@ class Catalogue:
                     # A worker died, a disk was full: worth another try.
                     told = BundleError("a bundle must be readable", value=error, subject=name)
                     self._keep_old(name, told, "")
+            if self._default_name not in self._models:
+                rule = "the registry must hand out the default model when the service starts"
+                raise BundleError(rule, subject=self._default_name)
+
+    @property
+    def _registered_name(self) -> str:
+        return self._settings.mlflow.name if self._settings.mlflow else ""
 
     @property
     def _default_name(self) -> str:
         name = self._settings.model
-        return name if name in shipped_names() else Path(name).name
+        return name if name in (*shipped_names(), self._registered_name) else Path(name).name
 
     def _sources(self) -> list[tuple[str, Path]]:
         names = shipped_names() if self._settings.ship_models else []
         folders = [shipped_folder() / name for name in names]
         if self._settings.models_dir is not None:
-            own = sorted(p.parent for p in self._settings.models_dir.glob(f"*/{MANIFEST_NAME}"))
-            # One that is named like one that ships would be mistaken for it.
-            folders += [folder for folder in own if folder.name not in names]
-            for folder in own:
-                if folder.name in names:
-                    log.error("model needs a name of its own", model=folder.name)
-        if self._default_name not in {folder.name for folder in folders}:
+            own = self._settings.models_dir.glob(f"*/{MANIFEST_NAME}")
+            folders += sorted(path.parent for path in own)
+        found = {folder.name for folder in folders}
+        if self._default_name not in found | {self._registered_name}:
             folders.append(find_bundle(self._settings.model).folder)
         return [(folder.name, folder) for folder in folders]
 
@@ -189,6 +192,15 @@ class Catalogue:
             self._models[name] = replace(self._models[name], reload_problem=told)
         elif name == self._default_name:
             raise error
+
+
+def _one_by_name(sources: Iterable[tuple[str, Path]]) -> dict[str, Path]:
+    """The first of every name; another of that name would be mistaken for it."""
+    found: dict[str, Path] = {}
+    for name, folder in sources:
+        if found.setdefault(name, folder) != folder:
+            log.error("model needs a name of its own", model=name)
+    return found
 
 
 class _RefusedBefore(Exception):

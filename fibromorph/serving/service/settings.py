@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -20,7 +20,7 @@ from pydantic_settings import (
 )
 
 from fibromorph.errors import ConfigError
-from fibromorph.serving.bundles import DEFAULT_BUNDLE
+from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_names
 from fibromorph.serving.devices import available_cpus
 
 MIB = 1 << 20
@@ -35,6 +35,14 @@ class MlflowSource(BaseModel):
     url: str = Field(pattern=r"^https?://")
     name: str
     alias: str = "production"
+
+    @field_validator("name")
+    @classmethod
+    def _is_its_own(cls, name: str) -> str:
+        """Two models of one name would take turns in being it."""
+        if name in shipped_names():
+            raise ValueError("a registered model needs a name of its own, such as t1-lab")
+        return name
 
 
 class OidcSource(BaseModel):
@@ -55,7 +63,8 @@ class Settings(BaseSettings):
         workers: processes of the local cluster; 0 = one for every four CPUs.
         threads: of the engine in each worker; 0 = the CPUs shared out evenly.
         worker_memory_mb: above which a worker is ended, and its job with it.
-        model: what jobs get that do not choose: name of a bundle, or its folder.
+        model: what jobs get that do not choose: name of a bundle that ships or of the registered
+            model, or the folder of one.
         ship_models: offer the bundles that ship as well.
         models_dir: folder of bundle folders, looked at again every `reload_seconds`.
         allowed_models: sha256 of the networks that may be loaded besides those that ship.
@@ -165,7 +174,8 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(first["msg"], value=first["input"], subject=where) from error
+        rule = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(rule, value=first["input"], subject=where) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fibromorph.errors import BundleError
+from fibromorph.errors import BundleError, ConfigError
 from fibromorph.manifest import read_manifest
 from fibromorph.serving.service.catalogue import Catalogue
 from fibromorph.serving.service.problems import Problem, Refusal
@@ -194,6 +194,38 @@ def test_a_name_that_ships_stays_what_ships(
     for _ in range(2):
         catalogue.reload()
         assert catalogue["lab"].manifest.version == "1"
+
+
+def test_a_registered_model_can_be_the_default(folder: Path, catalogue_of: Make) -> None:
+    registered = make_bundle(folder.parents[1] / "fetched", "7")
+    settings = load_settings(
+        None,
+        data_dir=folder.parents[1] / "data",
+        model="t1-lab",
+        mlflow={"url": "http://127.0.0.1:9", "name": "t1-lab"},
+        ship_models=False,
+        allowed_models=(read_manifest(registered).network.sha256,),
+    )
+    catalogue = catalogue_of(settings)
+    with pytest.raises(BundleError, match="t1-lab: the registry must hand out the default model"):
+        catalogue.reload()
+    catalogue.reload([("t1-lab", registered)])
+    assert (catalogue.default.name, catalogue.default.manifest.version) == ("t1-lab", "7")
+    catalogue.reload()
+    assert catalogue.default.manifest.version == "7"
+
+
+def test_a_registered_model_needs_a_name_of_its_own(folder: Path, catalogue_of: Make) -> None:
+    with pytest.raises(ConfigError, match=r"mlflow\.name: .* name of its own.*found: t1-open"):
+        load_settings(None, mlflow={"url": "http://127.0.0.1:9", "name": "t1-open"})
+    registered = make_bundle(folder.parents[1] / "fetched", "7")
+    sha256 = read_manifest(registered).network.sha256
+    catalogue = catalogue_of(settings_for(folder, read_manifest(folder).network.sha256, sha256))
+    tried: list[Path] = []
+    for _ in range(2):
+        catalogue.reload([("lab", registered)], tried.append)
+        assert catalogue["lab"].manifest.version == "1"
+    assert len(tried) == 1
 
 
 def test_a_service_does_not_start_without_its_default_model(
