@@ -1,4 +1,4 @@
-"""`serve` and `keys`: the REST service, and who may use it."""
+"""`serve`, `keys` and `audit`: the REST service, who may use it, and who did."""
 
 from __future__ import annotations
 
@@ -31,8 +31,12 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a Dask scheduler, such as tls://..."
     )
-    summary = "make, list and revoke keys of the service"
+    summary = "make, list, rotate and revoke keys of the service"
     _add_keys(command(commands, "keys", summary, _list, extra="serve"))
+    summary = "print who did what in the service, the newest last"
+    parser = command(commands, "audit", summary, _audit, extra="serve")
+    parser.add_argument("--last", type=int, default=100, metavar="N", help="lines (default: 100)")
+    _add_config(parser, default=None)
 
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
@@ -45,10 +49,13 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     add.set_defaults(handler=_add)
     listing = actions.add_parser("list", help="the keys there are")
     listing.set_defaults(handler=_list)
+    rotate = actions.add_parser("rotate", help="give a key another secret; jobs stay its owner's")
+    rotate.add_argument("key_id", metavar="ID", help="as `keys list` shows it")
+    rotate.set_defaults(handler=_rotate)
     revoke = actions.add_parser("revoke", help="end a key at once")
     revoke.add_argument("key_id", metavar="ID", help="as `keys list` shows it")
     revoke.set_defaults(handler=_revoke)
-    for action in (add, listing, revoke):
+    for action in (add, listing, rotate, revoke):
         # Before or after the action; not given after it, what was given before stays.
         _add_config(action, default=argparse.SUPPRESS)
 
@@ -85,10 +92,24 @@ def _list(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _rotate(options: argparse.Namespace) -> int:
+    from fibromorph.serving.service.desk import rotate_key
+
+    print(rotate_key(_service_of(options), options.key_id))
+    return DONE
+
+
 def _revoke(options: argparse.Namespace) -> int:
     from fibromorph.serving.service.desk import revoke_key
 
     revoke_key(_service_of(options), options.key_id)
+    return DONE
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from fibromorph.serving.service.desk import list_audit
+
+    print(list_audit(_service_of(options), options.last))
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""Keys from the command line, beside a service that may be running."""
+"""Keys and the audit log from the command line, beside a service that may be running."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from fibromorph.errors import ConfigError
-from fibromorph.serving.service.ledger import Database, Keys, state_of
+from fibromorph.serving.service.ledger import Audit, Database, Keys, state_of
 from fibromorph.serving.service.schemas import when
 from fibromorph.serving.service.settings import Settings
 
 LINE = "{:<10} {:<20} {:<20} {:<18} {}"
+AUDIT_LINE = "{:<20} {:<16} {:<12} {:<33} {}"
 
 
 def add_key(settings: Settings, name: str, scopes: Sequence[str], days: float | None) -> str:
@@ -32,14 +33,39 @@ def list_keys(settings: Settings) -> str:
     return "\n".join(lines)
 
 
+def rotate_key(settings: Settings, key_id: str) -> str:
+    """Give a key another secret; errors as `Keys.rotate`'s."""
+    with _keys(settings) as keys:
+        return keys.rotate(key_id)
+
+
 def revoke_key(settings: Settings, key_id: str) -> None:
     """End a key; errors as `Keys.revoke`'s."""
     with _keys(settings) as keys:
         keys.revoke(key_id)
 
 
+def list_audit(settings: Settings, last: int) -> str:
+    """The newest lines of the audit log, oldest first: when, who, what, to what, how."""
+    with _ledger(settings) as database:
+        lines = [
+            AUDIT_LINE.format(
+                f"{when(e.at):%Y-%m-%d %H:%M:%S}", e.actor, e.action, e.subject, e.detail
+            )
+            for e in reversed(Audit(database).latest(last))
+        ]
+    head = AUDIT_LINE.format("when (UTC)", "who", "what", "to what", "")
+    return "\n".join(line.rstrip() for line in [head, *lines])
+
+
 @contextmanager
 def _keys(settings: Settings) -> Iterator[Keys]:
+    with _ledger(settings) as database:
+        yield Keys(database)
+
+
+@contextmanager
+def _ledger(settings: Settings) -> Iterator[Database]:
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
@@ -47,6 +73,6 @@ def _keys(settings: Settings) -> Iterator[Keys]:
         raise ConfigError(rule, value=error.strerror, subject=settings.data_dir) from error
     database = Database(settings.url)
     try:
-        yield Keys(database)
+        yield database
     finally:
         database.close()

@@ -70,6 +70,23 @@ def test_requests_are_counted_by_owner(keys: Keys) -> None:
     assert refused.value.retry_after > 0
 
 
+def test_jobs_stay_whose_they_were_when_a_key_is_rotated(keys: Keys) -> None:
+    old = keys.add("lab", ["read"], 30)
+    access = Access(load_settings(None, require_keys=True), keys)
+    owner = access.caller(old, HERE).owner
+    new = keys.rotate(owner)
+    assert access.caller(new, HERE).owner == owner
+    with pytest.raises(Refusal, match="not revoked"):
+        access.caller(old, HERE)
+    (key,) = keys.all()
+    assert key.expires_at is not None
+    assert key.expires_at - key.created_at == pytest.approx(30 * 86_400)
+    keys.revoke(owner)
+    assert access.caller(keys.rotate(owner), HERE).owner == owner
+    with pytest.raises(ConfigError, match="a key must exist to be rotated"):
+        keys.rotate("nope")
+
+
 def test_keys_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "serve.yaml"
     config.write_text(f"data_dir: {tmp_path / 'data'}\n")
@@ -81,11 +98,18 @@ def test_keys_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     listed = capsys.readouterr().out
     assert "lab" in listed
     assert secret not in listed
+    assert main(["keys", *options, "rotate", key_id]) == 0
+    assert capsys.readouterr().out.startswith(f"fm_{key_id}_")
     assert main(["keys", *options, "revoke", key_id]) == 0
     assert main(["keys", *options, "revoke", "nope"]) == 2
     assert "a key must exist" in capsys.readouterr().err
     assert main(["keys", *options, "list"]) == 0
     assert "revoked" in capsys.readouterr().out
+    assert main(["audit", *options, "--last", "2"]) == 0
+    rotated, revoked = capsys.readouterr().out.splitlines()[1:]
+    assert "key rotated" in rotated
+    assert "key revoked" in revoked
+    assert key_id in revoked
 
 
 @pytest.mark.parametrize(

@@ -46,14 +46,13 @@ class Keys:
             ConfigError: unknown scope, or no time left.
         """
         _check(name, scopes, days)
-        key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-        salt = secrets.token_hex(16)
+        key_id, secret, salt, hashed = secrets.token_hex(4), *_new_secret()
         now = time.time()
         key = ApiKey(
             id=key_id,
             name=name,
             salt=salt,
-            hash=_hash(_digest(secret), salt),
+            hash=hashed,
             scopes=sorted(scopes),
             created_at=now,
             expires_at=None if days is None else now + days * SECONDS_PER_DAY,
@@ -63,18 +62,43 @@ class Keys:
             note(session, "command line", "key added", key_id, " ".join(key.scopes))
         return f"{PREFIX}_{key_id}_{secret}"
 
+    def rotate(self, key_id: str) -> str:
+        """Give a key another secret: jobs belong to its id, and stay its owner's.
+
+        The old secret ends at once. The time until the key expires begins anew, if it was to
+        expire; one that was revoked is let in again.
+
+        Returns:
+            The key, shown this once.
+
+        Raises:
+            ConfigError: there is no such key.
+        """
+        secret, salt, hashed = _new_secret()
+        now = time.time()
+        with self._database.write() as session:
+            key = _existing(session, key_id, "rotated")
+            if key.expires_at is not None:
+                key.expires_at = now + key.expires_at - key.created_at
+            key.salt, key.hash, key.created_at, key.revoked_at = salt, hashed, now, None
+            note(session, "command line", "key rotated", key_id)
+        return f"{PREFIX}_{key_id}_{secret}"
+
     def find(self, presented: str) -> ApiKey | None:
         """The live key that `presented` is, compared in constant time; None if there is none."""
-        prefix, _, rest = presented.partition("_")
-        key_id, _, secret = rest.partition("_")
-        if prefix != PREFIX or not secret or len(presented) > 128:
+        key_id, secret = _parts(presented)
+        if not secret:
             return None
-        with self._database.read() as session:
-            key = session.get(ApiKey, key_id)
+        key = self._get(key_id)
         # An unknown id costs as much time as a wrong secret.
         salt, expected = (key.salt, key.hash) if key else ("0" * 32, "0" * 64)
         matches = hmac.compare_digest(_hash(_digest(secret), salt), expected)
         return key if matches and key is not None and _is_live(key, time.time()) else None
+
+    def live_id(self, presented: str) -> str:
+        """The id that `presented` names if it is a live key's, else ''; its secret may be wrong."""
+        key = self._get(_parts(presented)[0])
+        return key.id if key is not None and _is_live(key, time.time()) else ""
 
     def all(self) -> list[ApiKey]:
         """All keys, oldest first."""
@@ -93,11 +117,20 @@ class Keys:
             ConfigError: there is no such key.
         """
         with self._database.write() as session:
-            key = session.get(ApiKey, key_id)
-            if key is None:
-                raise ConfigError("a key must exist to be revoked", value=key_id, subject="keys")
+            key = _existing(session, key_id, "revoked")
             key.revoked_at = time.time()
             note(session, "command line", "key revoked", key_id)
+
+    def _get(self, key_id: str) -> ApiKey | None:
+        with self._database.read() as session:
+            return session.get(ApiKey, key_id)
+
+
+def _parts(presented: str) -> tuple[str, str]:
+    """Id and secret; empty if it is none of our keys."""
+    prefix, _, rest = presented.partition("_")
+    key_id, _, secret = rest.partition("_")
+    return (key_id, secret) if prefix == PREFIX and len(presented) <= 128 else ("", "")
 
 
 def _check(name: str, scopes: Sequence[str], days: float | None) -> None:
@@ -110,6 +143,19 @@ def _check(name: str, scopes: Sequence[str], days: float | None) -> None:
         )
     if days is not None and days <= 0:
         raise ConfigError("must be more than 0", value=days, subject="--days")
+
+
+def _new_secret() -> tuple[str, str, str]:
+    """A secret, a salt, and the hash of both."""
+    secret, salt = secrets.token_urlsafe(32), secrets.token_hex(16)
+    return secret, salt, _hash(_digest(secret), salt)
+
+
+def _existing(session: Session, key_id: str, done: str) -> ApiKey:
+    key = session.get(ApiKey, key_id)
+    if key is None:
+        raise ConfigError(f"a key must exist to be {done}", value=key_id, subject="keys")
+    return key
 
 
 def state_of(key: ApiKey) -> Literal["live", "expired", "revoked"]:
