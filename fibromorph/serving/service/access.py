@@ -21,6 +21,7 @@ from fibromorph.serving.service.settings import Settings
 
 LOCAL = "local"
 WRONG_KEYS_PER_MINUTE = 10
+MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,11 @@ class Access:
         self._tokens = tokens
         self.open = settings.on_loopback and not settings.require_keys and tokens is None
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
-        self._requests = RateLimitItemPerMinute(settings.requests_per_minute)
-        self._uploads = RateLimitItemPerMinute(settings.uploads_per_minute)
-        self._wrong = RateLimitItemPerMinute(WRONG_KEYS_PER_MINUTE)
+        # Each with a name: limits of the same number would count together.
+        self._requests = RateLimitItemPerMinute(settings.requests_per_minute, namespace="requests")
+        self._uploads = RateLimitItemPerMinute(settings.uploads_per_minute, namespace="uploads")
+        self._wrong = RateLimitItemPerMinute(WRONG_KEYS_PER_MINUTE, namespace="wrong")
+        self._repeat = RateLimitItemPerMinute(1, namespace="repeat")
         self._let_in: set[bytes] = set()
         if not self.open and tokens is None and not keys.any_live():
             rule = (
@@ -100,20 +103,35 @@ class Access:
         self._count(self._uploads, caller.owner)
 
     def _known(self, token: str, address: str) -> Caller:
+        """Who presents `token`.
+
+        Wrong ones are limited for what they cost to check, not because one could be guessed: a
+        secret has 256 random bits. They count against the key whose id they name; only those that
+        name none count against the address, which behind a proxy is everybody's. So nobody's
+        mistakes keep out another key that is good. That answers tell which ids there are does no
+        harm: logs show them, too.
+        """
         digest = hashlib.sha256(token.encode()).digest()
-        # Behind a proxy all come from one address: who guesses must not lock out who was let in.
-        if digest not in self._let_in and not self._limiter.test(self._wrong, address):
-            raise self._too_many(self._wrong, address)
+        guessed = self._keys.live_id(token) or address
+        if digest not in self._let_in and not self._limiter.test(self._wrong, guessed):
+            raise self._too_many(self._wrong, guessed)
+        caller = self._caller_of(token)
+        if caller is None:
+            self._let_in.discard(digest)
+            # A client that repeats one wrong key all day guesses nothing.
+            if self._limiter.hit(self._repeat, digest.hex()):
+                self._limiter.hit(self._wrong, guessed)
+            raise Refusal(401, "a key must be known, not expired and not revoked")
+        if len(self._let_in) >= MOST_REMEMBERED:  # tokens of a provider are new every hour
+            self._let_in.clear()
+        self._let_in.add(digest)
+        return caller
+
+    def _caller_of(self, token: str) -> Caller | None:
         key = self._keys.find(token)
         if key is not None:
-            self._let_in.add(digest)
             return Caller(key.id, frozenset(key.scopes))
-        self._let_in.discard(digest)
-        caller = self._tokens.caller(token) if self._tokens else None
-        if caller is None:
-            self._limiter.hit(self._wrong, address)
-            raise Refusal(401, "a key must be known, not expired and not revoked")
-        return caller
+        return self._tokens.caller(token) if self._tokens else None
 
     def _count(self, limit: RateLimitItem, owner: str) -> None:
         if not self._limiter.hit(limit, owner):
@@ -134,6 +152,7 @@ def _caller_with(scope: Scope) -> object:
         access: Access = request.app.state.service.access
         address = request.client.host if request.client else ""
         found = access.caller(credentials.credentials if credentials else None, address)
+        request.state.owner = found.owner  # for the log, where the request is refused
         if not found.scopes & {scope, "admin"}:
             rule = f"the key must have the scope '{scope}'"
             raise Refusal(403, rule, value=" ".join(sorted(found.scopes)))

@@ -9,7 +9,7 @@ import pytest
 
 from fibromorph.cli import main
 from fibromorph.errors import ConfigError
-from fibromorph.serving.service.access import Access
+from fibromorph.serving.service.access import Access, Caller
 from fibromorph.serving.service.ledger import Database, Keys
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.settings import load_settings
@@ -52,12 +52,55 @@ def test_guessing_is_slowed_down(keys: Keys) -> None:
             access.caller(f"fm_{n:08d}_guess", "10.0.0.1")
         statuses.append(refused.value.status)
     assert statuses == [401] * 10 + [429] * 2
-    assert access.caller(secret, "10.0.0.2").scopes == {"read"}
-    # Behind a proxy everybody has one address: who was let in before still is.
+    # Behind a proxy everybody has one address: a good key is let in, new or not.
     assert access.caller(secret, "10.0.0.1").scopes == {"read"}
     with pytest.raises(Refusal) as refused:
         access.caller("fm_00000000_guess", "10.0.0.1")
     assert 30 < refused.value.retry_after <= 61
+
+
+def test_guesses_at_one_key_keep_out_no_other(keys: Keys) -> None:
+    aimed_at, other = keys.add("lab", ["read"], None), keys.add("ward", ["read"], None)
+    access = Access(load_settings(None, require_keys=True), keys)
+    statuses = []
+    for n in range(11):
+        with pytest.raises(Refusal) as refused:
+            access.caller(f"{aimed_at}{n}", HERE)
+        statuses.append(refused.value.status)
+    assert statuses == [401] * 10 + [429]
+    assert access.caller(other, HERE).scopes == {"read"}
+
+
+def test_a_wrong_key_that_is_sent_again_and_again_counts_once(keys: Keys) -> None:
+    keys.add("lab", ["read"], None)
+    access = Access(load_settings(None, require_keys=True), keys)
+    for _ in range(30):
+        with pytest.raises(Refusal) as refused:
+            access.caller("fm_00000000_old", HERE)
+        assert refused.value.status == 401
+
+
+class OneToken:
+    """A provider that knows one token."""
+
+    def caller(self, token: str) -> Caller | None:
+        return Caller("oidc:ada", frozenset({"read"})) if token == "hers" else None
+
+
+def test_a_token_that_was_let_in_still_is_while_others_guess(keys: Keys) -> None:
+    access = Access(load_settings(None), keys, OneToken())
+    assert access.caller("hers", HERE).owner == "oidc:ada"
+    for n in range(11):
+        with pytest.raises(Refusal):
+            access.caller(f"guess {n}", HERE)
+    assert access.caller("hers", HERE).owner == "oidc:ada"
+
+
+def test_uploads_do_not_use_up_what_requests_may(keys: Keys) -> None:
+    access = Access(load_settings(None, requests_per_minute=2, uploads_per_minute=2), keys)
+    caller = access.caller(None, HERE)
+    access.count_upload(caller)
+    access.caller(None, HERE)
 
 
 def test_requests_are_counted_by_owner(keys: Keys) -> None:
