@@ -112,11 +112,11 @@ class Catalogue:
                 except _RefusedBefore:
                     continue
                 except FibromorphError as error:
-                    self._keep_old(name, error, state)
+                    self._keep_old(name, folder, error, state)
                 except OSError as error:
                     # A worker died, a disk was full: worth another try.
                     told = BundleError("a bundle must be readable", value=error, subject=name)
-                    self._keep_old(name, told, "")
+                    self._keep_old(name, folder, told, "")
             if self._default_name not in self._models:
                 rule = "the registry must hand out the default model when the service starts"
                 raise BundleError(rule, subject=self._default_name)
@@ -184,9 +184,10 @@ class Catalogue:
                 subject=folder.name,
             )
 
-    def _keep_old(self, name: str, error: FibromorphError, state: str) -> None:
+    def _keep_old(self, name: str, folder: Path, error: FibromorphError, state: str) -> None:
         log.error("model not loaded", model=name, rule=error.rule)
-        told = problem_of(error).model_copy(update={"subject": name})
+        told = problem_of(error, folder.parent, self._store.root)
+        told = told.model_copy(update={"subject": name})
         self._refused[name] = (state, told)
         if name in self._models:
             self._models[name] = replace(self._models[name], reload_problem=told)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from http import HTTPStatus
+from pathlib import Path
 
 from pydantic import BaseModel, Field
 
@@ -55,16 +57,31 @@ class Problem(BaseModel):
     subject: str = Field("", examples=["upload"])
 
 
-def problem_of(error: FibromorphError) -> Problem:
-    """An error of the tree, as what a user of the service reads."""
+def problem_of(error: FibromorphError, *folders: str | Path) -> Problem:
+    """An error of the tree, as what a user of the service reads.
+
+    Args:
+        error: the error.
+        folders: of the service's, which no sender is to see: files are named from there on.
+    """
+    found = None if error.value is None else _cut(str(error.value), folders)
+    plain = FibromorphError(
+        _cut(error.rule, folders), value=found, subject=_cut(error.subject, folders)
+    )
     return Problem(
         title=_title(status_of(error)),
         status=status_of(error),
-        detail=_sendable(str(error)[:600]),
-        rule=error.rule,
-        value=None if error.value is None else _sendable(str(error.value)[:200]),
-        subject=error.subject,
+        detail=_sendable(str(plain)[:600]),
+        rule=plain.rule,
+        value=None if found is None else _sendable(found[:200]),
+        subject=plain.subject,
     )
+
+
+def _cut(text: str, folders: Iterable[str | Path]) -> str:
+    for folder in filter(None, map(str, folders)):
+        text = text.replace(f"{folder}/", "").replace(folder, "")
+    return text
 
 
 def _sendable(text: str) -> str:

@@ -113,7 +113,8 @@ def attempt(order: Order, job: Callable[[Order], dict[str, Any]]) -> Outcome:
     except Cancelled:
         return Outcome(reason="cancelled")
     except FibromorphError as error:
-        return Outcome(reason=type(error).__name__, problem=_told(error, order))
+        told = problem_of(error, order.input, order.work, order.model)
+        return Outcome(reason=type(error).__name__, problem=told)
     except MemoryError:
         rule = f"a job must fit into {order.memory >> 20} MiB of memory"
         return Outcome(reason="memory", problem=plain_problem(422, rule))
@@ -156,13 +157,6 @@ def tell(order: Order, stage: str) -> None:
     worker = get_worker()
     message = {"job_id": order.job_id, "attempt": order.attempt, "stage": stage}
     worker.log_event(TOPIC, {**message, "worker": worker.address, "pid": os.getpid()})
-
-
-def _told(error: FibromorphError, order: Order) -> Problem:
-    """A problem that names files as their sender does, without the service's folders."""
-    subject = error.subject.replace(order.input, "").lstrip("/")
-    plain = FibromorphError(error.rule, value=error.value, subject=subject)
-    return problem_of(error).model_copy(update={"subject": subject, "detail": str(plain)[:600]})
 
 
 def _segment(order: Order) -> dict[str, Any]:

@@ -124,6 +124,7 @@ def test_a_bundle_that_comes_in_parts_is_taken_once_it_is_whole(
     catalogue.reload()
     assert [model.name for model in catalogue.models] == ["lab"]
     assert "sha256" in catalogue.refused["other"].rule
+    assert str(folder.parents[1]) not in catalogue.refused["other"].model_dump_json()
     (other / "network.onnx").write_bytes(network)
     catalogue.reload()
     assert catalogue["other"].manifest.version == "7"

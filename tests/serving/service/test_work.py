@@ -76,6 +76,21 @@ def test_errors_name_files_without_the_service_s_folders(order: Order) -> None:
     assert outcome.problem.detail == "participants.tsv, line 3: cells must be numbers (found: x)"
 
 
+def test_no_text_of_an_error_has_the_service_s_folders(order: Order) -> None:
+    def fail(order: Order) -> dict[str, Any]:
+        raise TableError(
+            f"every scan's participant must be in {order.input}/participants.tsv; add the row",
+            value=f"{order.work}/sub-01.tsv",
+            subject=order.input,
+        )
+
+    problem = attempt(order, fail).problem
+    assert problem is not None
+    assert problem.rule == "every scan's participant must be in participants.tsv; add the row"
+    assert problem.value == "sub-01.tsv"
+    assert str(Path(order.input).parent) not in problem.model_dump_json()
+
+
 def test_workers_do_without_torch() -> None:
     out = subprocess.run([sys.executable, "-c", TORCH], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "False"
