@@ -130,7 +130,7 @@ class Client:
         Args:
             participants: text of a participants.tsv, whose ids are the scans' labels.
             design: YAML as for `fibromorph stats`; guessed if empty.
-            jobs: ids of the scans; all your finished ones with a label if empty.
+            jobs: ids of the scans; if empty, all your finished ones of people in the table.
             label: what to call the study.
 
         Raises:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
+from fibromorph.errors import TableError
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.store import Store
 from fibromorph.serving.service.work import FILES, Order, attempt, tell
+from fibromorph.text import read_table
 
 PARTICIPANTS, DESIGN, VOLUMES = "participants.tsv", "design.yaml", "volumes"
 REPORT, TABLES = "report.html", "tables.zip"
 FEWEST_SCANS = 4
+ID_COLUMN = "participant_id"
+SEPARATORS = ("\t", ",", ";", " ")
 
 
 def lay_out(store: Store, study_id: str, scans: Sequence[Job], texts: Mapping[str, str]) -> None:
@@ -44,6 +50,41 @@ def lay_out(store: Store, study_id: str, scans: Sequence[Job], texts: Mapping[st
     for name, text in texts.items():
         if text:
             (folder / name).write_text(text, encoding="utf-8")
+
+
+def those_listed(scans: Sequence[Job], participants: str) -> list[Job]:
+    """The scans whose labels are of people in the table; all if it cannot be read.
+
+    It is read here without what statistics are made with, so generously: with `sub-` or without, a
+    number with or without its zeros, and before a session in the label. What is wrong with the
+    table the statistics say.
+    """
+    try:
+        people = _people(participants)
+    except TableError:
+        return list(scans)
+    return [scan for scan in scans if people & _persons(scan.label)]
+
+
+def _people(participants: str) -> set[str]:
+    with NamedTemporaryFile("w", encoding="utf-8", suffix=f"_{PARTICIPANTS}") as file:
+        file.write(participants)
+        file.flush()
+        header, lines = read_table(Path(file.name), SEPARATORS)
+    # A design may call the column otherwise.
+    columns = [header.index(ID_COLUMN)] if ID_COLUMN in header else range(len(header))
+    return {_plain(cells[column].strip()) for _, cells in lines for column in columns}
+
+
+def _persons(label: str) -> set[str]:
+    """Whom a label may be of: what it is, or what it begins with."""
+    ends = [word.end() for word in re.finditer("[A-Za-z0-9]+", label)]
+    return {_plain(label[:end]) for end in ends}
+
+
+def _plain(person: str) -> str:
+    name = person.removeprefix("sub-")
+    return str(int(name)) if name.isdecimal() else name
 
 
 def check_scans(scans: Sequence[Job]) -> None:

@@ -9,6 +9,8 @@ import httpx
 import pytest
 
 from fibromorph.client import Client
+from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.study import those_listed
 from tests.serving.service.server import Server
 from tests.serving.service.tiny import write_head
 
@@ -61,6 +63,31 @@ def test_a_study_gives_a_report_and_tables(
     listed = httpx.get(f"{server.url}/v1/studies").json()["jobs"]
     assert [job["id"] for job in listed] == [done.id]
     assert client.submit_study(participants(), DESIGN, jobs=scans, label="fm").id == done.id
+
+
+@pytest.mark.usefixtures("scans")
+def test_a_study_takes_the_scans_of_the_people_in_its_table(client: Client, tmp_path: Path) -> None:
+    """Others of the same sender, which other tests have sent, too, are left out."""
+    extra = client.submit(write_head(tmp_path / "other.nii.gz", 699), label="sub-elsewhere")
+    client.wait(extra.id)
+    study = client.wait(client.submit_study(participants(), DESIGN, label="listed").id)
+    archive = zipfile.ZipFile(client.download_study(study.id, "tables", tmp_path / "tables.zip"))
+    assert "Left-Cerebral-Cortex" in archive.read("group_comparison.tsv").decode()
+
+
+@pytest.mark.parametrize(
+    ("table", "listed"),
+    [
+        ("participant_id\tage\nsub-01\t40\n02\t8\n", ["sub-01", "sub-02_ses-1"]),
+        ("participant_id,age\n1,40\n2,8\n", ["sub-01", "sub-02_ses-1"]),
+        ("code;age\npat_a;40\n", ["pat_a.v2"]),
+        ("", ["sub-01", "sub-02_ses-1", "sub-8", "pat_a.v2"]),
+    ],
+)
+def test_labels_are_found_in_the_table(table: str, listed: list[str]) -> None:
+    labels = ("sub-01", "sub-02_ses-1", "sub-8", "pat_a.v2")
+    found = those_listed([Job(label=label) for label in labels], table)
+    assert [scan.label for scan in found] == listed
 
 
 def test_a_wrong_table_is_named(server: Server, client: Client, scans: list[str]) -> None:

@@ -38,6 +38,7 @@ from fibromorph.serving.service.study import (
     check_scans,
     content_of,
     lay_out,
+    those_listed,
 )
 from fibromorph.serving.service.uploads import check_length
 
@@ -86,10 +87,10 @@ class StudyIn(BaseModel):
     jobs: list[Annotated[str, Field(pattern="^[0-9a-f]{32}$")]] = Field(
         [],
         max_length=MOST_SCANS,
-        description="Scans; all your finished ones with a label if empty.",
+        description="Scans; if empty, all your finished ones of people in the table.",
         examples=[[JOB_ID]],
     )
-    label: str = Field("", pattern="^[A-Za-z0-9_.-]{0,64}$")
+    label: str = Field("", pattern=LABEL)
 
     @field_validator("participants", "design")
     @classmethod
@@ -201,7 +202,7 @@ def _scans(service: Service, study: StudyIn, caller: Caller) -> list[Job]:
     if not study.jobs:
         # An admin sees everybody's: those of other labs take part only if they are named.
         done = service.jobs.find(caller.owner, "scan", ["done"], MOST_SCANS)
-        return [job for job in done if job.label]
+        return those_listed([job for job in done if job.label], study.participants)
     scans = [find_job(service, job_id, caller) for job_id in dict.fromkeys(study.jobs)]
     for scan in scans:
         if scan.kind != "scan" or scan.state != "done" or not scan.label:
