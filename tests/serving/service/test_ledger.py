@@ -179,6 +179,17 @@ def test_the_queue_is_bounded(jobs: Jobs) -> None:
     assert refused.value.status == 429
 
 
+def test_a_request_that_is_repeated_finds_its_job_though_the_queue_is_full(jobs: Jobs) -> None:
+    first = send(jobs, "a", "0", idempotency_key="order-1")
+    for n in range(1, QUEUE):
+        send(jobs, "a", str(n))
+    jobs.check_room("a", "order-1")
+    assert send(jobs, "a", "0", idempotency_key="order-1").id == first.id
+    for owner, key in (("a", ""), ("a", "order-2"), ("b", "order-1")):
+        with pytest.raises(Refusal, match="jobs may wait"):
+            jobs.check_room(owner, key)
+
+
 def test_what_happens_is_written_down(database: Database, jobs: Jobs) -> None:
     job = send(jobs, "a", "x")
     jobs.request_cancel(job.id, "a")

@@ -56,6 +56,11 @@ def check_room(session: Session, queue_length: int) -> None:
         raise Refusal(429, rule, value=waiting, subject="queue", retry_after=RETRY_SECONDS)
 
 
+def is_known(session: Session, owner: str, idempotency_key: str) -> bool:
+    """Whether this owner's key has made a job before."""
+    return session.get(IdempotencyKey, (owner, idempotency_key)) is not None
+
+
 def by_idempotency_key(session: Session, request: Request) -> Job | None:
     """The job that this owner's key made before.
 

@@ -15,6 +15,7 @@ from fibromorph.serving.service.ledger.accept import (
     by_content,
     by_idempotency_key,
     check_room,
+    is_known,
     new_job,
     next_turn,
     remember_key,
@@ -55,7 +56,8 @@ class Jobs:
             Refusal: 429, the queue is full.
         """
         with self._database.read() as session:
-            check_room(session, self._queue_length)
+            if not is_known(session, owner, idempotency_key):
+                check_room(session, self._queue_length)
 
     def accept(self, job_id: str, request: Request) -> tuple[Job, bool]:
         """Record a job, or find the one that the same owner sent before.

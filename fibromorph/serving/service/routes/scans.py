@@ -83,7 +83,7 @@ async def post_scan(
     service.check_open()
     service.access.count_upload(caller)
     model = service.catalogue[choice.model] if choice.model else service.catalogue.default
-    await asyncio.to_thread(service.jobs.check_room)
+    await asyncio.to_thread(service.jobs.check_room, caller.owner, idempotency_key)
     job_id = new_id()
     try:
         sha256 = await _receive(request, service, job_id)
