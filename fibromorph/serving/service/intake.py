@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import signal
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fibromorph.errors import ScanError
 from fibromorph.scans.scan import ReadLimits
 from fibromorph.serving.devices import available_cpus
+from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.reader import SUBJECT, Answer, read_upload
 from fibromorph.serving.service.settings import MIB, Settings
 
 EXPANDED = 2
+PATIENCE = 4
+"""Seconds on the clock for every one of processor time that a reader may use."""
+RETRY_SECONDS = 30
+REAP_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -45,13 +51,15 @@ class Intake:
 
     async def start(self) -> None:
         """Read nothing once, so that the server of readers is up."""
-        await asyncio.to_thread(self._read, Path(os.devnull), Path(os.devnull))
+        with suppress(Refusal):
+            await asyncio.to_thread(self._read, Path(os.devnull), Path(os.devnull))
 
     async def read(self, upload: Path, folder: Path) -> None:
         """Read `upload` and write the clean scan into `folder`.
 
         Raises:
             ScanError: it is no scan, or breaks a rule, or kills or outlasts its reader.
+            Refusal: 503, the machine is too busy to read it.
             OSError: the disk is full.
         """
         async with self._places:
@@ -70,22 +78,31 @@ class Intake:
         process.start()
         there.close()
         try:
-            return _received(here, confines.seconds)
+            if not here.poll(PATIENCE * confines.seconds):
+                raise _too_busy()
+            answer: Answer | None = here.recv()
+        except EOFError:
+            process.join(REAP_SECONDS)
+            return _refused(_fate(process.exitcode, confines.seconds))
         finally:
             process.kill()
             process.join()
             process.close()
             here.close()
+        return answer
 
 
-def _received(here: Connection, seconds: float) -> Answer | None:
-    if not here.poll(seconds):
-        return _refused(f"a scan must be readable within {seconds:g} s")
-    try:
-        answer: Answer | None = here.recv()
-    except EOFError:
-        return _refused("a scan must be intact: it ended the process that read it")
-    return answer
+def _too_busy() -> Refusal:
+    """It is not the scan's fault: its own time is the processor's, and that is limited, too."""
+    rule = "the service is too busy to read the scan: try again"
+    return Refusal(503, rule, subject="service", retry_after=RETRY_SECONDS)
+
+
+def _fate(exitcode: int | None, seconds: float) -> str:
+    """Which rule a scan breaks that ended its reader."""
+    if exitcode == -signal.SIGXCPU:
+        return f"a scan must be readable within {seconds:g} s of processor time"
+    return "a scan must be intact: it ended the process that read it"
 
 
 def _refused(rule: str) -> Answer:

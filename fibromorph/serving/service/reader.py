@@ -58,7 +58,8 @@ def _confine(memory: int, seconds: float) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     whole = int(seconds) + 1
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (whole, whole))
+    # The first limit ends it with a signal of its own, by which its end is told from others.
+    resource.setrlimit(resource.RLIMIT_CPU, (whole, whole + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -35,9 +35,10 @@ MEANING = {
     421: "The service was called by a foreign name.",
     422: "The input breaks a rule.",
     429: "Too many requests, or the queue is full; see `Retry-After`.",
-    503: "Starting or draining; see `Retry-After`.",
+    503: "Starting, draining or busy; see `Retry-After`.",
     507: "The disk is full.",
 }
+LABEL = "^[A-Za-z0-9_.-]{0,64}$"
 ALWAYS = (401, 403, 421, 422, 429)
 
 
