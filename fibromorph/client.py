@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import httpx
 
@@ -31,9 +33,15 @@ SUFFIX: dict[Result, str] = {
     "brain": "_brain.nii.gz",
 }
 PAGE = 200
-AWAY, BUSY = 0, (429, 503)
-"""Statuses after which a job may still be well: no answer; slow down, starting or draining."""
+AWAY, BUSY = 0, (429, 502, 503, 504)
+"""Statuses after which a job may still be well: no answer; slow down, starting or draining, or a
+proxy before a service that is being restarted."""
 TIMEOUT = httpx.Timeout(60.0, connect=10.0)
+READING = httpx.Timeout(300.0, connect=10.0)
+"""For the answer to a scan, which is read first."""
+PATIENCE_SECONDS = 300.0
+AGAIN_SECONDS = 1.0
+T = TypeVar("T")
 
 
 class ServiceError(FibromorphError):
@@ -119,7 +127,9 @@ class Client:
             headers["Idempotency-Key"] = idempotency_key
         query = {"label": label, "model": model, "priority": priority}
         with scan.open("rb") as file, _reached():
-            answer = self._http.post("/v1/scans", params=query, headers=headers, content=file)
+            answer = self._http.post(
+                "/v1/scans", params=query, headers=headers, content=file, timeout=READING
+            )
         return _job(_checked(answer).json())
 
     def submit_study(
@@ -167,11 +177,32 @@ class Client:
             found += [_job(entry) for entry in page["jobs"]]
         return found
 
-    def watch(self, job_id: str) -> Iterator[Job]:
-        """A job at every change, until it has ended."""
-        timeout = httpx.Timeout(None, connect=10.0)
-        source = f"/v1/jobs/{job_id}/events"
-        with _reached(), self._http.stream("GET", source, timeout=timeout) as stream:
+    def watch(self, job_id: str, patience: float = PATIENCE_SECONDS) -> Iterator[Job]:
+        """A job at every change, until it has ended; the service may be restarted meanwhile.
+
+        Raises:
+            ServiceError: there is no such job, or the service is away for `patience` seconds.
+        """
+        last: Job | None = None
+        away: float | None = None
+        while last is None or not last.has_ended:
+            try:
+                for job in self._events(job_id):
+                    away = None
+                    if job != last:
+                        yield job
+                    last = job
+            except ServiceError as error:
+                away = away or time.monotonic()
+                if not _may_pass(error, away + patience):
+                    raise
+            if last is None or not last.has_ended:
+                time.sleep(AGAIN_SECONDS)
+
+    def _events(self, job_id: str) -> Iterator[Job]:
+        """What one connection tells; a service that is being stopped ends it early."""
+        # The service gives a sign of life every few seconds.
+        with _reached(), self._http.stream("GET", f"/v1/jobs/{job_id}/events") as stream:
             if stream.is_error:
                 stream.read()
             for line in _checked(stream).iter_lines():
@@ -201,7 +232,7 @@ class Client:
         try:
             return self.job(job_id)
         except ServiceError as error:
-            if error.status not in (AWAY, *BUSY) or time.monotonic() > until:
+            if not _may_pass(error, until):
                 raise
             return None
 
@@ -229,7 +260,8 @@ class Client:
     def segment(self, scan: Path, out: Path, *, label: str = "") -> dict[Result, Path]:
         """Send a scan, wait, and write its files to `out`, named by the label.
 
-        Labels of an earlier call that somebody has corrected since are set aside.
+        The service may be restarted meanwhile. Labels of an earlier call that somebody has
+        corrected since are set aside.
 
         Raises:
             ServiceError: see `submit` and `wait`.
@@ -240,11 +272,13 @@ class Client:
 
         stem = label or Path(scan.name.removesuffix(".gz")).stem
         require_own(out, stem)
-        job = self.wait(self.submit(scan, label=label).id)
+        once = uuid.uuid4().hex
+        sent = _patiently(lambda: self.submit(scan, label=label, idempotency_key=once))
+        job = self.wait(sent.id)
         out.mkdir(parents=True, exist_ok=True)
         set_aside_edited(out, stem)
         files = {
-            result: self.download(job.id, result, out / f"{stem}{suffix}")
+            result: _patiently(partial(self.download, job.id, result, out / f"{stem}{suffix}"))
             for result, suffix in SUFFIX.items()
         }
         own(files["provenance"], list(files.values()))
@@ -258,6 +292,23 @@ class Client:
     def _get(self, path: str, **options: Any) -> httpx.Response:
         with _reached():
             return _checked(self._http.get(path, **options))
+
+
+def _may_pass(error: ServiceError, until: float) -> bool:
+    """Whether the service is only away or busy, and there is time left to wait for it."""
+    return error.status in (AWAY, *BUSY) and time.monotonic() <= until
+
+
+def _patiently(call: Callable[[], T]) -> T:
+    """What `call` returns, tried again for a while as long as the service is away or busy."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return call()
+        except ServiceError as error:
+            if not _may_pass(error, until):
+                raise
+        time.sleep(AGAIN_SECONDS)
 
 
 @contextmanager
