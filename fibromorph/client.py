@@ -159,9 +159,10 @@ class Client:
         """A job, now."""
         return _job(self._get(f"/v1/jobs/{job_id}").json())
 
-    def jobs(self, states: Sequence[State] = (), limit: int = 50) -> list[Job]:
-        """Your scans' jobs, newest first, at most `limit`."""
-        return self._listed("/v1/jobs", limit, {"state": list(states)})
+    def jobs(self, states: Sequence[State] = (), limit: int = 50, *, label: str = "") -> list[Job]:
+        """Your scans' jobs, newest first, at most `limit`; with `label`, those called so."""
+        query = {"label": label} if label else {}
+        return self._listed("/v1/jobs", limit, {"state": list(states), **query})
 
     def studies(self, limit: int = 50) -> list[Job]:
         """Your studies' jobs, newest first, at most `limit`."""
@@ -283,6 +284,15 @@ class Client:
         }
         own(files["provenance"], list(files.values()))
         return files
+
+    def cancel(self, job_id: str) -> None:
+        """Cancel a job.
+
+        Raises:
+            ServiceError: 409, it has ended; its results are left as they are.
+        """
+        with _reached():
+            _checked(self._http.delete(f"/v1/jobs/{job_id}", params={"only": "cancel"}))
 
     def end(self, job_id: str) -> None:
         """Cancel a job that has not ended; purge one that has."""

@@ -145,6 +145,38 @@ def test_jobs_come_in_pages(
     assert len(client.jobs(limit=3)) == 3
 
 
+def test_cancelling_a_job_that_has_ended_leaves_its_results(
+    client: Client, head: Path, tmp_path: Path
+) -> None:
+    job = client.wait(client.submit(head).id)
+    with pytest.raises(ServiceError, match="must not have ended to be cancelled") as refused:
+        client.cancel(job.id)
+    assert refused.value.status == 409
+    assert client.download(job.id, "report", tmp_path / "report.html").stat().st_size > 0
+
+
+def test_a_client_outlasts_a_proxy_whose_service_is_away(
+    server: Server, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every other request is answered 502, as a proxy does while the service is restarted."""
+    asked = []
+
+    class Proxy(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            asked.append(request.url.path)
+            return httpx.Response(502) if len(asked) % 2 else super().handle_request(request)
+
+    monkeypatch.setattr("fibromorph.client.AGAIN_SECONDS", 0.01)
+    with server.client() as client:
+        monkeypatch.setattr(client._http, "_transport", Proxy())
+        files = client.segment(head, tmp_path, label="sub-proxy")
+        job = asked[3].rpartition("/")[2]
+        assert files["report"].is_file()
+        asked.clear()
+        assert [now.state for now in client.watch(job)] == ["done"]
+    assert len(asked) == 2
+
+
 def test_a_service_that_is_away_is_named(unused_port: int) -> None:
     with (
         Client(f"http://127.0.0.1:{unused_port}") as away,

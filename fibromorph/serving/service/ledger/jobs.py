@@ -49,8 +49,8 @@ class Jobs:
         self._database = database
         self._queue_length = queue_length
 
-    def check_room(self) -> None:
-        """Refuse early, before a body is read.
+    def check_room(self, owner: str, idempotency_key: str = "") -> None:
+        """Refuse early, before a body is read, unless the key has made a job already.
 
         Raises:
             Refusal: 429, the queue is full.
@@ -147,11 +147,13 @@ class Jobs:
         states: Sequence[str] = (),
         limit: int = 50,
         before: float | None = None,
+        label: str = "",
     ) -> list[Job]:
         """Jobs, newest first; `before` is the `created_at` of the last one of the page before."""
         query = select(Job).where(Job.kind == kind)
         query = query.where(Job.owner == owner) if owner is not None else query
         query = query.where(Job.state.in_(states)) if states else query
+        query = query.where(Job.label == label) if label else query
         query = query.where(Job.created_at < before) if before is not None else query
         with self._database.read() as session:
             return list(session.scalars(query.order_by(Job.created_at.desc()).limit(limit)))

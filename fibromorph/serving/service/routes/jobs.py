@@ -8,14 +8,16 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import Field
 
 from fibromorph.serving.service.access import Reader, Submitter
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
-    Before,
+    LABEL,
     JobId,
-    Limit,
+    Page,
     The,
     find_job,
     page_of,
@@ -26,9 +28,13 @@ from fibromorph.serving.service.schemas import JobList, JobOut
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 LOOK_AGAIN_SECONDS = 5.0
-States = Annotated[
-    list[Literal["queued", "running", "done", "failed", "cancelled"]], Query(alias="state")
-]
+
+
+class Wanted(Page):
+    """Which jobs."""
+
+    state: list[Literal["queued", "running", "done", "failed", "cancelled"]] = Field([])
+    label: str = Field("", pattern=LABEL, description="What the scan is called; any if empty.")
 
 
 def _found(job_id: JobId, service: The, caller: Reader) -> Job:
@@ -42,12 +48,10 @@ Found = Annotated[Job, Depends(_found)]
 def get_jobs(
     service: The,
     caller: Reader,
-    states: States = [],  # noqa: B006  # FastAPI copies it
-    limit: Limit = 50,
-    before: Before = None,
+    wanted: Annotated[Wanted, Query()],
 ) -> JobList:
     """Your jobs, newest first."""
-    return page_of(service, caller, "scan", states, limit=limit, before=before)
+    return page_of(service, caller, "scan", wanted, states=wanted.state, label=wanted.label)
 
 
 @router.get("/jobs/{job_id}", responses=problems(404))
@@ -66,24 +70,36 @@ async def get_events(service: The, job: Found) -> AsyncIterator[ServerSentEvent]
 @router.delete(
     "/jobs/{job_id}",
     status_code=202,
-    responses={204: {"description": "Nothing is left of the job."}, **problems(404)},
+    responses={204: {"description": "Nothing is left of the job."}, **problems(404, 409)},
 )
 async def delete_job(
-    job_id: JobId, service: The, caller: Submitter, response: Response
+    job_id: JobId,
+    service: The,
+    caller: Submitter,
+    response: Response,
+    only: Annotated[Literal["cancel"] | None, Query()] = None,
 ) -> JobOut | None:
-    """End a job that has not ended; purge one that has.
+    """End a job that has not ended; purge one that has, unless `only=cancel`.
 
     A running scan stops between two stages; if that takes too long, its worker is ended.
     """
     job = await asyncio.to_thread(find_job, service, job_id, caller)
+    if job.has_ended and only:
+        raise _too_late(job)
     if job.has_ended:
         await asyncio.to_thread(service.purge, job_id, caller.owner, "asked for")
         response.status_code = 204
         return None
     marked = await asyncio.to_thread(service.jobs.request_cancel, job_id, caller.owner)
     job = marked or job
+    if job.has_ended and not job.cancel and only:  # just now
+        raise _too_late(job)
     await service.supervisor.cancel(job)
     return await asyncio.to_thread(shown, service, job)
+
+
+def _too_late(job: Job) -> Refusal:
+    return Refusal(409, "a job must not have ended to be cancelled", value=job.state, subject="job")
 
 
 async def _changes(service: Service, job: Job) -> AsyncIterator[JobOut]:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.exc import OperationalError
 from starlette.datastructures import Headers
 from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Receive, Scope, Send
@@ -142,22 +144,27 @@ def result_headers(job: Job) -> dict[str, str]:
     }
 
 
-Limit = Annotated[int, Query(ge=1, le=200)]
-Before = Annotated[float | None, Query(ge=0, le=1e12)]
+class Page(BaseModel):
+    """Which part of a list; other parameters are refused, for they would change nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(50, ge=1, le=200)
+    before: float | None = Field(None, ge=0, le=1e12)
 
 
 def page_of(
     service: Service,
     caller: Caller,
     kind: Kind,
-    states: Sequence[str] = (),
+    page: Page,
     *,
-    limit: int,
-    before: float | None,
+    states: Sequence[str] = (),
+    label: str = "",
 ) -> JobList:
     """Jobs that the caller may see, newest first, and where the next page begins."""
-    jobs = service.jobs.find(caller.sees, kind, states, limit, before)
-    following = jobs[-1].created_at if len(jobs) == limit else None
+    jobs = service.jobs.find(caller.sees, kind, states, page.limit, page.before, label)
+    following = jobs[-1].created_at if len(jobs) == page.limit else None
     return JobList(jobs=[shown(service, job) for job in jobs], before=following)
 
 

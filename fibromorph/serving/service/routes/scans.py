@@ -15,7 +15,7 @@ from fibromorph.serving.service.catalogue import Model
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job, new_id
 from fibromorph.serving.service.ledger import Request as JobRequest
-from fibromorph.serving.service.routes.parts import The, problems, shown
+from fibromorph.serving.service.routes.parts import LABEL, The, problems, shown
 from fibromorph.serving.service.schemas import JobOut
 from fibromorph.serving.service.settings import MIB
 from fibromorph.serving.service.uploads import (
@@ -54,7 +54,7 @@ class Choice(BaseModel):
     model: str = Field("", max_length=64, description="Name of a model; the default if empty.")
     label: str = Field(
         "",
-        pattern="^[A-Za-z0-9_.-]{0,64}$",
+        pattern=LABEL,
         description="What you call the scan: a participant's id, never a name.",
         examples=["sub-01"],
     )

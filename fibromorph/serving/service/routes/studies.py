@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Query, Response
 from fastapi import Request as HttpRequest
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, field_validator
@@ -16,10 +16,10 @@ from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job, Request, new_id
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
+    LABEL,
     UNCHANGED,
-    Before,
     JobId,
-    Limit,
+    Page,
     ResultFile,
     The,
     find_job,
@@ -114,9 +114,9 @@ async def post_study(study: StudyIn, response: Response, service: The, caller: S
 
 
 @router.get("", responses=problems())
-def get_studies(service: The, caller: Reader, limit: Limit = 50, before: Before = None) -> JobList:
+def get_studies(service: The, caller: Reader, page: Annotated[Page, Query()]) -> JobList:
     """Your studies, newest first."""
-    return page_of(service, caller, "study", limit=limit, before=before)
+    return page_of(service, caller, "study", page)
 
 
 def _study(job_id: JobId, service: The, caller: Reader) -> Job:
