@@ -26,6 +26,7 @@ FORM_TYPE = "multipart/form-data"
 # What `curl --data-binary` says of anything, unless told otherwise.
 CURL_TYPE = "application/x-www-form-urlencoded"
 WRITE_AT = 1 << 20
+STALLED_SECONDS = 60.0
 
 
 def body_of(request: Request) -> AsyncIterator[bytes]:
@@ -65,12 +66,12 @@ async def receive(body: AsyncIterator[bytes], path: Path, limit: int) -> str:
         Hexadecimal SHA-256 of its bytes.
 
     Raises:
-        Refusal: 413, longer than `limit` bytes; 422, empty.
+        Refusal: 408, nothing more comes; 413, longer than `limit` bytes; 422, empty.
         OSError: the disk is full.
     """
     digest, size, held = hashlib.sha256(), 0, bytearray()
     with path.open("wb") as file:
-        async for chunk in body:
+        async for chunk in _steadily(body):
             size += len(chunk)
             if size > limit:
                 raise _too_large(limit)
@@ -83,6 +84,20 @@ async def receive(body: AsyncIterator[bytes], path: Path, limit: int) -> str:
     if size == 0:
         raise Refusal(422, "the body must hold a scan", value="0 bytes", subject="body")
     return digest.hexdigest()
+
+
+async def _steadily(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A body whose sender may pause, but not for ever: what has come of it takes up room."""
+    while True:
+        try:
+            async with asyncio.timeout(STALLED_SECONDS):
+                chunk = await anext(body)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            rule = f"an upload must not stop for {STALLED_SECONDS:g} s: send it again"
+            raise Refusal(408, rule, subject="body") from error
+        yield chunk
 
 
 class _OneFile:

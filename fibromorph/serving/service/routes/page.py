@@ -25,4 +25,5 @@ async def page() -> FileResponse:
 def add_files(app: FastAPI) -> None:
     """Serve the page's own files, and the viewer where it was built."""
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
-    app.mount("/static", StaticFiles(directory=BUILT, check_dir=False), name="static")
+    if BUILT.is_dir():
+        app.mount("/static", StaticFiles(directory=BUILT), name="static")

@@ -29,6 +29,7 @@ MEANING = {
     403: "The key lacks the scope, or another site's page asked.",
     404: "There is no such job, or it is another owner's.",
     406: "None of the types in `Accept` is offered.",
+    408: "Nothing more came of the body.",
     409: "The job is not in the state that this needs.",
     410: "The files of this job are gone.",
     411: "The request does not say how long its body is.",

@@ -66,7 +66,9 @@ class Choice(BaseModel):
 Key = Annotated[str, Header(alias="Idempotency-Key", max_length=255)]
 
 
-@router.post("/scans", status_code=202, responses=problems(413, 415, 503, 507), openapi_extra=BODY)
+@router.post(
+    "/scans", status_code=202, responses=problems(408, 413, 415, 503, 507), openapi_extra=BODY
+)
 async def post_scan(
     request: Request,
     response: Response,
