@@ -57,7 +57,7 @@ class Service:
         self.intake = Intake(settings)
         self.cluster = Cluster(settings, self._on_progress)
         self.catalogue = Catalogue(settings, self.store)
-        self.metrics = Metrics(self.jobs, self.cluster, self.catalogue)
+        self.metrics = Metrics(self.jobs, self.cluster, self.catalogue, self.store)
         self.supervisor = Supervisor(
             settings, self.jobs, self.store, self.cluster, self.board, self.metrics.on_end
         )

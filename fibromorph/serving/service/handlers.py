@@ -38,47 +38,62 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_other)
 
 
-def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """A problem as a response."""
+def refuse(
+    request: Request, problem: Problem, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """A problem as a response, which the log and the metrics tell of, too."""
+    # By its pattern: what stands in a path may be anything, the name of a file too.
+    route = getattr(request.scope.get("route"), "path", "")
+    if not route.startswith("/health"):  # asked every few seconds, and not only by people
+        log.warning(
+            "refused",
+            status=problem.status,
+            rule=problem.rule,
+            method=request.method,
+            route=route,
+            owner=getattr(request.state, "owner", None),
+            address=request.client.host if request.client else None,
+        )
+        request.app.state.service.metrics.on_refusal(problem.status)
     content = problem.model_dump(exclude_none=True)
     return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
 
 
-async def _on_fibromorph(_: Request, error: Exception) -> JSONResponse:
+async def _on_fibromorph(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, FibromorphError)
     headers = {}
     if isinstance(error, Refusal) and error.retry_after:
         headers["Retry-After"] = str(error.retry_after)
     if status_of(error) == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return answer(problem_of(error), headers)
+    return refuse(request, problem_of(error), headers)
 
 
-async def _on_validation(_: Request, error: Exception) -> JSONResponse:
+async def _on_validation(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first: dict[str, Any] = error.errors()[0]
     subject = ".".join(str(part) for part in first["loc"])
-    return answer(problem_of(Refusal(422, first["msg"], value=first.get("input"), subject=subject)))
+    told = Refusal(422, first["msg"], value=first.get("input"), subject=subject)
+    return refuse(request, problem_of(told))
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     problem = plain_problem(error.status_code, str(error.detail), request.url.path)
-    return answer(problem, error.headers)
+    return refuse(request, problem, error.headers)
 
 
 async def _on_disconnect(request: Request, _: Exception) -> JSONResponse:
     """Nobody reads the answer."""
-    log.info("upload broken off", path=request.url.path)
-    return answer(plain_problem(400, "the body must come in full", "body"))
+    return refuse(request, plain_problem(400, "the body must come in full", "body"))
 
 
 async def _on_other(request: Request, error: Exception) -> JSONResponse:
     if _disk_is_full(error):
         log.error("disk is full", path=request.url.path)
-        return answer(plain_problem(507, FULL_DISK_RULE))
+        return refuse(request, plain_problem(507, FULL_DISK_RULE))
     log.error("request failed", path=request.url.path, exc_info=error)
-    return answer(plain_problem(500, "the service failed; its log says why"))
+    return refuse(request, plain_problem(500, "the service failed; its log says why"))
 
 
 def _disk_is_full(error: Exception) -> bool:

@@ -1,16 +1,23 @@
-"""What Prometheus is told: jobs, stages, queue, engine, memory."""
+"""What Prometheus is told: jobs, stages, queue, engine, memory, disk, refusals."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from fibromorph.serving.service.catalogue import Catalogue
 from fibromorph.serving.service.cluster import Cluster
 from fibromorph.serving.service.ledger import Ending, Job, Jobs
+from fibromorph.serving.service.store import Store
 
 BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
@@ -19,12 +26,12 @@ class Metrics:
     """The registry of one service.
 
     Args:
-        jobs, cluster, catalogue: read when the metrics are asked for.
+        jobs, cluster, catalogue, store: read when the metrics are asked for.
     """
 
-    def __init__(self, jobs: Jobs, cluster: Cluster, catalogue: Catalogue) -> None:
+    def __init__(self, jobs: Jobs, cluster: Cluster, catalogue: Catalogue, store: Store) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_State(jobs, cluster, catalogue))
+        self._registry.register(_State(jobs, cluster, catalogue, store))
         ProcessCollector(registry=self._registry)
         self._stages = Histogram(
             "fibromorph_stage_seconds",
@@ -39,6 +46,16 @@ class Metrics:
             buckets=BUCKETS,
             registry=self._registry,
         )
+        self._refusals = Counter(
+            "fibromorph_refusals",
+            "Requests that were answered with a problem",
+            ["status"],
+            registry=self._registry,
+        )
+
+    def on_refusal(self, status: int) -> None:
+        """Count a request that was answered with a problem."""
+        self._refusals.labels(str(status)).inc()
 
     def on_end(self, job: Job, ending: Ending) -> None:
         """Count a job that ended."""
@@ -55,10 +72,11 @@ class Metrics:
 class _State(Collector):
     """What the ledger, the scheduler and the catalogue say at this moment."""
 
-    def __init__(self, jobs: Jobs, cluster: Cluster, catalogue: Catalogue) -> None:
+    def __init__(self, jobs: Jobs, cluster: Cluster, catalogue: Catalogue, store: Store) -> None:
         self._jobs = jobs
         self._cluster = cluster
         self._catalogue = catalogue
+        self._store = store
 
     def collect(self) -> Iterable[Metric]:
         counts = self._jobs.counts()
@@ -72,6 +90,8 @@ class _State(Collector):
         yield GaugeMetricFamily("fibromorph_queue_length", "Jobs that wait", waiting)
         yield from self._workers()
         yield self._models()
+        room = "Free on the disk of data_dir"
+        yield GaugeMetricFamily("fibromorph_disk_free_bytes", room, self._store.free_bytes)
 
     def _workers(self) -> Iterable[Metric]:
         workers = self._cluster.workers()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fibromorph.serving.service.handlers import answer
+from fibromorph.serving.service.handlers import refuse
 from fibromorph.serving.service.problems import plain_problem
 from fibromorph.serving.service.settings import Settings
 
@@ -51,10 +52,10 @@ class SameOrigin:
         host, origin = headers.get("host", ""), headers.get("origin")
         if not self._any and _name(host) not in self._names:
             problem = plain_problem(421, "the service must be called by its own name", "Host")
-            return await answer(problem)(scope, receive, send)
+            return await refuse(Request(scope), problem)(scope, receive, send)
         if origin is not None and urlsplit(origin).netloc != host:
             problem = plain_problem(403, "requests of other sites' pages are refused", "Origin")
-            return await answer(problem)(scope, receive, send)
+            return await refuse(Request(scope), problem)(scope, receive, send)
         return await self._app(scope, receive, _with_headers(send))
 
 

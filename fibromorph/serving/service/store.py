@@ -93,13 +93,18 @@ class Store:
             return {}
         return content if isinstance(content, dict) else {}
 
+    @property
+    def free_bytes(self) -> int:
+        """What is left on the disk."""
+        return shutil.disk_usage(self.root).free
+
     def check_space(self, n_bytes: int = 0) -> None:
         """Refuse what would not fit.
 
         Raises:
             Refusal: 507.
         """
-        free = shutil.disk_usage(self.root).free
+        free = self.free_bytes
         if free < self._keep_free + n_bytes:
             raise Refusal(507, FULL_DISK_RULE, value=f"{free // MIB} MiB free", retry_after=600)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gzip
 import json
 import socket
+import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -20,6 +23,10 @@ from fibromorph.postprocessing.volumes import read_volumes
 from fibromorph.scans import read_scan
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import segment_scan
+from fibromorph.serving.service.intake import Intake
+from fibromorph.serving.service.problems import Refusal
+from fibromorph.serving.service.settings import load_settings
+from fibromorph.serving.service.uploads import receive
 from tests.serving.service.conftest import UPLOAD_MB
 from tests.serving.service.server import Server
 from tests.serving.service.tiny import write_head
@@ -302,6 +309,36 @@ def test_health_and_metrics(server: Server, client: Client, head: Path) -> None:
     assert 'fibromorph_stage_seconds_count{stage="network"}' in text
     assert "fibromorph_queue_length 0.0" in text
     assert 'fibromorph_model{name="tiny"' in text
+    assert "fibromorph_disk_free_bytes" in text
+
+
+def test_downloads_are_written_down(client: Client, server: Server, head: Path) -> None:
+    job = client.wait(client.submit(head).id)
+    httpx.get(f"{server.url}/v1/jobs/{job.id}/segmentation")
+    with sqlite3.connect(server.data / "ledger.sqlite") as ledger:
+        query = "SELECT actor, detail FROM audit WHERE action = 'download' AND subject = ?"
+        assert ("local", "segmentation") in ledger.execute(query, (job.id,)).fetchall()
+
+
+def test_an_upload_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("fibromorph.serving.service.uploads.STALLED_SECONDS", 0.05)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(60)
+
+    with pytest.raises(Refusal, match="must not stop") as refused:
+        asyncio.run(receive(body(), tmp_path / "upload", 100))
+    assert refused.value.status == 408
+
+
+def test_a_busy_machine_is_not_the_scan_s_fault(
+    monkeypatch: pytest.MonkeyPatch, head: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("fibromorph.serving.service.intake.PATIENCE", 0)
+    with pytest.raises(Refusal, match="too busy") as refused:
+        asyncio.run(Intake(load_settings(None)).read(head, tmp_path / "parsed"))
+    assert (refused.value.status, refused.value.retry_after) == (503, 30)
 
 
 def test_other_sites_are_kept_out(server: Server) -> None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from fibromorph.serving.service.access import Reader
+from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import The, problems
 from fibromorph.serving.service.schemas import Health
 
@@ -22,8 +23,14 @@ async def live(service: The) -> Health:
 @router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", responses={421: problems()[421], 503: problems(503)[503]})
 async def ready(service: The) -> Health:
-    """Scans are accepted: an engine has answered a warm-up scan, and nothing is being drained."""
+    """Scans are accepted: an engine has answered a warm-up scan, nothing is being drained, and
+    there is room for uploads.
+    """
     service.check_open()
+    try:
+        service.store.check_space()
+    except Refusal as full:
+        raise Refusal(503, full.rule, value=full.value, retry_after=full.retry_after) from full
     return Health(status=service.status)
 
 

@@ -21,6 +21,7 @@ from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.handlers import MEDIA_TYPE
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.ledger.tables import Kind
+from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.problems import Problem, Refusal
 from fibromorph.serving.service.schemas import JOB_ID, JobList, JobOut, job_out
 
@@ -81,6 +82,17 @@ def find_job(service: Service, job_id: str, caller: Caller) -> Job:
     if job is None:
         raise Refusal(404, "there must be such a job", value=job_id, subject="job")
     return job
+
+
+def note_download(request: Request, service: Service, caller: Caller, job: Job) -> None:
+    """Write down who takes which file of a job, unless only its head is asked for."""
+    if request.method == "HEAD":
+        return
+    try:
+        service.audit.note(caller.owner, "download", job.id, request.url.path.rpartition("/")[2])
+    except OperationalError as error:
+        # A full disk, say: results can still be had, which may be what makes room.
+        log.error("a download could not be noted", job=job.id, error=str(error.orig))
 
 
 CONDITIONS = StaticFiles()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from fibromorph.postprocessing.volumes import read_volumes
@@ -18,6 +18,7 @@ from fibromorph.serving.service.routes.parts import (
     ResultFile,
     The,
     find_job,
+    note_download,
     problems,
     result_file,
     result_headers,
@@ -41,11 +42,12 @@ REPORT_POLICY = (
 STATUSES = {**UNCHANGED, **problems(404, 409, 410)}
 
 
-def _finished(job_id: JobId, service: The, caller: Reader) -> Job:
+def _finished(request: Request, job_id: JobId, service: The, caller: Reader) -> Job:
     job = find_job(service, job_id, caller)
     if job.kind != "scan" or job.state != "done":
         rule = "a job must be done before its results can be had"
         raise Refusal(409, rule, value=job.state, subject="job")
+    note_download(request, service, caller, job)
     return job
 
 

@@ -23,6 +23,7 @@ from fibromorph.serving.service.routes.parts import (
     ResultFile,
     The,
     find_job,
+    note_download,
     page_of,
     problems,
     result_file,
@@ -129,10 +130,11 @@ def _study(job_id: JobId, service: The, caller: Reader) -> Job:
 Found = Annotated[Job, Depends(_study)]
 
 
-def _finished(job: Found) -> Job:
+def _finished(request: HttpRequest, service: The, caller: Reader, job: Found) -> Job:
     if job.state != "done":
         rule = "a study must be done before its results can be had"
         raise Refusal(409, rule, value=job.state, subject="study")
+    note_download(request, service, caller, job)
     return job
 
 
