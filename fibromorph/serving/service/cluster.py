@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import dask
@@ -19,6 +19,8 @@ OnProgress = Callable[[Mapping[str, Any]], None]
 
 CONNECT_SECONDS = 30
 KILL_SECONDS = 10
+CLOSE_SECONDS = 15
+"""A nanny alone gives its worker four."""
 DASK_CONFIG = {
     # The ledger decides whether a scan that killed its worker is tried again.
     "distributed.scheduler.allowed-failures": 0,
@@ -64,9 +66,9 @@ class Cluster:
     async def close(self) -> None:
         """Let go of the scheduler; end the workers if they are local."""
         if self._client is not None:
-            await self._client.close(timeout=2)
+            await _in_time(self._client.close(timeout=2))
         if self._local is not None:
-            await self._local.close(timeout=5)
+            await _in_time(self._local.close(timeout=CLOSE_SECONDS))
 
     async def submit(self, function: Callable[..., T], *args: object, key: str) -> T:
         """Run `function` in a worker.
@@ -124,9 +126,18 @@ class Cluster:
         self._on_progress(event[1])
 
 
-def _environment(settings: Settings) -> dict[str, int]:
+async def _in_time(closing: Awaitable[None]) -> None:
+    """Workers end with this process at the latest, whose other parts are still to be closed."""
+    try:
+        await closing
+    except TimeoutError:
+        log.warning("Dask did not end in time")
+
+
+def _environment(settings: Settings) -> dict[str, int | str]:
     """Variables of the workers, in place of Dask's own.
 
+    Until `logs` is loaded, a worker's lines are Dask's: those that tell nothing new are left out.
     Dask would let malloc give memory back at every chance; arrays of a whole head would then be
     mapped and zeroed anew at every step.
     """

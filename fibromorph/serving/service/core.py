@@ -85,10 +85,12 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.supervisor.stop()
-        await self.cluster.close()
-        self.database.close()
-        self.store.close()
+        try:
+            await self.supervisor.stop()
+            await self.cluster.close()
+        finally:
+            self.database.close()
+            self.store.close()
 
     def check_open(self) -> None:
         """Refuse new work unless the service is up.

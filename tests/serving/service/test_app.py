@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fibromorph.serving.service.app import create_app
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Ending, Job, Request, new_id
 from fibromorph.serving.service.settings import load_settings
+from fibromorph.serving.service.store import Store
 
 URL = "http://127.0.0.1:8000"
 FULL_DISK_MB = 10**9
@@ -111,3 +113,20 @@ def test_files_of_a_viewer_that_was_not_built_are_not_there(
     monkeypatch.setattr("fibromorph.serving.service.routes.page.BUILT", tmp_path / "none")
     http = TestClient(create_app(service), base_url=URL)
     assert http.get("/static/niivue.js").status_code == 404
+
+
+class Slow:
+    """A local cluster that does not end in time."""
+
+    async def close(self, timeout: float) -> None:
+        raise TimeoutError(timeout)
+
+
+def test_workers_that_do_not_end_in_time_keep_nothing_else_from_closing(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.cluster, "_local", Slow())
+    with capture_logs() as lines:
+        asyncio.run(service.stop())
+    assert [line["event"] for line in lines] == ["Dask did not end in time"]
+    Store(service.store.root).close()  # another service could have the folder
