@@ -10,6 +10,7 @@ import dask
 from distributed import Client, LocalCluster, Security
 
 from fibromorph.errors import ConfigError
+from fibromorph.serving.service import logs
 from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.settings import MIB, Settings
 from fibromorph.serving.service.work import TOPIC
@@ -142,7 +143,7 @@ def _environment(settings: Settings) -> dict[str, int | str]:
     mapped and zeroed anew at every step.
     """
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return dict.fromkeys(names, settings.engine_threads)
+    return {**dict.fromkeys(names, settings.engine_threads), "DASK_LOGGING__DISTRIBUTED": "warning"}
 
 
 async def _local_cluster(settings: Settings) -> LocalCluster:
@@ -160,4 +161,5 @@ async def _local_cluster(settings: Settings) -> LocalCluster:
         local_directory=str(settings.data_dir.resolve() / "dask"),
         asynchronous=True,
         silence_logs=False,
+        preload=[logs.__name__],
     )

@@ -38,3 +38,8 @@ def configure_logs() -> None:
         logger.handlers.clear()
         logger.propagate = True
         logger.setLevel(logging.WARNING)
+
+
+def dask_setup(_: object) -> None:
+    """Called by Dask in a worker that preloads this module: its lines are like the service's."""
+    configure_logs()
