@@ -1,7 +1,7 @@
 // The page: send a scan, watch it, look at it.
 
 import { Problem, blob, events, json, send, setKey } from "/page/api.js";
-import { $, complain, download, entry, isOver } from "/page/parts.js";
+import { $, complain, download, end, entry, isOver } from "/page/parts.js";
 import * as study from "/page/study.js";
 import * as table from "/page/table.js";
 import * as viewer from "/page/viewer.js";
@@ -144,14 +144,22 @@ async function showResult(job, signal) {
   }, signal);
 }
 
-async function end() {
+async function endChosen() {
   const job = chosen;
-  await json(`/v1/jobs/${job.id}`, { method: "DELETE" });
-  if (isOver(job)) {
-    $("job").hidden = true;
-    $("nothing").hidden = false;
+  const left = await end(job, nameOf(job));
+  if (chosen?.id === job.id) {
+    if (!left) leave();
+    else if (isOver(left) && !isOver(job)) choose(left);
   }
   refresh();
+}
+
+function leave() {
+  watching.abort();
+  chosen = null;
+  history.replaceState(null, "", location.pathname);
+  $("job").hidden = true;
+  $("nothing").hidden = false;
 }
 
 async function begin() {
@@ -176,7 +184,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 $("file").onchange = () => upload($("file").files[0]);
 $("upload").onsubmit = (event) => event.preventDefault();
-$("end").onclick = () => end().catch((error) => complain($("job-problem"), error));
+$("end").onclick = () => endChosen().catch((error) => complain($("job-problem"), error));
 $("opacity").oninput = () => viewer.setOpacity(Number($("opacity").value));
 $("key-button").onclick = () => $("key-dialog").showModal();
 $("key-dialog").onclose = () => { setKey($("key").value); begin(); };

@@ -1,6 +1,6 @@
-// What scans and studies share: lists, downloads, complaints.
+// What scans and studies share: lists, their end, downloads, complaints.
 
-import { Problem, blob } from "/page/api.js";
+import { Problem, blob, json } from "/page/api.js";
 
 export const $ = (id) => document.getElementById(id);
 export const isOver = (job) => !["queued", "running"].includes(job.state);
@@ -32,6 +32,23 @@ export function entry(job, name, chosenId, onChoose) {
   button.onclick = () => onChoose(job);
   item.append(button);
   return item;
+}
+
+// Cancels a job or, after a question, purges one that is over; null if nothing is left of it.
+export async function end(job, name) {
+  const path = `/v1/jobs/${job.id}`;
+  if (isOver(job)) {
+    if (!confirm(`Delete ${name} with all its results? This cannot be undone.`)) return job;
+    await json(path, { method: "DELETE" }).catch((error) => unless(404, error));
+    return null;
+  }
+  // It may have ended since the page last heard of it: its result must outlive a click on Cancel.
+  const left = await json(`${path}?only=cancel`, { method: "DELETE" }).catch((error) => unless(409, error));
+  return left ?? json(path);
+}
+
+function unless(status, error) {
+  if (error.status !== status) throw error;
 }
 
 export function download(text, path, name, accept) {

@@ -1,7 +1,7 @@
 // The study tab: a table of participants in, the group report out.
 
 import { blob, events, json } from "/page/api.js";
-import { $, complain, download, entry, isOver } from "/page/parts.js";
+import { $, complain, download, end, entry, isOver } from "/page/parts.js";
 
 let chosen = null;
 let watching = new AbortController();
@@ -63,13 +63,21 @@ async function start() {
   choose(job);
 }
 
-async function end() {
-  await json(`/v1/jobs/${chosen.id}`, { method: "DELETE" });
-  if (isOver(chosen)) {
-    $("study-shown").hidden = true;
-    $("study-nothing").hidden = false;
+async function endChosen() {
+  const job = chosen;
+  const left = await end(job, nameOf(job));
+  if (chosen?.id === job.id) {
+    if (!left) leave();
+    else if (isOver(left) && !isOver(job)) choose(left);
   }
   await refresh();
+}
+
+function leave() {
+  watching.abort();
+  chosen = null;
+  $("study-shown").hidden = true;
+  $("study-nothing").hidden = false;
 }
 
 $("study-form").onsubmit = (event) => {
@@ -77,4 +85,4 @@ $("study-form").onsubmit = (event) => {
   complain($("study-problem"), null);
   start().catch((error) => complain($("study-problem"), error));
 };
-$("study-end").onclick = () => end().catch((error) => complain($("study-failed"), error));
+$("study-end").onclick = () => endChosen().catch((error) => complain($("study-failed"), error));
