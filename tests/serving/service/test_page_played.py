@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, expect
 
-from tests.serving.service.played import Played, job
+from tests.serving.service.played import BROKEN, Played, job
 
 
 @pytest.fixture
@@ -57,3 +57,21 @@ def test_delete_asks_first(page: Page, played: Played, sure: bool) -> None:
     expect(page.locator("#nothing" if sure else "#job")).to_be_visible()
     assert "sub-01" in asked[0]
     assert (scan["id"] not in played.jobs) == sure
+
+
+@pytest.mark.parametrize("failure", [BROKEN, 503])
+def test_details_outlive_a_lost_connection(page: Page, played: Played, failure: int) -> None:
+    scan = job(1, "queued")
+    events = f"GET /v1/jobs/{scan['id']}/events"
+    played.add(scan)
+    played.answers[events] = failure
+    page.goto(f"{played.url}#{scan['id']}")
+    expect(page.locator("#job-facts")).to_contain_text("connection lost, trying again")
+    scan["state"] = "running"
+    del played.answers[events]
+    expect(page.locator("#job-facts")).to_contain_text("starting")
+    scan["state"] = "done"
+    expect(page.locator("#job-facts")).to_have_text("done · tiny 1")
+    asked = played.count(events)
+    page.wait_for_timeout(4000)
+    assert played.count(events) == asked

@@ -1,7 +1,7 @@
 // The page: send a scan, watch it, look at it.
 
-import { Problem, blob, events, json, send, setKey } from "/page/api.js";
-import { $, complain, download, end, entry, isOver } from "/page/parts.js";
+import { Problem, blob, json, send, setKey } from "/page/api.js";
+import { $, complain, download, end, entry, follow, isOver } from "/page/parts.js";
 import * as study from "/page/study.js";
 import * as table from "/page/table.js";
 import * as viewer from "/page/viewer.js";
@@ -78,7 +78,7 @@ async function choose(job) {
   for (const button of $("jobs").querySelectorAll("button")) button.ariaCurrent = String(button.dataset.id === job.id);
   draw(job);
   try {
-    for await (const now of events(`/v1/jobs/${job.id}/events`, signal)) draw(now);
+    for await (const now of follow(job.id, signal, drawLost)) draw(now);
     signal.throwIfAborted();
     if (chosen.state === "done") await showResult(chosen, signal);
     refresh();
@@ -98,6 +98,10 @@ function draw(job) {
   complain($("job-problem"), job.problem && { message: job.problem.detail });
   drawStages(job);
   $("jobs").querySelector(`li[data-id="${job.id}"]`)?.replaceWith(line(job));
+}
+
+function drawLost() {
+  $("job-facts").textContent = `${facts(chosen)} · connection lost, trying again`;
 }
 
 function facts(job) {

@@ -1,6 +1,8 @@
 // What scans and studies share: lists, their end, downloads, complaints.
 
-import { Problem, blob, json } from "/page/api.js";
+import { Problem, blob, events, json } from "/page/api.js";
+
+const TRY_AGAIN_MS = 3000;
 
 export const $ = (id) => document.getElementById(id);
 export const isOver = (job) => !["queued", "running"].includes(job.state);
@@ -33,6 +35,27 @@ export function entry(job, name, chosenId, onChoose) {
   item.append(button);
   return item;
 }
+
+// A job at every change until it is over. The events of a service that restarts end early; those
+// of a new connection begin with the job as it is then.
+export async function* follow(id, signal, onLost) {
+  for (;;) {
+    try {
+      for await (const job of events(`/v1/jobs/${id}/events`, signal)) {
+        yield job;
+        if (isOver(job)) return;
+      }
+    } catch (error) {
+      if (signal.aborted || isFinal(error)) throw error;
+    }
+    onLost();
+    await new Promise((resolve) => { setTimeout(resolve, TRY_AGAIN_MS); });
+    signal.throwIfAborted();
+  }
+}
+
+// No key, no such job: to ask again would not help. A full minute or a proxy's 502 pass.
+const isFinal = (error) => error instanceof Problem && error.status < 500 && error.status !== 429;
 
 // Cancels a job or, after a question, purges one that is over; null if nothing is left of it.
 export async function end(job, name) {

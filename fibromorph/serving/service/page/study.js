@@ -1,7 +1,7 @@
 // The study tab: a table of participants in, the group report out.
 
-import { blob, events, json } from "/page/api.js";
-import { $, complain, download, end, entry, isOver } from "/page/parts.js";
+import { blob, json } from "/page/api.js";
+import { $, complain, download, end, entry, follow, isOver } from "/page/parts.js";
 
 let chosen = null;
 let watching = new AbortController();
@@ -20,7 +20,7 @@ async function choose(job) {
   $("study-result").hidden = true;
   draw(job);
   try {
-    for await (const now of events(`/v1/jobs/${job.id}/events`, signal)) draw(now);
+    for await (const now of follow(job.id, signal, drawLost)) draw(now);
     signal.throwIfAborted();
     if (chosen.state === "done") await showReport(chosen, signal);
     await refresh();
@@ -34,10 +34,15 @@ function draw(job) {
   $("study-nothing").hidden = true;
   $("study-shown").hidden = false;
   $("study-name").textContent = nameOf(job);
-  $("study-facts").textContent = job.summary
-    || (job.state === "running" ? job.stage ?? "starting" : job.state);
+  $("study-facts").textContent = facts(job);
   $("study-end").textContent = isOver(job) ? "Delete" : "Cancel";
   complain($("study-failed"), job.problem && { message: job.problem.detail });
+}
+
+const facts = (job) => job.summary || (job.state === "running" ? job.stage ?? "starting" : job.state);
+
+function drawLost() {
+  $("study-facts").textContent = `${facts(chosen)} · connection lost, trying again`;
 }
 
 async function showReport(job, signal) {
