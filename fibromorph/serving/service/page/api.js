@@ -9,19 +9,26 @@ export class Problem extends Error {
   }
 }
 
+// The key that was refused, null if none was sent: who goes on with a stale one is locked out.
+let refused;
+
+const storedKey = () => sessionStorage.getItem(STORED_KEY);
 export const setKey = (key) => sessionStorage.setItem(STORED_KEY, key);
+export const isRefused = () => storedKey() === refused;
 
 function headers() {
-  const key = sessionStorage.getItem(STORED_KEY);
+  const key = storedKey();
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
 async function answered(path, options = {}) {
+  const key = storedKey();
   const response = await fetch(path, {
     ...options,
     headers: { ...headers(), ...options.headers },
   });
   if (response.ok) return response;
+  if (response.status === 401) refused = key;
   throw new Problem(response.status, await response.json().catch(() => null));
 }
 

@@ -1,6 +1,6 @@
 // The page: send a scan, watch it, look at it.
 
-import { Problem, blob, json, send, setKey } from "/page/api.js";
+import { Problem, blob, isRefused, json, send, setKey } from "/page/api.js";
 import { $, complain, download, end, entry, follow, isOver } from "/page/parts.js";
 import * as study from "/page/study.js";
 import * as table from "/page/table.js";
@@ -60,12 +60,20 @@ async function refresh() {
     const { jobs } = await json("/v1/jobs");
     $("no-jobs").hidden = jobs.length > 0;
     $("jobs").replaceChildren(...jobs.map(line));
+    if (!$("model").options.length) await fillModels();
     $("status").textContent = "";
   } catch (error) {
     if (error instanceof Problem) complain($("status"), error);
     else $("status").textContent = "The service cannot be reached.";
     $("status").hidden = false;
   }
+}
+
+// A service that starts has no models yet: each look asks again.
+async function fillModels() {
+  const { models } = await json("/v1/models");
+  $("model").replaceChildren(...models.map((model) =>
+    new Option(`${model.name} ${model.version}`, model.name, model.is_default, model.is_default)));
 }
 
 async function choose(job) {
@@ -166,15 +174,11 @@ function leave() {
   $("nothing").hidden = false;
 }
 
+// At first, and again after a key was entered.
 async function begin() {
-  try {
-    const { models } = await json("/v1/models");
-    $("model").replaceChildren(...models.map((model) =>
-      new Option(`${model.name} ${model.version}`, model.name, model.is_default, model.is_default)));
-  } catch (error) {
-    complain($("upload-problem"), error);
-  }
   await refresh();
+  if (isRefused()) return;
+  study.begin();
   const wanted = location.hash.slice(1);
   if (/^[0-9a-f]{32}$/.test(wanted)) json(`/v1/jobs/${wanted}`).then(choose, () => {});
 }
@@ -191,7 +195,11 @@ $("upload").onsubmit = (event) => event.preventDefault();
 $("end").onclick = () => endChosen().catch((error) => complain($("job-problem"), error));
 $("opacity").oninput = () => viewer.setOpacity(Number($("opacity").value));
 $("key-button").onclick = () => $("key-dialog").showModal();
-$("key-dialog").onclose = () => { setKey($("key").value); begin(); };
+$("key-form").onsubmit = () => {
+  setKey($("key").value);
+  $("key").value = "";
+  begin();
+};
 $("report-box").ontoggle = async () => {
   if (!$("report-box").open) return;
   const { signal } = watching;
@@ -205,7 +213,7 @@ function open(tab) {
     each.tabIndex = each === tab ? 0 : -1;
     $(each.getAttribute("aria-controls")).hidden = each !== tab;
   }
-  if (tab === $("tab-study")) study.refresh();
+  if (tab === $("tab-study")) study.refresh().catch((error) => complain($("status"), error));
 }
 for (const tab of tabs) {
   tab.onclick = () => open(tab);
@@ -216,5 +224,5 @@ for (const tab of tabs) {
     other.focus();
   };
 }
-setInterval(() => document.hidden || refresh(), LOOK_AGAIN_MS);
+setInterval(() => document.hidden || isRefused() || refresh(), LOOK_AGAIN_MS);
 begin();

@@ -13,6 +13,11 @@ export async function refresh() {
   $("studies").replaceChildren(...jobs.map((job) => entry(job, nameOf(job), chosen?.id, choose)));
 }
 
+// A key was entered: what was shown may have been cut off.
+export function begin() {
+  if (chosen) choose(chosen);
+}
+
 async function choose(job) {
   watching.abort();
   watching = new AbortController();
