@@ -1,7 +1,7 @@
 // The page: send a scan, watch it, look at it.
 
 import { Problem, blob, isRefused, json, send, setKey } from "/page/api.js";
-import { $, complain, download, end, entry, follow, isOver } from "/page/parts.js";
+import { $, complain, download, end, entry, follow, isDoubtful, isOver } from "/page/parts.js";
 import * as study from "/page/study.js";
 import * as table from "/page/table.js";
 import * as viewer from "/page/viewer.js";
@@ -101,6 +101,7 @@ function draw(job) {
   $("job").hidden = false;
   $("job-name").textContent = nameOf(job);
   $("job-facts").textContent = facts(job);
+  $("job-facts").classList.toggle("doubtful", isDoubtful(job));
   $("end").textContent = isOver(job) ? "Delete" : "Cancel";
   $("end").disabled = job.cancel_requested && job.state === "running";
   complain($("job-problem"), job.problem && { message: job.problem.detail });

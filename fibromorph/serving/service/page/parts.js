@@ -6,6 +6,7 @@ const TRY_AGAIN_MS = 3000;
 
 export const $ = (id) => document.getElementById(id);
 export const isOver = (job) => !["queued", "running"].includes(job.state);
+export const isDoubtful = (job) => Boolean(job.quality) && job.quality !== "good";
 
 export function complain(element, error) {
   element.hidden = !error;
@@ -22,9 +23,9 @@ export function entry(job, name, chosenId, onChoose) {
   const item = document.createElement("li");
   const button = document.createElement("button");
   const title = Object.assign(document.createElement("span"), { className: "name", textContent: name });
-  const state = Object.assign(document.createElement("span"), { className: `state ${job.state}` });
+  const state = Object.assign(document.createElement("span"), { className: `state ${isDoubtful(job) ? "doubtful" : job.state}` });
   const time = document.createElement("time");
-  state.textContent = job.state === "running" ? `${job.percent} %` : job.state;
+  state.textContent = job.state === "running" ? `${job.percent} %` : isDoubtful(job) ? `quality ${job.quality}` : job.state;
   time.dateTime = job.created_at;
   time.textContent = new Date(job.created_at).toLocaleString();
   button.type = "button";
