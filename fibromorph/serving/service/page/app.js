@@ -1,7 +1,7 @@
 // The page: send a scan, watch it, look at it.
 
 import { Problem, blob, isRefused, json, send, setKey } from "/page/api.js";
-import { $, complain, download, end, entry, follow, isDoubtful, isOver } from "/page/parts.js";
+import { $, complain, download, end, entry, fill, follow, isDoubtful, isOver } from "/page/parts.js";
 import * as study from "/page/study.js";
 import * as table from "/page/table.js";
 import * as viewer from "/page/viewer.js";
@@ -15,10 +15,14 @@ const DOWNLOADS = [
   ["preview", "Picture (PNG)", "_preview.png"],
 ];
 const LOOK_AGAIN_MS = 5000;
+const PAGE_LENGTH = 50;
+const LONGEST_PAGE = 200;
 const NAMES = "fibromorph-names";
 
 let chosen = null;
 let watching = new AbortController();
+let listing = new AbortController();
+let mostShown = PAGE_LENGTH;
 
 // What a file was called stays in this browser: the service never learns it.
 const names = () => JSON.parse(localStorage.getItem(NAMES) || "{}");
@@ -39,6 +43,7 @@ async function upload(file) {
     remember(job, file.name);
     // The next scan is another person's, whose id may have been typed meanwhile.
     if ($("label").value === label) $("label").value = "";
+    $("find").value = "";
     await refresh();
     choose(job);
   } catch (error) {
@@ -57,16 +62,38 @@ function dropped(files) {
 
 async function refresh() {
   try {
-    const { jobs } = await json("/v1/jobs");
-    $("no-jobs").hidden = jobs.length > 0;
-    $("jobs").replaceChildren(...jobs.map(line));
+    await list();
     if (!$("model").options.length) await fillModels();
     $("status").textContent = "";
   } catch (error) {
+    if (error.name === "AbortError") return;
     if (error instanceof Problem) complain($("status"), error);
     else $("status").textContent = "The service cannot be reached.";
     $("status").hidden = false;
   }
+}
+
+// All that is shown is asked for again: of many that wait, the oldest are the next to change.
+async function list() {
+  listing.abort();
+  listing = new AbortController();
+  const { signal } = listing;
+  const label = $("find").value.trim();
+  const jobs = [];
+  // No scan has an id that none can have.
+  let before = $("find").checkValidity() ? Infinity : null;
+  while (before && jobs.length < mostShown) {
+    const query = new URLSearchParams({ limit: Math.min(mostShown - jobs.length, LONGEST_PAGE) });
+    if (label) query.set("label", label);
+    if (before < Infinity) query.set("before", before);
+    const page = await json(`/v1/jobs?${query}`, { signal });
+    jobs.push(...page.jobs);
+    before = page.before;
+  }
+  fill($("jobs"), jobs.map(line));
+  $("more").hidden = !before;
+  $("no-jobs").hidden = jobs.length > 0;
+  $("no-jobs").textContent = label ? "No scan has exactly this id." : "None yet.";
 }
 
 // A service that starts has no models yet: each look asks again.
@@ -106,7 +133,7 @@ function draw(job) {
   $("end").disabled = job.cancel_requested && job.state === "running";
   complain($("job-problem"), job.problem && { message: job.problem.detail });
   drawStages(job);
-  $("jobs").querySelector(`li[data-id="${job.id}"]`)?.replaceWith(line(job));
+  fill($("jobs"), [...$("jobs").children].map((item) => (item.dataset.id === job.id ? line(job) : item)));
 }
 
 function drawLost() {
@@ -192,6 +219,8 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 $("file").onchange = () => upload($("file").files[0]);
+$("find").oninput = () => { mostShown = PAGE_LENGTH; refresh(); };
+$("more").onclick = () => { mostShown += PAGE_LENGTH; refresh(); };
 $("upload").onsubmit = (event) => event.preventDefault();
 $("end").onclick = () => endChosen().catch((error) => complain($("job-problem"), error));
 $("opacity").oninput = () => viewer.setOpacity(Number($("opacity").value));

@@ -19,6 +19,13 @@ function askForKey() {
   if (!$("key-dialog").open) $("key-dialog").showModal();
 }
 
+// Puts new entries into a list; whoever walks it by keyboard stays where they were.
+export function fill(list, entries) {
+  const held = list.contains(document.activeElement) && document.activeElement.dataset.id;
+  list.replaceChildren(...entries);
+  if (held) list.querySelector(`button[data-id="${held}"]`)?.focus({ preventScroll: true });
+}
+
 export function entry(job, name, chosenId, onChoose) {
   const item = document.createElement("li");
   const button = document.createElement("button");
