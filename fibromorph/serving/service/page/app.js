@@ -24,13 +24,15 @@ let watching = new AbortController();
 let listing = new AbortController();
 let mostShown = PAGE_LENGTH;
 
-// What a file was called stays in this browser: the service never learns it.
-const names = () => JSON.parse(localStorage.getItem(NAMES) || "{}");
+// What a file without an id was called, often a patient's name: only this tab knows it.
+const names = () => JSON.parse(sessionStorage.getItem(NAMES) || "{}");
+const keepNames = (kept) => sessionStorage.setItem(NAMES, JSON.stringify(kept));
 const line = (job) => entry(job, nameOf(job), chosen?.id, choose);
 const nameOf = (job) => job.label || names()[job.id] || `scan ${job.id.slice(0, 8)}`;
 
-function remember(job, name) {
-  localStorage.setItem(NAMES, JSON.stringify({ ...names(), [job.id]: name }));
+function forgetName(id) {
+  const { [id]: _, ...others } = names();
+  keepNames(others);
 }
 
 async function upload(file) {
@@ -40,7 +42,7 @@ async function upload(file) {
   $("sending").hidden = false;
   try {
     const job = await send(`/v1/scans?${query}`, file, (share) => { $("sending").value = 100 * share; });
-    remember(job, file.name);
+    if (!job.label) keepNames({ ...names(), [job.id]: file.name });
     // The next scan is another person's, whose id may have been typed meanwhile.
     if ($("label").value === label) $("label").value = "";
     $("find").value = "";
@@ -187,6 +189,7 @@ async function showResult(job, signal) {
 async function endChosen() {
   const job = chosen;
   const left = await end(job, nameOf(job));
+  if (!left) forgetName(job.id);
   if (chosen?.id === job.id) {
     if (!left) leave();
     else if (isOver(left) && !isOver(job)) choose(left);
@@ -254,5 +257,7 @@ for (const tab of tabs) {
     other.focus();
   };
 }
+// Earlier pages kept names for ever.
+localStorage.removeItem(NAMES);
 setInterval(() => document.hidden || isRefused() || refresh(), LOOK_AGAIN_MS);
 begin();
