@@ -39,6 +39,12 @@ async function upload(file) {
   const label = $("label").value;
   const query = new URLSearchParams({ label, model: $("model").value });
   complain($("upload-problem"), null);
+  if (!$("label").checkValidity()) {
+    complain($("upload-problem"), "A participant's id has only letters A to Z, digits, dots, hyphens and underscores: the scan was not sent.");
+    $("file").value = "";
+    $("label").focus();
+    return;
+  }
   $("sending").hidden = false;
   try {
     const job = await send(`/v1/scans?${query}`, file, (share) => { $("sending").value = 100 * share; });
@@ -170,8 +176,9 @@ async function showResult(job, signal) {
   const byId = new Map(regions.map((region) => [region.region_id, region]));
   $("result").hidden = false;
   $("report-box").open = false;
+  complain($("result-problem"), null);
   $("downloads").replaceChildren(...DOWNLOADS.map(([kind, text, suffix, accept]) =>
-    download(text, `${root}/${kind}`, `${job.label || "scan"}${suffix}`, accept)));
+    download($("result-problem"), text, `${root}/${kind}`, `${job.label || "scan"}${suffix}`, accept)));
   const said = (region) => `${region.name.replaceAll("-", " ")}: ${region.volume_ml?.toFixed(2) ?? "n/a"} ml`;
   table.show(regions, (region) => {
     viewer.goTo(region.centre_mm);
@@ -236,8 +243,11 @@ $("key-form").onsubmit = () => {
 $("report-box").ontoggle = async () => {
   if (!$("report-box").open) return;
   const { signal } = watching;
-  const text = await (await blob(`/v1/jobs/${chosen.id}/report`)).text();
-  if (!signal.aborted) $("report").srcdoc = text;
+  try {
+    $("report").srcdoc = await (await blob(`/v1/jobs/${chosen.id}/report`, { signal })).text();
+  } catch (error) {
+    if (!signal.aborted) complain($("result-problem"), error);
+  }
 };
 const tabs = [$("tab-scans"), $("tab-study")];
 function open(tab) {

@@ -82,14 +82,20 @@ function unless(status, error) {
   if (error.status !== status) throw error;
 }
 
-export function download(text, path, name, accept) {
+// A button that saves a file; what keeps it from that is told in `problem`.
+export function download(problem, text, path, name, accept) {
   const button = Object.assign(document.createElement("button"), { type: "button", textContent: text });
   button.onclick = async () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await blob(path, accept && { headers: { Accept: accept } }));
-    link.download = name;
-    link.click();
-    URL.revokeObjectURL(link.href);
+    complain(problem, null);
+    try {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(await blob(path, accept && { headers: { Accept: accept } }));
+      link.download = name;
+      link.click();
+      URL.revokeObjectURL(link.href);
+    } catch (error) {
+      complain(problem, error);
+    }
   };
   return button;
 }

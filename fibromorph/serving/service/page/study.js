@@ -53,8 +53,8 @@ function drawLost() {
 async function showReport(job, signal) {
   const root = `/v1/studies/${job.id}`;
   $("study-downloads").replaceChildren(
-    download("Tables (zip)", `${root}/tables`, "study_tables.zip"),
-    download("Report (HTML)", `${root}/report`, "study_report.html"),
+    download($("study-failed"), "Tables (zip)", `${root}/tables`, "study_tables.zip"),
+    download($("study-failed"), "Report (HTML)", `${root}/report`, "study_report.html"),
   );
   const report = await (await blob(`${root}/report`, { signal })).text();
   $("study-result").hidden = false;
