@@ -83,6 +83,9 @@ class Played:
 
     def _answer(self, method: str, path: str, query: dict[str, list[str]]) -> dict[str, Any]:
         name, *rest = path.removeprefix("/v1/").split("/")
+        if name == "scans":
+            self.add(job(len(self.jobs) + 1, label=query.get("label", [""])[0]))
+            return {"status": 202, "json": [*self.jobs.values()][-1]}
         if not rest:
             lists = {"models": {"models": self.models}}
             return {"json": lists.get(name) or self._list(name == "studies", query)}

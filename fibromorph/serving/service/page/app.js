@@ -1,10 +1,10 @@
 // The page: send a scan, watch it, look at it.
 
-import { Problem, blob, isRefused, json, send, setKey } from "/page/api.js";
-import { $, complain, download, end, entry, fill, follow, isDoubtful, isOver } from "/page/parts.js";
-import * as study from "/page/study.js";
-import * as table from "/page/table.js";
-import * as viewer from "/page/viewer.js";
+import { Problem, blob, isRefused, json, send, setKey } from "./api.js";
+import { $, complain, download, end, entry, fill, follow, isDoubtful, isOver } from "./parts.js";
+import * as study from "./study.js";
+import * as table from "./table.js";
+import * as viewer from "./viewer.js";
 
 const STAGES = ["load", "conform", "network", "components", "own grid", "volumes", "write"];
 const DOWNLOADS = [
@@ -47,7 +47,7 @@ async function upload(file) {
   }
   $("sending").hidden = false;
   try {
-    const job = await send(`/v1/scans?${query}`, file, (share) => { $("sending").value = 100 * share; });
+    const job = await send(`v1/scans?${query}`, file, (share) => { $("sending").value = 100 * share; });
     if (!job.label) keepNames({ ...names(), [job.id]: file.name });
     // The next scan is another person's, whose id may have been typed meanwhile.
     if ($("label").value === label) $("label").value = "";
@@ -94,7 +94,7 @@ async function list() {
     const query = new URLSearchParams({ limit: Math.min(mostShown - jobs.length, LONGEST_PAGE) });
     if (label) query.set("label", label);
     if (before < Infinity) query.set("before", before);
-    const page = await json(`/v1/jobs?${query}`, { signal });
+    const page = await json(`v1/jobs?${query}`, { signal });
     jobs.push(...page.jobs);
     before = page.before;
   }
@@ -106,7 +106,7 @@ async function list() {
 
 // A service that starts has no models yet: each look asks again.
 async function fillModels() {
-  const { models } = await json("/v1/models");
+  const { models } = await json("v1/models");
   $("model").replaceChildren(...models.map((model) =>
     new Option(`${model.name} ${model.version}`, model.name, model.is_default, model.is_default)));
 }
@@ -171,7 +171,7 @@ function drawStages(job) {
 
 // Whoever chooses another scan meanwhile must not see this one's volumes under that name.
 async function showResult(job, signal) {
-  const root = `/v1/jobs/${job.id}`;
+  const root = `v1/jobs/${job.id}`;
   const { regions } = await json(`${root}/volumes`, { signal, headers: { Accept: "application/json" } });
   const byId = new Map(regions.map((region) => [region.region_id, region]));
   $("result").hidden = false;
@@ -218,7 +218,7 @@ async function begin() {
   if (isRefused()) return;
   study.begin();
   const wanted = location.hash.slice(1);
-  if (/^[0-9a-f]{32}$/.test(wanted)) json(`/v1/jobs/${wanted}`).then(choose, () => {});
+  if (/^[0-9a-f]{32}$/.test(wanted)) json(`v1/jobs/${wanted}`).then(choose, () => {});
 }
 
 for (const kind of ["dragover", "dragleave", "drop"]) {
@@ -244,7 +244,7 @@ $("report-box").ontoggle = async () => {
   if (!$("report-box").open) return;
   const { signal } = watching;
   try {
-    $("report").srcdoc = await (await blob(`/v1/jobs/${chosen.id}/report`, { signal })).text();
+    $("report").srcdoc = await (await blob(`v1/jobs/${chosen.id}/report`, { signal })).text();
   } catch (error) {
     if (!signal.aborted) complain($("result-problem"), error);
   }

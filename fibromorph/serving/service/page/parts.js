@@ -1,6 +1,6 @@
 // What scans and studies share: lists, their end, downloads, complaints.
 
-import { Problem, blob, events, json } from "/page/api.js";
+import { Problem, blob, events, json } from "./api.js";
 
 const TRY_AGAIN_MS = 3000;
 
@@ -49,7 +49,7 @@ export function entry(job, name, chosenId, onChoose) {
 export async function* follow(id, signal, onLost) {
   for (;;) {
     try {
-      for await (const job of events(`/v1/jobs/${id}/events`, signal)) {
+      for await (const job of events(`v1/jobs/${id}/events`, signal)) {
         yield job;
         if (isOver(job)) return;
       }
@@ -67,7 +67,7 @@ const isFinal = (error) => error instanceof Problem && error.status < 500 && err
 
 // Cancels a job or, after a question, purges one that is over; null if nothing is left of it.
 export async function end(job, name) {
-  const path = `/v1/jobs/${job.id}`;
+  const path = `v1/jobs/${job.id}`;
   if (isOver(job)) {
     if (!confirm(`Delete ${name} with all its results? This cannot be undone.`)) return job;
     await json(path, { method: "DELETE" }).catch((error) => unless(404, error));

@@ -1,7 +1,7 @@
 // The study tab: a table of participants in, the group report out.
 
-import { blob, json } from "/page/api.js";
-import { $, complain, download, end, entry, fill, follow, isOver } from "/page/parts.js";
+import { blob, json } from "./api.js";
+import { $, complain, download, end, entry, fill, follow, isOver } from "./parts.js";
 
 let chosen = null;
 let watching = new AbortController();
@@ -9,7 +9,7 @@ let watching = new AbortController();
 const nameOf = (job) => job.label || `study ${job.id.slice(0, 8)}`;
 
 export async function refresh() {
-  const { jobs } = await json("/v1/studies");
+  const { jobs } = await json("v1/studies");
   fill($("studies"), jobs.map((job) => entry(job, nameOf(job), chosen?.id, choose)));
 }
 
@@ -51,7 +51,7 @@ function drawLost() {
 }
 
 async function showReport(job, signal) {
-  const root = `/v1/studies/${job.id}`;
+  const root = `v1/studies/${job.id}`;
   $("study-downloads").replaceChildren(
     download($("study-failed"), "Tables (zip)", `${root}/tables`, "study_tables.zip"),
     download($("study-failed"), "Report (HTML)", `${root}/report`, "study_report.html"),
@@ -64,7 +64,7 @@ async function showReport(job, signal) {
 async function start() {
   const [participants, design] = await Promise.all(
     ["participants", "design"].map((id) => $(id).files[0]?.text() ?? ""));
-  const job = await json("/v1/studies", {
+  const job = await json("v1/studies", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ participants, design }),

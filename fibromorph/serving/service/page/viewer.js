@@ -1,6 +1,6 @@
 // Slices with the segmentation over them: NiiVue where it was built in, else the server's picture.
 
-import { blob, buffer } from "/page/api.js";
+import { blob, buffer } from "./api.js";
 
 const canvas = document.getElementById("canvas");
 const box = document.getElementById("canvas-box");
@@ -16,7 +16,7 @@ let onPlace = () => {};
 
 async function start() {
   if (viewer) return viewer;
-  const { Niivue, SLICE_TYPE } = await import("/static/niivue.js");
+  const { Niivue, SLICE_TYPE } = await import("../static/niivue.js");
   viewer = new Niivue({ crosshairColor: [1, 0.85, 0.2, 0.9], backColor: [0, 0, 0, 1], isColorbar: false, dragAndDropEnabled: false });
   await viewer.attachToCanvas(canvas);
   viewer.setSliceType(SLICE_TYPE.MULTIPLANAR);
