@@ -145,10 +145,11 @@ def test_the_list_renews_itself_under_the_keyboard(page: Page, played: Played) -
 
 
 def test_a_file_s_name_is_kept_only_where_it_is_needed(page: Page, played: Played) -> None:
-    page.add_init_script("localStorage.setItem('fibromorph-names', '{}')")
     page.on("dialog", lambda dialog: dialog.accept())
     kept = "sessionStorage.getItem('fibromorph-names') ?? ''"
     page.goto(played.url)
+    page.evaluate("localStorage.setItem('fibromorph-names', '{}')")
+    page.reload()
     assert page.evaluate("localStorage.getItem('fibromorph-names')") is None
     scan = {"name": "DOE_JANE.nii", "mimeType": "application/gzip", "buffer": b"a scan"}
     for label in ("sub-01", ""):

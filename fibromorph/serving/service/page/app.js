@@ -1,7 +1,7 @@
 // The page: send a scan, watch it, look at it.
 
 import { Problem, blob, isRefused, json, send, setKey } from "./api.js";
-import { $, complain, download, end, entry, fill, follow, isDoubtful, isOver } from "./parts.js";
+import { $, complain, download, end, entry, follow, isDoubtful, isOver, renew } from "./parts.js";
 import * as study from "./study.js";
 import * as table from "./table.js";
 import * as viewer from "./viewer.js";
@@ -98,7 +98,7 @@ async function list() {
     jobs.push(...page.jobs);
     before = page.before;
   }
-  fill($("jobs"), jobs.map(line));
+  renew($("jobs"), () => $("jobs").replaceChildren(...jobs.map(line)));
   $("more").hidden = !before;
   $("no-jobs").hidden = jobs.length > 0;
   $("no-jobs").textContent = label ? "No scan has exactly this id." : "None yet.";
@@ -141,7 +141,7 @@ function draw(job) {
   $("end").disabled = job.cancel_requested && job.state === "running";
   complain($("job-problem"), job.problem && { message: job.problem.detail });
   drawStages(job);
-  fill($("jobs"), [...$("jobs").children].map((item) => (item.dataset.id === job.id ? line(job) : item)));
+  renew($("jobs"), () => $("jobs").querySelector(`li[data-id="${job.id}"]`)?.replaceWith(line(job)));
 }
 
 function drawLost() {

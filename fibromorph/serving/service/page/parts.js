@@ -19,10 +19,10 @@ function askForKey() {
   if (!$("key-dialog").open) $("key-dialog").showModal();
 }
 
-// Puts new entries into a list; whoever walks it by keyboard stays where they were.
-export function fill(list, entries) {
+// Renews entries of a list; whoever walks it by keyboard stays where they were.
+export function renew(list, change) {
   const held = list.contains(document.activeElement) && document.activeElement.dataset.id;
-  list.replaceChildren(...entries);
+  change();
   if (held) list.querySelector(`button[data-id="${held}"]`)?.focus({ preventScroll: true });
 }
 
@@ -56,9 +56,9 @@ export async function* follow(id, signal, onLost) {
     } catch (error) {
       if (signal.aborted || isFinal(error)) throw error;
     }
+    signal.throwIfAborted();
     onLost();
     await new Promise((resolve) => { setTimeout(resolve, TRY_AGAIN_MS); });
-    signal.throwIfAborted();
   }
 }
 

@@ -1,7 +1,7 @@
 // The study tab: a table of participants in, the group report out.
 
 import { blob, json } from "./api.js";
-import { $, complain, download, end, entry, fill, follow, isOver } from "./parts.js";
+import { $, complain, download, end, entry, follow, isOver, renew } from "./parts.js";
 
 let chosen = null;
 let watching = new AbortController();
@@ -10,7 +10,8 @@ const nameOf = (job) => job.label || `study ${job.id.slice(0, 8)}`;
 
 export async function refresh() {
   const { jobs } = await json("v1/studies");
-  fill($("studies"), jobs.map((job) => entry(job, nameOf(job), chosen?.id, choose)));
+  const items = jobs.map((job) => entry(job, nameOf(job), chosen?.id, choose));
+  renew($("studies"), () => $("studies").replaceChildren(...items));
 }
 
 // A key was entered: what was shown may have been cut off.
