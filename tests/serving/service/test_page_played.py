@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Dialog, Page, expect
+from playwright.sync_api import Browser, Dialog, FilePayload, Page, expect
 
 from tests.serving.service.played import BROKEN, Played, job
 
@@ -151,7 +151,11 @@ def test_a_file_s_name_is_kept_only_where_it_is_needed(page: Page, played: Playe
     page.evaluate("localStorage.setItem('fibromorph-names', '{}')")
     page.reload()
     assert page.evaluate("localStorage.getItem('fibromorph-names')") is None
-    scan = {"name": "DOE_JANE.nii", "mimeType": "application/gzip", "buffer": b"a scan"}
+    scan: FilePayload = {
+        "name": "DOE_JANE.nii",
+        "mimeType": "application/gzip",
+        "buffer": b"a scan",
+    }
     for label in ("sub-01", ""):
         page.fill("#label", label)
         page.set_input_files("#file", scan)
