@@ -19,6 +19,8 @@ from fibromorph.labels import (
     FREESURFER_MERGED,
     FREESURFER_MIDLINE_WHITE,
     midline_white_to_hemispheres,
+    parcels_to_wholes,
+    require_cerebrum,
     unknown_ids,
 )
 from fibromorph.scans.reference import UNREADABLE, require_whole
@@ -64,12 +66,13 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
     """Read a label map of FreeSurfer ids (and 500+ for tissue outside the brain).
 
     Args:
-        path: a 3-D integer image with 1 mm voxels.
+        path: a 3-D integer image with 1 mm voxels; regions of `aparc+aseg` or `wmparc` count as
+            cortex or white matter of their side.
         ignore_unknown: treat unknown ids as background instead of refusing them.
 
     Raises:
-        LabelError: not an image, not 3-D, not 1 mm, no background, no brain, or ids that are not
-            known.
+        LabelError: not an image, not 3-D, not 1 mm, no background, no cerebral cortex or white
+            matter, or ids that are not known.
     """
     try:
         require_whole(path)
@@ -85,11 +88,11 @@ def load_label_map(path: Path, *, ignore_unknown: bool = False) -> LabelMap:
         raise LabelError("a label map must be 3-D with 1 mm voxels", value=found, subject=path)
     ids = np.rint(values).astype(np.int32)
     index = _to_index(ids, path, ignore_unknown)
-    start, stop = _box(index > 0, MARGIN_VOXELS, path)
+    start, stop = _box(index > 0, MARGIN_VOXELS)
     index = index[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
     of_brain = [GENERATION_IDS.index(i) for i in FREESURFER.ids if i != FLUID_ID]
     brain = np.isin(index, of_brain)
-    brain_start, brain_stop = _box(brain, 0, path)
+    brain_start, brain_stop = _box(brain, 0)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     structures = find_structures(index, of_brain)
     index = np.ascontiguousarray(index)
@@ -105,6 +108,7 @@ def _to_index(ids: NDArray[np.int32], path: Path, ignore_unknown: bool) -> NDArr
     if not (ids == 0).any():
         raise LabelError("a label map must have background (id 0)", subject=path)
     known = {*GENERATION_IDS, *FREESURFER_MERGED}
+    ids = parcels_to_wholes(ids)
     strange = unknown_ids(ids, known.union(FREESURFER_MIDLINE_WHITE))
     if strange and not ignore_unknown:
         raise LabelError(
@@ -112,25 +116,22 @@ def _to_index(ids: NDArray[np.int32], path: Path, ignore_unknown: bool) -> NDArr
             value=strange[:20],
             subject=path,
         )
-    ids = midline_white_to_hemispheres(ids)
+    ids = midline_white_to_hemispheres(np.where(np.isin(ids, strange), 0, ids))
+    require_cerebrum(ids, FREESURFER, path)
     lookup = np.zeros(int(ids.max()) + 1, dtype=np.uint8)
     for label_id in known:
         if label_id < lookup.size:
             kept = label_id if label_id in GENERATION_IDS else FREESURFER_MERGED[label_id]
             lookup[label_id] = GENERATION_IDS.index(kept)
-    return lookup[np.maximum(ids, 0)]
+    return lookup[ids]
 
 
-def _box(
-    mask: NDArray[np.bool_], margin: int, path: Path
-) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+def _box(mask: NDArray[np.bool_], margin: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """First voxel of the box around a mask that is not empty, and one past its last."""
     starts, stops = [], []
     for axis in range(3):
         others = tuple(a for a in range(3) if a != axis)
         inside = np.flatnonzero(mask.any(axis=others))
-        if inside.size == 0:
-            rule = "a label map must contain brain structures"
-            raise LabelError(rule, value="none found", subject=path)
         starts.append(max(int(inside[0]) - margin, 0))
         stops.append(min(int(inside[-1]) + 1 + margin, mask.shape[axis]))
     return (starts[0], starts[1], starts[2]), (stops[0], stops[1], stops[2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ TABLES: Mapping[str, LabelTable] = {t.protocol: t for t in (FREESURFER, NEUROMOR
 # Ids of a table that a protocol draws so differently, or so rarely, that no score is meaningful:
 # the fluid around the brain is not labelled in Neuromorphometrics.
 NOT_COMPARABLE: Mapping[str, tuple[int, ...]] = {"freesurfer": (), "neuromorphometrics": (24,)}
+
+CEREBRUM = ("Cerebral-Cortex", "Cerebral-White-Matter")
+"""Structures that every protocol draws, whole or in parts."""
 
 
 def table_of(protocol: str) -> LabelTable:
@@ -110,6 +114,38 @@ def _to_nearer(image: LabelImage, ids: Iterable[int], right: int, left: int) -> 
     return out
 
 
+def parcels_to_wholes(image: LabelImage) -> NDArray[np.int32]:
+    """Give regions of FreeSurfer's cortex and white matter the id of what they are parts of.
+
+    Args:
+        image: ids of `aparc+aseg`, `aparc.a2009s+aseg` or `wmparc`, any shape.
+
+    Returns:
+        The same ids with those of `FREESURFER_PARCELS` replaced by 3 42 2 41.
+    """
+    out = image.astype(np.int32)
+    for first, last, whole in FREESURFER_PARCELS:
+        out[(first <= out) & (out <= last)] = whole
+    return out
+
+
+def require_cerebrum(image: LabelImage, table: LabelTable, subject: str | Path = "") -> None:
+    """See that nobody trains on a head whose brain was lost, with ids that were not understood.
+
+    Args:
+        image: ids of `table`.
+        table: whose ids these are.
+        subject: the file named in the error.
+
+    Raises:
+        LabelError: it shows no cerebral cortex, or no cerebral white matter.
+    """
+    for name in CEREBRUM:
+        if not np.isin(image, table.ids_of(name)).any():
+            rule = "labels must show the brain, with cerebral cortex and white matter"
+            raise LabelError(rule, value=f"no {name}", subject=subject)
+
+
 def to_freesurfer(image: LabelImage, protocol: str, subject: str = "") -> NDArray[np.int32]:
     """A reference segmentation in `FREESURFER` ids.
 
@@ -125,20 +161,11 @@ def to_freesurfer(image: LabelImage, protocol: str, subject: str = "") -> NDArra
     if table_of(protocol) is NEUROMORPHOMETRICS:
         return remap(vermis_to_hemispheres(image), NEUROMORPHOMETRICS_TO_FREESURFER, subject)
     kept = {i: i for i in (*FREESURFER.ids, *FREESURFER_MIDLINE_WHITE)}
-    parcels = {i: found for i in np.unique(image).tolist() if (found := _whole_of_parcel(i))}
     # Tissue outside the brain, in the label maps for training.
     outside = dict.fromkeys(range(500, 600), 0)
     # The white matter of `wmparc` lies in regions: made whole first, or no side would be near.
-    whole = remap(image, {**kept, **FREESURFER_MERGED, **parcels, **outside}, subject)
-    return midline_white_to_hemispheres(whole)
-
-
-def _whole_of_parcel(label_id: int) -> int | None:
-    """What a region of `aparc+aseg`, `aparc.a2009s+aseg` or `wmparc` is a part of."""
-    for first, last, whole in FREESURFER_PARCELS:
-        if first <= label_id <= last:
-            return whole
-    return None
+    known = {**kept, **FREESURFER_MERGED, **outside}
+    return midline_white_to_hemispheres(remap(parcels_to_wholes(image), known, subject))
 
 
 def to_table(

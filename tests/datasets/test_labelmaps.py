@@ -68,7 +68,33 @@ def test_white_matter_without_a_side_goes_to_the_nearer_one(tmp_path: Path) -> N
 
 def test_a_map_without_a_brain_is_refused_by_name(tmp_path: Path) -> None:
     ids = head()
-    _refused(tmp_path, np.where(np.isin(ids, (511, 515)), ids, 0), RAS, "brain structures")
+    _refused(tmp_path, np.where(np.isin(ids, (511, 515)), ids, 0), RAS, "must show the brain")
+
+
+def _in_regions(ids: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The cortex in regions, as `aparc+aseg` has it."""
+    front = np.arange(ids.shape[1])[:, None] > ids.shape[1] // 2
+    for whole, (frontal, other) in ((3, (1024, 1012)), (42, (2024, 2012))):
+        ids = np.where(ids == whole, np.where(front, frontal, other), ids)
+    return ids.astype(np.int16)
+
+
+def test_regions_of_aparc_aseg_are_the_cortex_of_their_side(tmp_path: Path) -> None:
+    plain = load_label_map(save(head(), tmp_path / "aseg.nii.gz", RAS))
+    found = load_label_map(save(_in_regions(head()), tmp_path / "aparc+aseg.nii.gz", RAS))
+    assert np.array_equal(found.index, plain.index)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"), [((3, 42), "no Cerebral-Cortex"), ((2, 41), "no Cerebral-White-Matter")]
+)
+def test_unknown_ids_may_not_be_all_of_the_cortex_or_the_white_matter(
+    tmp_path: Path, lost: tuple[int, int], said: str
+) -> None:
+    ids = head()
+    path = save(np.where(np.isin(ids, lost), 9000, ids), tmp_path / "map.nii.gz", RAS)
+    with pytest.raises(LabelError, match=rf"map\.nii\.gz.*{said}"):
+        load_label_map(path, ignore_unknown=True)
 
 
 @pytest.mark.parametrize("place", [-8, -2000])
