@@ -51,6 +51,20 @@ def _add_evaluate(commands: Commands) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N scans")
     parser.add_argument(
+        "--only",
+        nargs="+",
+        default=(),
+        metavar="STEM",
+        help="scans by their path in DIR without OLD, or patterns of it such as 'sub-0*'",
+    )
+    parser.add_argument(
+        "--skip",
+        nargs="+",
+        default=(),
+        metavar="STEM",
+        help="scans to leave out, such as those that the bundle has learnt from",
+    )
+    parser.add_argument(
         "--folds",
         nargs="+",
         default=(),
@@ -130,6 +144,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         protocol=options.protocol,
         repeats=options.repeats,
         limit=options.limit,
+        only=options.only,
+        skip=options.skip,
     )
     print(
         evaluate(

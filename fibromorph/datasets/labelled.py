@@ -21,6 +21,7 @@ from fibromorph.labels import FREESURFER, TABLES, LabelTable
 from fibromorph.lookups import lookup
 from fibromorph.preprocess import MARGIN_MM, air_of, normalise, padded_length
 from fibromorph.scans import read_reference, read_scan, resample, working_grid
+from fibromorph.scans.pairs import LabelledPair, choose_scans, find_scans, pair_of
 
 Voxel = TypeVar("Voxel", bound=np.generic)
 
@@ -33,9 +34,9 @@ class LabelledFolder:
     """Where labelled scans lie, and how far their labels can be trusted.
 
     Attributes:
-        folder: holds scans and labels.
-        scan_suffix: end of a scan's name; what comes before it is the scan's stem.
-        label_suffix: end of the name of its labels, after the same stem.
+        folder: holds scans and labels, at any depth.
+        scan_suffix: end of a scan's path in the folder; what comes before it is the scan's stem.
+        label_suffix: end of the path of its labels, after the same stem.
         protocol: of the labels, one of `labels.TABLES`.
         unlabelled: names of structures (as in the network's table) that the protocol does not draw
             everywhere; background is then taken to mean 'background or one of these'. Structures
@@ -59,15 +60,6 @@ class LabelledFolder:
             if name not in known:
                 rule = f"must be one of {sorted(known)}"
                 raise ConfigError(rule, value=name, subject="unlabelled")
-
-
-@dataclass(frozen=True)
-class LabelledPair:
-    """A scan's file and that of its labels."""
-
-    stem: str
-    scan: Path
-    labels: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,26 +91,16 @@ class LabelledScan:
 
 
 def find_labelled_pairs(where: LabelledFolder) -> list[LabelledPair]:
-    """The labelled scans of a folder, sorted by name.
+    """The labelled scans of a folder and of the folders in it, sorted by name.
 
     Raises:
         ConfigError: there are none, one that was asked for is missing, or a scan has no labels.
     """
-    scans = {
-        path.name.removesuffix(where.scan_suffix): path
-        for path in sorted(where.folder.glob(f"*{where.scan_suffix}"))
-    }
-    missing = sorted({*where.only, *where.skip} - set(scans))
-    if missing:
-        raise ConfigError("no scan has this stem", value=missing[0], subject=where.folder)
-    stems = [s for s in scans if (s in where.only or not where.only) and s not in where.skip]
-    if not stems:
-        raise ConfigError("no scan fits", value=f"*{where.scan_suffix}", subject=where.folder)
-    pairs = [LabelledPair(s, scans[s], where.folder / f"{s}{where.label_suffix}") for s in stems]
-    for pair in pairs:
-        if pair.labels == pair.scan or not pair.labels.is_file():
-            raise ConfigError("every scan must have labels", value=pair.labels, subject=pair.scan)
-    return pairs
+    folder, suffix = where.folder, where.scan_suffix
+    found = find_scans(folder, suffix)
+    scans = choose_scans(found, folder, suffix, only=where.only, skip=where.skip)
+    suffixes = (suffix, where.label_suffix)
+    return [pair_of(stem, scan, folder, suffixes) for stem, scan in scans.items()]
 
 
 def load_labelled_scans(

@@ -37,6 +37,40 @@ def test_pairs_are_found_by_suffix_and_chosen_by_stem(scan_folder: Path) -> None
     assert (pair.scan.name, pair.labels.name) == ("s2_SS.nii.gz", "s2_glm.nii.gz")
 
 
+def _in_tree(folder: Path, paths: tuple[str, ...]) -> None:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).touch()
+
+
+def test_a_tree_of_fmriprep_is_searched(tmp_path: Path) -> None:
+    ends = ("_desc-preproc_T1w.nii.gz", "_desc-aparcaseg_dseg.nii.gz")
+    starts = ("sub-01/anat/sub-01", "sub-02/ses-1/anat/sub-02_ses-1")
+    standard = "sub-01/anat/sub-01_space-MNI152NLin2009cAsym"
+    _in_tree(tmp_path, tuple(start + end for start in starts for end in ends))
+    _in_tree(tmp_path, (standard + ends[0], f".git/annex/{starts[0]}{ends[0]}"))
+    where = LabelledFolder(tmp_path, *ends, skip=("*_space-*",))
+    assert tuple(p.stem for p in find_labelled_pairs(where)) == starts
+    (pair,) = find_labelled_pairs(LabelledFolder(tmp_path, *ends, only=("sub-02/*",)))
+    assert (pair.scan, pair.labels) == tuple(tmp_path / f"{starts[1]}{end}" for end in ends)
+    told = "only and skip must name scans by their stems.*sub-01/anat/sub-01,.*found: 01"
+    with pytest.raises(ConfigError, match=told):
+        find_labelled_pairs(LabelledFolder(tmp_path, *ends, skip=("01",)))
+    with pytest.raises(ConfigError, match=r"no scan fits.*\*_T2w\.nii\.gz"):
+        find_labelled_pairs(LabelledFolder(tmp_path, "_T2w.nii.gz", ends[1], skip=("01",)))
+    with pytest.raises(ConfigError, match="must leave some"):
+        find_labelled_pairs(LabelledFolder(tmp_path, *ends, skip=("*",)))
+
+
+@pytest.mark.parametrize(("folder", "stem"), [("/mri/", "bert"), ("", "bert/mri")])
+def test_subjects_of_freesurfer_are_found(tmp_path: Path, folder: str, stem: str) -> None:
+    _in_tree(tmp_path, ("bert/mri/T1.mgz", "bert/mri/aparc+aseg.mgz", "bert/mri/orig.mgz"))
+    where = LabelledFolder(tmp_path, f"{folder}T1.mgz", f"{folder}aparc+aseg.mgz", only=(stem,))
+    (pair,) = find_labelled_pairs(where)
+    assert pair.stem == stem
+    assert pair.labels == tmp_path / "bert/mri/aparc+aseg.mgz"
+
+
 def test_what_is_missing_is_named(scan_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="s9"):
         find_labelled_pairs(LabelledFolder(scan_folder, only=("s9",)))

@@ -67,8 +67,28 @@ def test_a_scan_that_was_learnt_from_is_no_test(template: Path, tmp_path: Path) 
     shutil.copy(template, tmp_path / "head_t1.nii.gz")
     shutil.copy(template, tmp_path / "head_labels.nii.gz")
     model = _learnt_from([template], tmp_path / "bundle")
-    with pytest.raises(ConfigError, match=r"has learnt from cannot score it.*head_t1"):
+    with pytest.raises(ConfigError, match=r"has learnt from cannot score it.*--skip.*head"):
         evaluate(request_for(tmp_path), tmp_path / "out", model=model)
+
+
+def test_what_was_learnt_from_can_be_left_out(template: Path, tmp_path: Path) -> None:
+    head = nib.load(template)
+    labels = segment_scan(
+        read_scan(template), Engine(open_bundle(write_stand_in(tmp_path / "b")), "cpu")
+    ).labels_on_scan_grid
+    for number, person in enumerate("ab"):
+        folder = tmp_path / "study" / person
+        folder.mkdir(parents=True)
+        image = nib.Nifti1Image(head.get_fdata() + number, head.affine)
+        nib.save(image, folder / "x_t1.nii.gz")
+        nib.save(nib.Nifti1Image(labels, head.affine), folder / "x_labels.nii.gz")
+    model = _learnt_from([tmp_path / "study" / "a" / "x_t1.nii.gz"], tmp_path / "bundle")
+    call = ["evaluate", str(tmp_path / "study"), "--scans", "**/*_t1.nii.gz", "--model", model]
+    call += ["--labels", "_t1.nii.gz=_labels.nii.gz", "--protocol", "freesurfer"]
+    for option in (["--skip", "a/*"], ["--only", "b/x"]):
+        assert main([*call, *option, "--out", str(tmp_path / "out")]) == 0
+        assert set(pd.read_csv(tmp_path / "out" / "scores.tsv", sep="\t").scan) == {"b/x"}
+    assert main([*call, "--only", "b", "--out", str(tmp_path / "out")]) == 2
 
 
 def test_each_scan_is_scored_by_a_fold_that_has_not_seen_it(
@@ -84,7 +104,7 @@ def test_each_scan_is_scored_by_a_fold_that_has_not_seen_it(
     model = _learnt_from(heads, tmp_path / "final")
     folds = [_learnt_from(heads[n : n + 1], tmp_path / f"fold{n}") for n in (0, 1)]
     request, out = request_for(tmp_path), tmp_path / "out"
-    with pytest.raises(ConfigError, match=r"all folds have learnt from.*a_t1"):
+    with pytest.raises(ConfigError, match=r"all folds have learnt from.*found: a"):
         evaluate(request, out, model=model, folds=folds[:1])
     untold = str(write_stand_in(tmp_path / "untold"))
     with pytest.raises(ConfigError, match=r"untold: by training.data_sha256.*learnt from 0 of 2"):
@@ -92,7 +112,7 @@ def test_each_scan_is_scored_by_a_fold_that_has_not_seen_it(
     evaluate(request, out, model=model, folds=folds, update_bundle=True)
     scores = open_bundle(Path(model)).manifest.scores
     assert scores[f"{tmp_path.name}, cross-validated in 2 folds: scans"] == 2
-    assert set(pd.read_csv(out / "scores.tsv", sep="\t").scan) == {"a_t1", "b_t1"}
+    assert set(pd.read_csv(out / "scores.tsv", sep="\t").scan) == {"a", "b"}
 
 
 def test_every_scan_needs_labels(tmp_path: Path) -> None:
@@ -187,7 +207,7 @@ def test_scans_of_one_name_in_two_folders_stay_apart(template: Path, tmp_path: P
     request = replace(request_for(tmp_path / "study"), scan_glob="*/*_t1.nii.gz")
     evaluate(request, tmp_path / "out", model=str(bundle))
     scores = pd.read_csv(tmp_path / "out" / "scores.tsv", sep="\t")
-    assert set(scores.scan) == {"a/head_t1", "b/head_t1"}
+    assert set(scores.scan) == {"a/head", "b/head"}
 
 
 def test_labels_without_a_structure_of_the_bundle_are_named(template: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from fibromorph.manifest import Bundle
 from fibromorph.postprocessing.agreement import compare
 from fibromorph.postprocessing.score_picture import write_score_picture
 from fibromorph.scans import Scan, read_reference, read_scan
-from fibromorph.scans.read import require_distinct, scan_stem
+from fibromorph.scans.pairs import LabelledPair, choose_scans, pair_of
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.measuring.rescan import apply_rescan, draw_rescan, with_dark_air
@@ -43,11 +43,12 @@ class EvaluationRequest:
     Attributes:
         folder: holds both.
         scan_glob: of the scans.
-        scan_suffix, label_suffix: the first, at the end of a scan's name, is replaced by the
-            second to find its labels.
+        scan_suffix, label_suffix: the first, at the end of a scan's path, is replaced by the
+            second to find its labels; without it the path is the scan's name in tables.
         protocol: of the labels, see `labels.to_freesurfer`.
         repeats: simulated re-scans of each scan, for `repeat_sd`; 0 = none.
         limit: only so many scans.
+        only, skip: stems of scans to take or to leave out, see `scans.pairs.choose_scans`.
     """
 
     folder: Path
@@ -57,14 +58,8 @@ class EvaluationRequest:
     protocol: str
     repeats: int = 0
     limit: int | None = None
-
-    def labels_of(self, scan: Path) -> Path:
-        """Where the labels of a scan should be."""
-        return scan.with_name(scan.name.removesuffix(self.scan_suffix) + self.label_suffix)
-
-    def name_of(self, scan: Path) -> str:
-        """A scan's name in tables: folders of a data set often hold files of one name each."""
-        return (scan.parent.relative_to(self.folder) / scan_stem(scan)).as_posix()
+    only: Sequence[str] = ()
+    skip: Sequence[str] = ()
 
     @property
     def source(self) -> str:
@@ -135,30 +130,29 @@ def views_of(table: LabelTable, protocol: str) -> tuple[LabelTable, ...]:
     return (table, FREESURFER) if protocol == table.protocol else (FREESURFER,)
 
 
-def find_pairs(request: EvaluationRequest) -> list[tuple[Path, Path]]:
+def find_pairs(request: EvaluationRequest) -> list[LabelledPair]:
     """Scans and their labels, sorted by name.
 
     Raises:
-        ConfigError: no scan fits, or one has no labels.
+        ConfigError: no scan fits, one has no labels, or `only` or `skip` names none.
     """
     if request.limit is not None and request.limit < 1:
         raise ConfigError("must be 1 or more", value=request.limit, subject="--limit")
     try:
-        scans = sorted(request.folder.glob(request.scan_glob))[: request.limit]
+        scans = sorted(request.folder.glob(request.scan_glob))
     except (ValueError, NotImplementedError) as error:
         rule = f"must be a pattern of files inside {request.folder}, not an absolute path ({error})"
         raise ConfigError(rule, value=request.scan_glob, subject="--scans") from None
     if not scans:
         raise ConfigError("no scan fits", value=request.scan_glob, subject=request.folder)
-    for folder in {scan.parent for scan in scans}:
-        require_distinct([scan for scan in scans if scan.parent == folder])
-    pairs = []
-    for scan in scans:
-        labels = request.labels_of(scan)
-        if labels == scan or not labels.is_file():
-            raise ConfigError("every scan must have labels", value=labels.name, subject=scan)
-        pairs.append((scan, labels))
-    return pairs
+    suffixes = (request.scan_suffix, request.label_suffix)
+    chosen = choose_scans(
+        scans, request.folder, request.scan_suffix, only=request.only, skip=request.skip
+    )
+    return [
+        pair_of(stem, scan, request.folder, suffixes)
+        for stem, scan in list(chosen.items())[: request.limit]
+    ]
 
 
 @dataclass(frozen=True)
@@ -166,24 +160,25 @@ class _Part:
     """The scans, each with its labels, that one bundle answers."""
 
     bundle: Bundle
-    pairs: Sequence[tuple[Path, Path]]
+    pairs: Sequence[LabelledPair]
 
 
-def _alone(pairs: Sequence[tuple[Path, Path]], bundle: Bundle) -> list[_Part]:
+def _alone(pairs: Sequence[LabelledPair], bundle: Bundle) -> list[_Part]:
     """All of them, by the bundle itself.
 
     Raises:
         ConfigError: it has learnt from one: its score would say nothing.
     """
-    for scan, _ in pairs:
-        if has_learnt_from(scan, bundle):
-            rule = f"a scan that {bundle.manifest.name} has learnt from cannot score it"
-            raise ConfigError(rule, value=scan.name, subject=bundle.folder)
+    for pair in pairs:
+        if has_learnt_from(pair.scan, bundle):
+            name = bundle.manifest.name
+            rule = f"a scan that {name} has learnt from cannot score it: leave it out with --skip"
+            raise ConfigError(rule, value=pair.stem, subject=bundle.folder)
     return [_Part(bundle, pairs)]
 
 
 def _cross_validation(
-    pairs: Sequence[tuple[Path, Path]], bundle: Bundle, names: Sequence[str]
+    pairs: Sequence[LabelledPair], bundle: Bundle, names: Sequence[str]
 ) -> list[_Part]:
     """Each scan by the first fold that has not learnt from it.
 
@@ -192,15 +187,15 @@ def _cross_validation(
             say so), or answers none; or all folds have learnt from a scan.
     """
     folds = [find_bundle(name) for name in names]
-    answers: list[list[tuple[Path, Path]]] = [[] for _ in folds]
+    answers: list[list[LabelledPair]] = [[] for _ in folds]
     learnt = [0 for _ in folds]
     known = [{*fold.manifest.training.data_sha256.values()} for fold in folds]
     for pair in pairs:
-        sha256 = read_scan(pair[0]).sha256
+        sha256 = read_scan(pair.scan).sha256
         seen = [sha256 in scans for scans in known]
         if all(seen):
             rule = "a scan that all folds have learnt from cannot score them"
-            raise ConfigError(rule, value=pair[0].name, subject="--folds")
+            raise ConfigError(rule, value=pair.stem, subject="--folds")
         answers[seen.index(False)].append(pair)
         learnt = [count + has for count, has in zip(learnt, seen, strict=True)]
     for fold, own, count in zip(folds, answers, learnt, strict=True):
@@ -223,14 +218,15 @@ def _answers(
     with tqdm(total=count, unit="scan", disable=not sys.stderr.isatty()) as progress:
         for part in parts:
             engine = Engine(part.bundle, device, threads)
-            for scan_path, label_path in part.pairs:
-                scan = replace(read_scan(scan_path), stem=request.name_of(scan_path))
+            for pair in part.pairs:
+                # Folders of a data set often hold files of one name each.
+                scan = replace(read_scan(pair.scan), stem=pair.stem)
                 result = segment_scan(scan, engine)
                 views = views_of(part.bundle.manifest.table, request.protocol)
-                found = [_scores_in(v, result, label_path, request.protocol) for v in views]
+                found = [_scores_in(v, result, pair.labels, request.protocol) for v in views]
                 if not any(found):
                     rule = "reference labels must hold a structure of the bundle"
-                    raise LabelError(rule, subject=label_path)
+                    raise LabelError(rule, subject=pair.labels)
                 scores += [row for rows in found for row in rows]
                 volumes += _volume_rows(scan.stem, 0, result)
                 volumes += _repeat(scan, engine, request.repeats)
