@@ -85,11 +85,13 @@ class Grid:
 
     def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """True if both lattices have the same shape and place every corner within tolerance."""
-        if self.shape != other.shape:
-            return False
+        return self.shape == other.shape and self.apart_mm(other) <= tolerance_mm
+
+    def apart_mm(self, other: Grid) -> float:
+        """Longest distance between corners of two lattices of one shape, along x, y or z, in mm."""
         corners = np.array(
             [[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=float
         )
         corners[:, :3] *= np.asarray(self.shape) - 1
         moved = corners @ (self.affine_ijk_to_ras - other.affine_ijk_to_ras).T
-        return bool(np.abs(moved).max() <= tolerance_mm)
+        return float(np.abs(moved).max())

@@ -49,7 +49,11 @@ def read_reference(
     """
     ids, grid = read_ids(path)
     if not scan.grid.same_as(grid, TOLERANCE_MM):
-        raise LabelError("labels must lie on the scan's grid", value=grid.shape, subject=path)
+        rule = f"labels must lie on the grid of their scan, {scan.source.name}"
+        found = f"{grid.shape} voxels, not {scan.grid.shape}"
+        if grid.shape == scan.grid.shape:
+            found = f"corners {scan.grid.apart_mm(grid):.1f} mm apart"
+        raise LabelError(rule, value=found, subject=path)
     return to_table(ids, protocol, table, str(path))
 
 

@@ -139,6 +139,28 @@ def test_labels_on_another_grid_are_refused(tmp_path: Path, scan_folder: Path) -
     where = LabelledFolder(tmp_path)
     with pytest.raises(LabelError, match="grid"):
         load_labelled_scan(find_labelled_pairs(where)[0], where)
+    labels = nib.load(scan_folder / "s1_glm.nii.gz")
+    moved = labels.affine + np.where(np.arange(16).reshape(4, 4) == 3, 2.5, 0)
+    nib.save(nib.Nifti1Image(np.asanyarray(labels.dataobj), moved), tmp_path / "s1_glm.nii.gz")
+    with pytest.raises(LabelError, match=r"corners 2\.5 mm apart"):
+        load_labelled_scan(find_labelled_pairs(where)[0], where)
+
+
+def test_unknown_ids_are_refused_or_ignored_but_never_all_of_the_cortex(tmp_path: Path) -> None:
+    ids = head()
+    ids[ids >= 500] = 0
+    save(intensities(ids), tmp_path / "a_SS.nii.gz", LIA)
+    strict = LabelledFolder(tmp_path, protocol="freesurfer")
+    lenient = LabelledFolder(tmp_path, protocol="freesurfer", ignore_unknown=True)
+    save(np.where(ids == 17, 9000, ids), tmp_path / "a_glm.nii.gz", LIA)
+    with pytest.raises(LabelError, match=r"a_glm\.nii\.gz.*ignore_unknown.*9000"):
+        load_labelled_scans(strict)
+    (scan,) = load_labelled_scans(lenient)
+    assert (scan.ids == 53).any()
+    assert not (scan.ids == 17).any()
+    save(np.where(np.isin(ids, (3, 42)), 9000, ids), tmp_path / "a_glm.nii.gz", LIA)
+    with pytest.raises(LabelError, match=r"a_glm\.nii\.gz.*no Cerebral-Cortex"):
+        load_labelled_scans(lenient)
 
 
 def test_the_whole_brain_is_seen_as_in_service(labelled_scan: LabelledScan) -> None:
