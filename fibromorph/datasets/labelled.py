@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from fibromorph.datasets.samples import Sample
 from fibromorph.datasets.structures import Structures, find_structures
 from fibromorph.datasets.tissues import FLUID_ID
-from fibromorph.errors import ConfigError, LabelError
+from fibromorph.errors import ConfigError
 from fibromorph.grid import Shape3, shape3
-from fibromorph.labels import FREESURFER, TABLES, LabelTable
+from fibromorph.labels import FREESURFER, TABLES, LabelTable, require_cerebrum
 from fibromorph.lookups import lookup
 from fibromorph.preprocess import MARGIN_MM, air_of, normalise, padded_length
 from fibromorph.scans import read_reference, read_scan, resample, working_grid
@@ -42,8 +42,10 @@ class LabelledFolder:
             everywhere; background is then taken to mean 'background or one of these'. Structures
             that no scan of the folder has are added. The default is fluid around the brain, which
             hardly any manual protocol draws.
-        only: stems to take; empty = all.
-        skip: stems to leave out, for instance those kept for validation.
+        only: stems to take, or patterns such as sub-0*; empty = all.
+        skip: stems to leave out, or patterns, for instance of those kept for validation.
+        ignore_unknown: treat ids that the protocol does not have as background, instead of refusing
+            them.
     """
 
     folder: Path
@@ -53,6 +55,7 @@ class LabelledFolder:
     unlabelled: tuple[str, ...] = ("CSF",)
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
+    ignore_unknown: bool = False
 
     def __post_init__(self) -> None:
         known = {name for table in TABLES.values() for name in table.names}
@@ -126,18 +129,19 @@ def load_labelled_scan(
 
     Raises:
         ScanError: the scan breaks a rule.
-        LabelError: labels on another grid, with unknown ids, or without a brain.
+        LabelError: labels on another grid, with unknown ids, or without cortex or white matter.
     """
     scan = read_scan(pair.scan)
     grid = working_grid(scan.grid)
-    reference = read_reference(pair.labels, scan, where.protocol, table)
+    reference = read_reference(
+        pair.labels, scan, where.protocol, table, ignore_unknown=where.ignore_unknown
+    )
+    require_cerebrum(reference, table, pair.labels)
     # Nearest neighbour, so that float32 carries the ids exactly.
     ids = resample(reference.astype(np.float32), scan.grid, grid, order=0).astype(np.uint8)
     # Of a scan of zero mean half of the brain lies below zero.
     image = resample(scan.data - min(air_of(scan.data), 0.0), scan.grid, grid)
     brain = (ids > 0) & (ids != FLUID_ID)
-    if not brain.any():
-        raise LabelError("labels must show a brain", value="background only", subject=pair.labels)
     start, stop = _box(brain)
     begin = np.maximum(start - KEPT_MARGIN_VOXELS, 0)
     kept = tuple(slice(a, b + KEPT_MARGIN_VOXELS) for a, b in zip(begin, stop, strict=True))

@@ -17,8 +17,8 @@ from fibromorph.errors import LabelError
 from fibromorph.labels import (
     FREESURFER,
     FREESURFER_MERGED,
-    FREESURFER_MIDLINE_WHITE,
-    midline_white_to_hemispheres,
+    FREESURFER_MIDLINE,
+    midline_to_hemispheres,
     parcels_to_wholes,
     require_cerebrum,
     unknown_ids,
@@ -109,14 +109,14 @@ def _to_index(ids: NDArray[np.int32], path: Path, ignore_unknown: bool) -> NDArr
         raise LabelError("a label map must have background (id 0)", subject=path)
     known = {*GENERATION_IDS, *FREESURFER_MERGED}
     ids = parcels_to_wholes(ids)
-    strange = unknown_ids(ids, known.union(FREESURFER_MIDLINE_WHITE))
+    strange = unknown_ids(ids, known.union(FREESURFER_MIDLINE))
     if strange and not ignore_unknown:
         raise LabelError(
             "label ids must be known (allow unknown ones to be background explicitly)",
             value=strange[:20],
             subject=path,
         )
-    ids = midline_white_to_hemispheres(np.where(np.isin(ids, strange), 0, ids))
+    ids = midline_to_hemispheres(np.where(np.isin(ids, strange), 0, ids))
     require_cerebrum(ids, FREESURFER, path)
     lookup = np.zeros(int(ids.max()) + 1, dtype=np.uint8)
     for label_id in known:

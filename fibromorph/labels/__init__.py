@@ -8,7 +8,7 @@ images carry ids.
 from fibromorph.labels.freesurfer import (
     FREESURFER,
     FREESURFER_MERGED,
-    FREESURFER_MIDLINE_WHITE,
+    FREESURFER_MIDLINE,
     STRUCTURES_27,
 )
 from fibromorph.labels.neuromorphometrics import (
@@ -20,7 +20,7 @@ from fibromorph.labels.protocols import (
     NOT_COMPARABLE,
     TABLES,
     coarsened,
-    midline_white_to_hemispheres,
+    midline_to_hemispheres,
     parcels_to_wholes,
     remap,
     require_cerebrum,
@@ -45,7 +45,7 @@ __all__ = [
     "CORTICAL_REGIONS",
     "FREESURFER",
     "FREESURFER_MERGED",
-    "FREESURFER_MIDLINE_WHITE",
+    "FREESURFER_MIDLINE",
     "NEUROMORPHOMETRICS",
     "NEUROMORPHOMETRICS_TO_FREESURFER",
     "NOT_COMPARABLE",
@@ -60,7 +60,7 @@ __all__ = [
     "Tissue",
     "coarsened",
     "lookup_of",
-    "midline_white_to_hemispheres",
+    "midline_to_hemispheres",
     "parcels_to_wholes",
     "remap",
     "require_cerebrum",

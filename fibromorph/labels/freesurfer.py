@@ -42,13 +42,24 @@ FREESURFER = LabelTable(
 # What label maps for training carry beyond the table, and the structure that each lies in:
 # choroid plexus (136 137 163 164 there, 31 63 in FreeSurfer's own), white matter lesions (25 57),
 # vessels (30 62), fifth ventricle (72), optic chiasm (85).
+# And what other tools of FreeSurfer write: hypointensities with a side (78 79 81 82), the vermis
+# with a side (183 184), fluid around the brain (257), parts of the brain stem (170 173 174 175
+# 178), and what is no brain: undetermined (29 61), air (130), skull (165), head (258), eyes (259).
+# Source: FreeSurferColorLUT.txt.
 FREESURFER_MERGED: Mapping[int, int] = {
     **{25: 2, 30: 2, 31: 4, 57: 41, 62: 41, 63: 43, 72: 24, 85: 24},
     **{136: 4, 137: 5, 163: 43, 164: 44},
+    **{78: 2, 79: 41, 81: 2, 82: 41, 183: 8, 184: 47, 257: 24},
+    **dict.fromkeys((170, 173, 174, 175, 178), 16),
+    **dict.fromkeys((29, 61, 130, 165, 258, 259), 0),
 }
 
-FREESURFER_MIDLINE_WHITE = (77, 80, *range(251, 256))
-"""Hypointensities and the corpus callosum, which have no side."""
+FREESURFER_MIDLINE: Mapping[int, tuple[int, int]] = {
+    **dict.fromkeys((77, 80, 192, *range(251, 256)), (2, 41)),
+    172: (8, 47),
+}
+"""Hypointensities, the corpus callosum and the vermis, which have no side, and the left and the
+right structure of which the nearer one takes them."""
 
 FREESURFER_PARCELS: tuple[tuple[int, int, int], ...] = (
     *((1000, 1999, 3), (2000, 2999, 42), (3000, 3999, 2), (4000, 4999, 41)),

@@ -12,7 +12,7 @@ from fibromorph.errors import LabelError
 from fibromorph.labels.freesurfer import (
     FREESURFER,
     FREESURFER_MERGED,
-    FREESURFER_MIDLINE_WHITE,
+    FREESURFER_MIDLINE,
     FREESURFER_PARCELS,
 )
 from fibromorph.labels.neuromorphometrics import (
@@ -51,22 +51,33 @@ def unknown_ids(image: LabelImage, known: Iterable[int]) -> list[int]:
     return sorted(present - set(known) - {0})
 
 
-def remap(image: LabelImage, mapping: Mapping[int, int], subject: str = "") -> NDArray[np.int32]:
+def remap(
+    image: LabelImage,
+    mapping: Mapping[int, int],
+    subject: str = "",
+    *,
+    ignore_unknown: bool = False,
+) -> NDArray[np.int32]:
     """Translate every id of `image` by `mapping`; background stays 0.
 
     Args:
-        image: integer ids, any shape, not negative.
+        image: integer ids, any shape.
         mapping: id -> id; ids present in the image must be keys.
         subject: the file named in the error.
+        ignore_unknown: let ids that are no keys become background instead.
 
     Raises:
         LabelError: an id of the image is not in the mapping.
     """
     strange = unknown_ids(image, mapping)
-    if strange:
+    if strange and not ignore_unknown:
         raise LabelError(
-            "every label id must be known to the protocol", value=strange[:20], subject=subject
+            "every label id must be known to the protocol (training can ignore_unknown ones)",
+            value=strange[:20],
+            subject=subject,
         )
+    if strange:
+        image = np.where(np.isin(image, strange), 0, image)
     translated: NDArray[np.int32] = lookup_of(mapping)[image]
     return translated
 
@@ -86,16 +97,20 @@ def vermis_to_hemispheres(image: LabelImage, right: int = 38, left: int = 39) ->
     return _to_nearer(image, VERMIS, right, left)
 
 
-def midline_white_to_hemispheres(image: LabelImage) -> NDArray[np.int32]:
-    """Give hypointensities and the corpus callosum to the nearer cerebral white matter.
+def midline_to_hemispheres(image: LabelImage) -> NDArray[np.int32]:
+    """Give what FreeSurfer draws without a side to the nearer hemisphere.
 
     Args:
         image: (i, j, k) FreeSurfer ids, the white matter as 2 and 41, not in regions.
 
     Returns:
-        (i, j, k) the same ids with `FREESURFER_MIDLINE_WHITE` replaced by 41 or 2.
+        (i, j, k) the same ids with those of `FREESURFER_MIDLINE` replaced.
     """
-    return _to_nearer(image, FREESURFER_MIDLINE_WHITE, right=41, left=2)
+    out = image.astype(np.int32)
+    for left, right in sorted(set(FREESURFER_MIDLINE.values())):
+        ids = [i for i, sides in FREESURFER_MIDLINE.items() if sides == (left, right)]
+        out = _to_nearer(out, ids, right, left)
+    return out
 
 
 def _to_nearer(image: LabelImage, ids: Iterable[int], right: int, left: int) -> NDArray[np.int32]:
@@ -146,7 +161,9 @@ def require_cerebrum(image: LabelImage, table: LabelTable, subject: str | Path =
             raise LabelError(rule, value=f"no {name}", subject=subject)
 
 
-def to_freesurfer(image: LabelImage, protocol: str, subject: str = "") -> NDArray[np.int32]:
+def to_freesurfer(
+    image: LabelImage, protocol: str, subject: str = "", *, ignore_unknown: bool = False
+) -> NDArray[np.int32]:
     """A reference segmentation in `FREESURFER` ids.
 
     Args:
@@ -154,22 +171,30 @@ def to_freesurfer(image: LabelImage, protocol: str, subject: str = "") -> NDArra
             `aseg`, `aparc+aseg` or `wmparc`.
         protocol: 'freesurfer' or 'neuromorphometrics'.
         subject: the file named in errors.
+        ignore_unknown: see `remap`.
 
     Raises:
         LabelError: unknown protocol, or an id that it does not have.
     """
     if table_of(protocol) is NEUROMORPHOMETRICS:
-        return remap(vermis_to_hemispheres(image), NEUROMORPHOMETRICS_TO_FREESURFER, subject)
-    kept = {i: i for i in (*FREESURFER.ids, *FREESURFER_MIDLINE_WHITE)}
+        sided, known = vermis_to_hemispheres(image), NEUROMORPHOMETRICS_TO_FREESURFER
+        return remap(sided, known, subject, ignore_unknown=ignore_unknown)
+    kept = {i: i for i in (*FREESURFER.ids, *FREESURFER_MIDLINE)}
     # Tissue outside the brain, in the label maps for training.
     outside = dict.fromkeys(range(500, 600), 0)
     # The white matter of `wmparc` lies in regions: made whole first, or no side would be near.
     known = {**kept, **FREESURFER_MERGED, **outside}
-    return midline_white_to_hemispheres(remap(parcels_to_wholes(image), known, subject))
+    whole = remap(parcels_to_wholes(image), known, subject, ignore_unknown=ignore_unknown)
+    return midline_to_hemispheres(whole)
 
 
 def to_table(
-    image: LabelImage, protocol: str, table: LabelTable, subject: str = ""
+    image: LabelImage,
+    protocol: str,
+    table: LabelTable,
+    subject: str = "",
+    *,
+    ignore_unknown: bool = False,
 ) -> NDArray[np.int32]:
     """A reference segmentation in the ids of `table`.
 
@@ -178,19 +203,20 @@ def to_table(
         protocol: of the image.
         table: whose ids are wanted.
         subject: the file named in errors.
+        ignore_unknown: see `remap`.
 
     Raises:
         LabelError: unknown protocol, an id that it does not have, or a table that is finer.
     """
     if table.protocol == FREESURFER.protocol:
-        return to_freesurfer(image, protocol, subject)
+        return to_freesurfer(image, protocol, subject, ignore_unknown=ignore_unknown)
     if protocol != table.protocol:
         raise LabelError(
             f"reference labels must be of the {table.protocol} protocol, as the network's",
             value=protocol,
             subject=subject,
         )
-    return remap(image, NEUROMORPHOMETRICS_IDS, subject)
+    return remap(image, NEUROMORPHOMETRICS_IDS, subject, ignore_unknown=ignore_unknown)
 
 
 def coarsened(image: LabelImage, table: LabelTable) -> NDArray[np.int32]:

@@ -33,7 +33,12 @@ TOLERANCE_MM = 0.1
 
 
 def read_reference(
-    path: Path, scan: Scan, protocol: str, table: LabelTable = FREESURFER
+    path: Path,
+    scan: Scan,
+    protocol: str,
+    table: LabelTable = FREESURFER,
+    *,
+    ignore_unknown: bool = False,
 ) -> NDArray[np.int32]:
     """Reference labels in the ids of `table`, on the scan's voxels.
 
@@ -42,6 +47,7 @@ def read_reference(
         scan: that the labels belong to.
         protocol: of the labels, see `labels.to_table`.
         table: whose ids are wanted.
+        ignore_unknown: treat ids that the protocol does not have as background.
 
     Raises:
         LabelError: see `read_ids`; another grid than the scan's, or ids that the protocol does not
@@ -54,7 +60,7 @@ def read_reference(
         if grid.shape == scan.grid.shape:
             found = f"corners {scan.grid.apart_mm(grid):.1f} mm apart"
         raise LabelError(rule, value=found, subject=path)
-    return to_table(ids, protocol, table, str(path))
+    return to_table(ids, protocol, table, str(path), ignore_unknown=ignore_unknown)
 
 
 def read_ids(path: Path) -> tuple[NDArray[np.int32], Grid]:

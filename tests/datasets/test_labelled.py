@@ -137,7 +137,7 @@ def test_labels_on_another_grid_are_refused(tmp_path: Path, scan_folder: Path) -
     shutil.copy(scan_folder / "s1_SS.nii.gz", tmp_path)
     save(head()[:, :-3], tmp_path / "s1_glm.nii.gz", LIA)
     where = LabelledFolder(tmp_path)
-    with pytest.raises(LabelError, match="grid"):
+    with pytest.raises(LabelError, match=r"grid of their scan, s1_SS.*\(72, 72, 85\) voxels, not"):
         load_labelled_scan(find_labelled_pairs(where)[0], where)
     labels = nib.load(scan_folder / "s1_glm.nii.gz")
     moved = labels.affine + np.where(np.arange(16).reshape(4, 4) == 3, 2.5, 0)

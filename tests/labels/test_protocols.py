@@ -69,5 +69,25 @@ def test_the_corpus_callosum_of_wmparc_goes_to_the_nearer_white_matter() -> None
     assert to_freesurfer(line(4012, 251, 0), "freesurfer").ravel().tolist() == [41, 41, 0]
 
 
+def test_what_other_tools_of_freesurfer_write_is_read() -> None:
+    image = line(29, 61, 78, 79, 81, 82, 165, 258, 259, 130, 257, 173, 174, 175, 170, 178)
+    assert to_freesurfer(image, "freesurfer").ravel().tolist() == [
+        *(0, 0, 2, 41, 2, 41, 0, 0, 0, 0, 24, 16, 16, 16, 16, 16)
+    ]
+    # The vermis and SAMSEG's corpus callosum have no side.
+    image = line(8, 172, 172, 47, 184, 183, 2, 192, 192, 41)
+    assert to_freesurfer(image, "freesurfer").ravel().tolist() == [
+        *(8, 8, 47, 47, 47, 8, 2, 2, 41, 41)
+    ]
+
+
+def test_unknown_ids_become_background_only_when_asked() -> None:
+    image = line(2, -5, 2_000_000_000, 3)
+    with pytest.raises(LabelError, match="-5"):
+        to_freesurfer(image, "freesurfer")
+    found = to_freesurfer(image, "freesurfer", ignore_unknown=True)
+    assert found.ravel().tolist() == [2, 0, 0, 3]
+
+
 def test_tissue_outside_the_brain_is_background() -> None:
     assert to_freesurfer(line(2, 511, 85, 77), "freesurfer").ravel().tolist() == [2, 0, 24, 2]
