@@ -92,12 +92,21 @@ class GraphFile(_Frozen):
 
 
 class Training(_Frozen):
-    """Where the weights come from."""
+    """Where the weights come from.
+
+    Attributes:
+        data: what they have learnt from, in words.
+        data_sha256: of the files that they have learnt from, by name.
+        steps: of the optimiser.
+        config: settings of the training.
+        run_id: of the run in MLflow that wrote the checkpoint, '' = not recorded.
+    """
 
     data: tuple[str, ...]
     data_sha256: dict[str, str] = {}
     steps: int
     config: dict[str, object] = {}
+    run_id: str = ""
 
 
 class Parity(_Frozen):
@@ -232,6 +241,21 @@ def open_bundle(folder: Path) -> Bundle:
                 subject=path,
             )
     return Bundle(folder=folder, manifest=manifest)
+
+
+def shipped_folder() -> Path:
+    """Where the package keeps its bundles."""
+    return Path(__file__).parent / "models" / "bundles"
+
+
+def shipped_names() -> list[str]:
+    """Names of the bundles that ship, sorted."""
+    return sorted(p.parent.name for p in shipped_folder().glob(f"*/{MANIFEST_NAME}"))
+
+
+def where_it_lies(source: Path) -> Path:
+    """The folder of the bundle that ships under a name; any other path as it is."""
+    return shipped_folder() / source if str(source) in shipped_names() else source
 
 
 def _check_labels(manifest: Manifest, path: Path) -> None:

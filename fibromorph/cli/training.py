@@ -23,13 +23,13 @@ def add_commands(commands: Commands) -> None:
         type=Path,
         nargs="+",
         required=True,
-        metavar="CKPT|DIR",
+        metavar="CKPT|NAME|DIR",
         help="checkpoint of the network, or a bundle; of several, their mean",
     )
     for option, metavar, text in (
-        ("--locator", "CKPT|DIR", "checkpoint of the locator, or a bundle"),
+        ("--locator", "CKPT|NAME|DIR", "checkpoint of the locator, or a bundle"),
         ("--check", "SCAN", "on which ONNX Runtime and torch must agree"),
-        ("--facts", "YAML", "name, version, licence and so on: see configs/bundle-t1-open.yaml"),
+        ("--facts", "YAML", "name, version, licence and so on: see configs/bundle-own.yaml"),
         ("--out", "DIR", "the bundle, which replaces an older one there"),
     ):
         parser.add_argument(option, type=Path, required=True, metavar=metavar, help=text)

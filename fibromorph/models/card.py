@@ -60,7 +60,8 @@ def render_card(manifest: Manifest) -> str:
 def _training(manifest: Manifest) -> str:
     training = manifest.training
     data = "\n".join(f"- {item}" for item in training.data)
-    return f"{data}\n- {training.steps} steps"
+    run = f", run {training.run_id} in MLflow" if training.run_id else ""
+    return f"{data}\n- {training.steps} steps{run}"
 
 
 def _balance(manifest: Manifest) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from fibromorph.manifest import (
     Training,
     file_sha256,
     open_bundle,
+    where_it_lies,
     write_manifest,
 )
 from fibromorph.models.balance import Errors, balancing_offsets, read_errors
@@ -42,11 +43,12 @@ from fibromorph.models.onnx_files import (
     export_segmentation,
 )
 from fibromorph.models.weights import (
-    learnt_from,
+    Origin,
     load_weights,
     mean_weights,
     merged_hashes,
     network_of,
+    origin_of,
     read_weights,
     table_of_weights,
 )
@@ -59,6 +61,25 @@ Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class TrainingFacts:
+    """What a manifest's `Training` says that the weights do not know.
+
+    Attributes:
+        data: what they have learnt from, in words.
+        steps: of the optimiser; None = what the checkpoint has done.
+        data_sha256: of files beyond those that the weights have on record, by name.
+        config: settings of the training.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    data: tuple[str, ...]
+    steps: int | None = None
+    data_sha256: dict[str, str] = field(default_factory=dict)
+    config: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class BundleFacts:
     """What a manifest says that the weights do not know.
 
@@ -67,7 +88,7 @@ class BundleFacts:
         version: of the weights, 'major.minor'.
         description: one sentence.
         licence: SPDX expression of the weights.
-        training: data, hashes, steps and configuration.
+        training: see `TrainingFacts`.
         notes: what a reader of the scores should know, for the card.
     """
 
@@ -77,7 +98,7 @@ class BundleFacts:
     version: str
     description: str
     licence: str
-    training: Training
+    training: TrainingFacts
     notes: tuple[str, ...] = ()
 
 
@@ -110,8 +131,10 @@ def export_bundle(
     """Write a bundle, and only if ONNX Runtime and torch agree on a real scan.
 
     Args:
-        weights: checkpoint of the segmentation network, or a bundle; of several, their mean.
-        locator_weights: checkpoint of the locator, or a bundle whose locator is taken as it is.
+        weights: checkpoint of the segmentation network, or a bundle or the name of one that ships;
+            of several, their mean.
+        locator_weights: checkpoint of the locator, or a bundle or the name of one that ships, whose
+            locator is taken as it is.
         check_scan: the scan that both are compared on.
         folder: of the bundle, which replaces an older one there.
         facts: see `BundleFacts`.
@@ -122,9 +145,11 @@ def export_bundle(
     Raises:
         BundleError: no weights, or the two differ on more than 0.1 % of the voxels.
         TableError: `balance` is no such table.
-        ConfigError: the folder holds something else than a bundle.
+        ConfigError: the folder holds something else than a bundle, or the facts contradict the
+            checkpoint.
     """
     _require_replaceable(folder)
+    training = _training(facts.training, [origin_of(source) for source in weights])
     state = mean_weights(weights)
     net, table = network_of(state), table_of_weights(state)
     errors = read_errors(balance, table) if balance else {}
@@ -142,8 +167,7 @@ def export_bundle(
         export_segmentation(graph, part / NETWORK.file)
         note(f"comparing ONNX Runtime with torch on {check_scan.name}")
         parity = measure_parity(graph, part / NETWORK.file, conformed, check_scan)
-        learnt = reduce(merged_hashes, map(learnt_from, weights))
-        manifest = _manifest(part, facts, table, learnt)
+        manifest = _manifest(part, facts, table, training)
         manifest = manifest.model_copy(update={"parity": parity, "balance": offsets})
         write_manifest(part, manifest)
         write_card(part, manifest)
@@ -157,8 +181,8 @@ def write_locator(source: Path, path: Path) -> None:
     Raises:
         BundleError: neither is there, or the weights do not fit.
     """
-    if source.is_dir():
-        shutil.copy(open_bundle(source).locator_path, path)
+    if (folder := where_it_lies(source)).is_dir():
+        shutil.copy(open_bundle(folder).locator_path, path)
         return
     locator = LocatorNet()
     load_weights(locator, read_weights(source))
@@ -194,14 +218,10 @@ def measure_parity(
     )
 
 
-def _manifest(
-    folder: Path, facts: BundleFacts, table: LabelTable, learnt: Mapping[str, str]
-) -> Manifest:
+def _manifest(folder: Path, facts: BundleFacts, table: LabelTable, training: Training) -> Manifest:
     def hashed(geometry: GraphFile) -> GraphFile:
         return geometry.model_copy(update={"sha256": file_sha256(folder / geometry.file)})
 
-    known = facts.training.data_sha256
-    more = {name: sha256 for name, sha256 in learnt.items() if sha256 not in known.values()}
     return Manifest(
         name=facts.name,
         version=facts.version,
@@ -212,8 +232,35 @@ def _manifest(
         network=hashed(NETWORK),
         locator=hashed(LOCATOR),
         labels=tuple(LabelEntry(**vars(label)) for label in table),
-        training=facts.training.model_copy(update={"data_sha256": merged_hashes(known, more)}),
+        training=training,
         notes=facts.notes,
+    )
+
+
+def _training(facts: TrainingFacts, origins: Sequence[Origin]) -> Training:
+    """The facts, and what the weights have on record.
+
+    Raises:
+        ConfigError: the steps contradict a checkpoint, or nobody knows them.
+    """
+    learnt = reduce(merged_hashes, (origin.learnt_from for origin in origins))
+    known = facts.data_sha256
+    more = {name: sha256 for name, sha256 in learnt.items() if sha256 not in known.values()}
+    done = max((origin.steps for origin in origins if origin.steps is not None), default=None)
+    steps = done if facts.steps is None else facts.steps
+    if steps is None:
+        raise ConfigError("must be given, no checkpoint tells it", subject="training.steps")
+    # Who went on from other weights may count their steps too.
+    all_of_them = len(origins) == 1 and origins[0].from_nothing
+    if done is not None and (steps < done or (all_of_them and steps > done)):
+        rule = f"must be what the checkpoint has done, {done}, or be left out"
+        raise ConfigError(rule, value=steps, subject="training.steps")
+    return Training(
+        data=facts.data,
+        data_sha256=merged_hashes(known, more),
+        steps=steps,
+        config=facts.config,
+        run_id=next((origin.run_id for origin in reversed(origins) if origin.run_id), ""),
     )
 
 

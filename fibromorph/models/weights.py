@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -12,9 +13,11 @@ from torch import Tensor, nn
 
 from fibromorph.errors import BundleError
 from fibromorph.labels import TABLES, LabelTable
-from fibromorph.manifest import open_bundle
+from fibromorph.manifest import open_bundle, shipped_names, where_it_lies
 from fibromorph.models.network import SUBVOXELS, SegmentationNet
 
+RUN_RECORD = "RunRecord"
+"""The callback of training whose state in a checkpoint names the run in MLflow."""
 OUTLINING = "outlining."
 """What the names of the weights of `SegmentationNet.outlining` begin with."""
 
@@ -24,12 +27,14 @@ def read_weights(source: Path) -> dict[str, Tensor]:
 
     Args:
         source: a checkpoint that training wrote (its averaged weights are taken), or the folder of
-            a bundle, whose segmentation graph keeps the network's own parameter names.
+            a bundle or the name of one that ships, whose segmentation graph keeps the network's own
+            parameter names.
 
     Raises:
         BundleError: the file does not exist or holds no weights.
     """
-    state = _from_bundle(source) if source.is_dir() else _from_checkpoint(source)
+    place = where_it_lies(source)
+    state = _from_bundle(place) if place.is_dir() else _from_checkpoint(place)
     # Checkpoints and graphs name the network `net`.
     found = {name[4:]: value for name, value in state.items() if name.startswith("net.")}
     if not found:
@@ -67,8 +72,25 @@ def mean_weights(sources: Sequence[Path]) -> dict[str, Tensor]:
     return out
 
 
-def learnt_from(source: Path) -> dict[str, str]:
-    """SHA-256 of the files that weights have learnt from, by name, as far as it is recorded.
+@dataclass(frozen=True)
+class Origin:
+    """How weights were trained, as far as it is recorded.
+
+    Attributes:
+        learnt_from: SHA-256 of the files that they have learnt from, by name.
+        run_id: of their run in MLflow, '' = unknown.
+        steps: that the run of a checkpoint has done; None of a bundle, which is told its steps.
+        from_nothing: whether the run began with no other weights, so that these are all steps.
+    """
+
+    learnt_from: Mapping[str, str]
+    run_id: str = ""
+    steps: int | None = None
+    from_nothing: bool = False
+
+
+def origin_of(source: Path) -> Origin:
+    """How weights were trained.
 
     Args:
         source: see `read_weights`.
@@ -76,9 +98,24 @@ def learnt_from(source: Path) -> dict[str, str]:
     Raises:
         BundleError: it does not exist or is neither.
     """
-    if source.is_dir():
-        return dict(open_bundle(source).manifest.training.data_sha256)
-    return dict(read_checkpoint(source).get("learnt_from", {}))
+    place = where_it_lies(source)
+    if place.is_dir():
+        training = open_bundle(place).manifest.training
+        return Origin(training.data_sha256, training.run_id)
+    checkpoint = read_checkpoint(place)
+    run_id = checkpoint.get("callbacks", {}).get(RUN_RECORD, {}).get("run_id")
+    settings = checkpoint.get("hyper_parameters", {})
+    return Origin(
+        learnt_from=checkpoint.get("learnt_from", {}),
+        run_id=run_id or "",
+        steps=checkpoint.get("global_step"),
+        from_nothing="initial_weights" in settings and settings["initial_weights"] is None,
+    )
+
+
+def learnt_from(source: Path) -> dict[str, str]:
+    """`Origin.learnt_from` of weights."""
+    return dict(origin_of(source).learnt_from)
 
 
 def merged_hashes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
@@ -206,7 +243,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         BundleError: there is none, or training did not write it.
     """
     if not path.is_file():
-        raise BundleError("a checkpoint or the folder of a bundle must exist", subject=path)
+        known = ", ".join(shipped_names()) or "none"
+        rule = f"a checkpoint or the folder of a bundle must exist, or a bundle ship ({known})"
+        raise BundleError(rule, subject=path)
     try:
         # Plain data only: a checkpoint from elsewhere must not run code.
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fibromorph
 from fibromorph.errors import BundleError
-from fibromorph.manifest import CARD_NAME, MANIFEST_NAME, Bundle, open_bundle, read_manifest
+from fibromorph.manifest import (
+    CARD_NAME,
+    Bundle,
+    open_bundle,
+    read_manifest,
+    shipped_folder,
+    shipped_names,
+    where_it_lies,
+)
+
+__all__ = [
+    "DEFAULT_BUNDLE",
+    "find_bundle",
+    "list_bundles",
+    "shipped_folder",
+    "shipped_names",
+    "show_bundle",
+    "verify_bundle",
+]
 
 DEFAULT_BUNDLE = "t1-open"
 LINE = "{:<14} {:<8} {:<11} {:<14} {:<13} {}"
 SHOWN_SCORES = ("dice_27", "dice_regions")
-
-
-def shipped_folder() -> Path:
-    """Where the package keeps its bundles."""
-    return Path(fibromorph.__file__).parent / "models" / "bundles"
-
-
-def shipped_names() -> list[str]:
-    """Names of the bundles that ship, sorted."""
-    return sorted(p.parent.name for p in shipped_folder().glob(f"*/{MANIFEST_NAME}"))
 
 
 def find_bundle(model: str) -> Bundle:
@@ -32,9 +39,7 @@ def find_bundle(model: str) -> Bundle:
     Raises:
         BundleError: neither; or the bundle is damaged.
     """
-    if model in shipped_names():
-        return open_bundle(shipped_folder() / model)
-    folder = Path(model)
+    folder = where_it_lies(Path(model))
     if not folder.is_dir():
         known = ", ".join(shipped_names()) or "none"
         raise BundleError(

@@ -74,6 +74,13 @@ def register_bundle(folder: Path, name: str, alias: str) -> int:
 def _register(bundle: Bundle, name: str, alias: str) -> int:
     client, manifest = MlflowClient(), bundle.manifest
     graph = onnx.load(bundle.network_path)
+    tags = {
+        "version": manifest.version,
+        "licence": manifest.licence,
+        "sha256": manifest.network.sha256,
+    }
+    if manifest.training.run_id:
+        tags["training_run_id"] = manifest.training.run_id
     with mlflow.start_run(run_name=f"register {manifest.name} {manifest.version}"):
         mlflow.log_metrics({_metric(key): value for key, value in manifest.scores.items()})
         model = mlflow.onnx.log_model(
@@ -83,15 +90,7 @@ def _register(bundle: Bundle, name: str, alias: str) -> int:
             save_as_external_data=False,
         )
         client.log_model_artifacts(model.model_id, str(bundle.folder))
-        version = mlflow.register_model(
-            model.model_uri,
-            name,
-            tags={
-                "version": manifest.version,
-                "licence": manifest.licence,
-                "sha256": manifest.network.sha256,
-            },
-        )
+        version = mlflow.register_model(model.model_uri, name, tags=tags)
     client.set_registered_model_alias(name, alias, version.version)
     return int(version.version)
 

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from fibromorph.errors import BundleError, ConfigError
-from fibromorph.models.export import export_bundle, read_facts
+from fibromorph.manifest import open_bundle
+from fibromorph.models.export import BundleFacts, export_bundle, read_facts
+from fibromorph.models.network import SegmentationNet
 from fibromorph.models.onnx_files import halve
 from fibromorph.models.weights import network_of, read_weights
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
+from fibromorph.training.tracking import RunRecord
 
 
 def scaling_model(weight: np.ndarray) -> onnx.ModelProto:
@@ -67,6 +72,61 @@ def test_only_a_bundle_is_replaced(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"replaces only a bundle.*{named}"):
             export_bundle([weights], weights, tmp_path / "scan.nii.gz", folder, facts)
         assert (folder / named).is_file()
+
+
+@dataclass(frozen=True)
+class Run:
+    """Of a network that is trained within no time."""
+
+    began_with: str | None
+    steps: int = 30
+
+    def save(self, path: Path) -> Path:
+        torch.manual_seed(1)
+        # Bundles keep weights in half precision, and answers by chance have hardly a margin.
+        net = SegmentationNet(19, (4, 6, 8), 8, smooth=True, outlines=True).half().float()
+        checkpoint = {
+            "state_dict": {f"net.{name}": value for name, value in net.state_dict().items()},
+            "global_step": self.steps,
+            "hyper_parameters": {"initial_weights": self.began_with},
+            "learnt_from": {"sub-01": "0" * 64},
+            "callbacks": {RunRecord().state_key: {"run_id": "f00d"}},
+        }
+        torch.save(checkpoint, path)
+        return path
+
+
+def _facts(tmp_path: Path, steps: str = "") -> BundleFacts:
+    path = tmp_path / "facts.yaml"
+    text = Path("configs/bundle-own.yaml").read_text()
+    path.write_text(text.replace("training:\n", f"training:\n{steps}"))
+    return read_facts(path)
+
+
+def test_the_checkpoint_tells_what_the_facts_leave_out(tmp_path: Path, template: Path) -> None:
+    weights = Run("t1-open").save(tmp_path / "last.ckpt")
+    out = tmp_path / "t1-lab"
+    export_bundle([weights], Path(DEFAULT_BUNDLE), template, out, _facts(tmp_path))
+    training = open_bundle(out).manifest.training
+    assert (training.steps, training.run_id) == (30, "f00d")
+    assert training.data_sha256 == {"sub-01": "0" * 64}
+    assert "30 steps, run f00d in MLflow" in (out / "card.md").read_text()
+
+
+@pytest.mark.parametrize(("began_with", "told"), [("t1-open", 29), (None, 29), (None, 31)])
+def test_steps_that_the_checkpoint_contradicts_are_refused(
+    tmp_path: Path, began_with: str | None, told: int
+) -> None:
+    weights = Run(began_with).save(tmp_path / "last.ckpt")
+    facts = _facts(tmp_path, f"  steps: {told}\n")
+    with pytest.raises(ConfigError, match=rf"training\.steps.*done, 30.*found: {told}"):
+        export_bundle([weights], weights, tmp_path / "scan.nii.gz", tmp_path / "out", facts)
+
+
+def test_steps_that_no_checkpoint_tells_must_be_given(tmp_path: Path) -> None:
+    shipped = Path(DEFAULT_BUNDLE)
+    with pytest.raises(ConfigError, match=r"training\.steps: must be given"):
+        export_bundle([shipped], shipped, tmp_path / "a.nii", tmp_path / "out", _facts(tmp_path))
 
 
 def test_an_unknown_fact_is_named(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ import torch
 
 from fibromorph.errors import BundleError
 from fibromorph.labels import FREESURFER, NEUROMORPHOMETRICS
+from fibromorph.manifest import open_bundle, shipped_folder
 from fibromorph.models.network import SegmentationNet
 from fibromorph.models.weights import (
     is_smooth,
+    learnt_from,
     load_weights,
     mean_weights,
     network_of,
@@ -20,6 +22,7 @@ from fibromorph.models.weights import (
     table_of_weights,
     with_head_for,
 )
+from fibromorph.serving.bundles import DEFAULT_BUNDLE
 
 
 def _net(smooth: bool = True, outlines: bool = True) -> SegmentationNet:
@@ -40,6 +43,16 @@ def test_a_network_comes_back_as_it_was(tmp_path: Path, smooth: bool) -> None:
     image, brain = torch.randn(1, 1, 32, 32, 32), torch.rand(1, 1, 8, 8, 8)
     with torch.inference_mode():
         assert torch.equal(net(image, brain), again(image, brain))
+
+
+def test_a_bundle_that_ships_is_known_by_its_name() -> None:
+    by_name = read_weights(Path(DEFAULT_BUNDLE))
+    by_folder = read_weights(shipped_folder() / DEFAULT_BUNDLE)
+    assert by_name.keys() == by_folder.keys()
+    known = open_bundle(shipped_folder() / DEFAULT_BUNDLE).manifest.training.data_sha256
+    assert learnt_from(Path(DEFAULT_BUNDLE)) == known
+    with pytest.raises(BundleError, match=r"t2-open: .*ship.*t1-open"):
+        read_weights(Path("t2-open"))
 
 
 def test_of_several_checkpoints_the_mean_is_taken(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from fibromorph.cli import main
-from fibromorph.manifest import open_bundle
+from fibromorph.manifest import open_bundle, write_manifest
 from tests.serving.stand_in import write_stand_in
 
 
@@ -19,6 +19,9 @@ def test_a_bundle_comes_back_by_its_alias(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     monkeypatch.chdir(tmp_path)
     folder = write_stand_in(tmp_path / "bundle")
+    manifest = open_bundle(folder).manifest
+    training = manifest.training.model_copy(update={"run_id": "f00d"})
+    write_manifest(folder, manifest.model_copy(update={"training": training}))
     call = ["register", str(folder), "--name", "heads", "--alias", "production"]
     assert main(call) == 0
     assert main(call) == 0
@@ -28,6 +31,7 @@ def test_a_bundle_comes_back_by_its_alias(
     version = MlflowClient().get_model_version_by_alias("heads", "production")
     assert int(version.version) == 2
     assert version.tags["licence"] == "Apache-2.0"
+    assert version.tags["training_run_id"] == "f00d"
     found = Path(mlflow.artifacts.download_artifacts("models:/heads@production"))
     assert open_bundle(found).manifest == open_bundle(folder).manifest
     signature = mlflow.models.get_model_info("models:/heads@production").signature
