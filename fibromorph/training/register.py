@@ -15,7 +15,7 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from fibromorph.errors import ConfigError
-from fibromorph.manifest import Bundle, open_bundle
+from fibromorph.manifest import Bundle, open_bundle, shipped_names
 from fibromorph.training.tracking import require_store, tracking_uri
 
 IMAGE = (-1, -1, -1)
@@ -56,10 +56,14 @@ def register_bundle(folder: Path, name: str, alias: str) -> int:
 
     Raises:
         BundleError: the bundle is damaged.
-        ConfigError: MLflow refuses the name or the alias, or cannot be reached.
+        ConfigError: the name is that of a bundle that ships; or MLflow refuses the name or the
+            alias, or cannot be reached.
     """
     bundle = open_bundle(folder)
     _require_alias(alias)
+    if name in shipped_names():
+        rule = "the name of a bundle that ships may not come to mean another: take one of your own"
+        raise ConfigError(rule, value=name, subject="--name")
     require_store(tracking_uri())
     try:
         mlflow.set_tracking_uri(tracking_uri())

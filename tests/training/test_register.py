@@ -50,6 +50,16 @@ def test_an_alias_that_mlflow_refuses_leaves_no_version(
     assert not (tmp_path / "mlflow.db").exists()
 
 
+def test_the_name_of_a_bundle_that_ships_stays_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    folder = write_stand_in(tmp_path / "bundle")
+    assert main(["register", str(folder), "--name", "t1-open"]) == 2
+    assert "--name: the name of a bundle that ships" in capsys.readouterr().err
+    assert not (tmp_path / "mlflow.db").exists()
+
+
 def test_a_folder_without_a_bundle_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
