@@ -44,7 +44,8 @@ class SliceCheckpoint(ModelCheckpoint):
         own = trainer.ckpt_path and Path(trainer.ckpt_path).resolve().parent
         if last.is_file() and own != last.resolve().parent:
             rule = (
-                "a folder keeps the checkpoints of one run: go on with --ckpt_path, or take another"
+                "a folder keeps the checkpoints of one run:"
+                " go on with --ckpt_path last, or take another"
             )
             raise ConfigError(rule, value=last.name, subject=self.dirpath)
 

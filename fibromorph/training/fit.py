@@ -19,6 +19,7 @@ from pytorch_lightning.cli import (
 
 from fibromorph.errors import BundleError, ConfigError, FibromorphError
 from fibromorph.models.weights import read_checkpoint
+from fibromorph.training.checkpoints import SliceCheckpoint
 from fibromorph.training.data import LabelMapData
 from fibromorph.training.locator import LocatorModule
 from fibromorph.training.module import SegmentationModule
@@ -28,8 +29,8 @@ WHAT: dict[str, type[pl.LightningModule]] = {
     "network": SegmentationModule,
     "locator": LocatorModule,
 }
-CKPT_WORDS = ("last", "best", "hpc")
-"""What Lightning understands in place of a checkpoint's path."""
+LAST = "last"
+"""In place of a checkpoint's path: the last one in the configuration's own folder."""
 
 STRICT = {"exit_on_error": False, "allow_abbrev": False}
 """Of the parsers: a mistyped option is no abbreviation of another."""
@@ -41,7 +42,8 @@ def train(arguments: Sequence[str]) -> None:
     Args:
         arguments: what follows `fibromorph train`: at first `network` (may be left out) or
             `locator`, then `--config YAML` and overrides such as `--trainer.max_steps 100`, or
-            `--ckpt_path last.ckpt` to go on. On going on, the model's settings are those of the
+            `--ckpt_path last` to go on from the last checkpoint in the configuration's folder, or
+            to begin where there is none yet. On going on, the model's settings are those of the
             checkpoint.
 
     Raises:
@@ -86,11 +88,11 @@ class _TrainingCLI(LightningCLI):
         config = self.config.fit
         names = (word.partition("=")[0].removeprefix("--") for word in args)
         self._given = {name: config.get(name) for name in names if name.startswith("model.")}
-        if config.ckpt_path is None or config.ckpt_path in CKPT_WORDS:
-            return
-        if not _is_checkpoint(Path(config.ckpt_path)):
-            rule = "must be a checkpoint that training wrote"
-            raise ConfigError(rule, value=config.ckpt_path, subject="ckpt_path")
+        folder = _checkpoint_folder(config.trainer.callbacks)
+        if config.ckpt_path == LAST:
+            config.ckpt_path = _last_checkpoint(folder)
+        if config.ckpt_path is not None:
+            _require_own(Path(config.ckpt_path), folder)
 
     def before_instantiate_classes(self) -> None:
         """On going on, the checkpoint has the weights, and the model is the one that it is of.
@@ -99,8 +101,7 @@ class _TrainingCLI(LightningCLI):
             ConfigError: an option sets what the checkpoint has otherwise.
         """
         config = self.config.fit
-        # What 'last' finds nothing for begins anew.
-        if config.ckpt_path is None or config.ckpt_path in CKPT_WORDS:
+        if config.ckpt_path is None:
             return
         # What is recorded is what the run began with; it need not be there any more.
         self._dump_config()
@@ -118,19 +119,40 @@ class _TrainingCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Go on in the MLflow run that the checkpoint comes from."""
-        path = self._checkpoint()
-        run_id = None if path is None else run_id_of(path)
+        path = self.config.fit.ckpt_path
+        run_id = None if path is None else run_id_of(Path(path))
         for logger in self.trainer.loggers:
             if isinstance(logger, RunLogger) and run_id is not None:
                 logger.go_on(run_id)
 
-    def _checkpoint(self) -> Path | None:
-        wanted = self.config.fit.ckpt_path
-        if wanted is None:
-            return None
-        folder = getattr(self.trainer.checkpoint_callback, "dirpath", None) or "."
-        path = Path(folder) / "last.ckpt" if wanted in CKPT_WORDS else Path(wanted)
-        return path if path.is_file() else None
+
+def _checkpoint_folder(callbacks: Any) -> Path | None:
+    """Where a configuration keeps its checkpoints; None if it leaves that to Lightning."""
+    several = callbacks if isinstance(callbacks, list) else [callbacks]
+    settings = [callback.get("init_args") or {} for callback in several if callback is not None]
+    folders = [Path(folder) for found in settings if (folder := found.get("dirpath"))]
+    return folders[0] if folders else None
+
+
+def _last_checkpoint(folder: Path | None) -> str | None:
+    if folder is None:
+        rule = "needs a callback with a dirpath, such as SliceCheckpoint"
+        raise ConfigError(rule, value=LAST, subject="ckpt_path")
+    path = folder / f"{SliceCheckpoint.CHECKPOINT_NAME_LAST}{SliceCheckpoint.FILE_EXTENSION}"
+    return str(path) if path.is_file() else None
+
+
+def _require_own(path: Path, folder: Path | None) -> None:
+    """See that a run goes on from a checkpoint of its own."""
+    if not _is_checkpoint(path):
+        rule = "must be a checkpoint that training wrote"
+        raise ConfigError(rule, value=path, subject="ckpt_path")
+    if folder is not None and path.resolve().parent != folder.resolve():
+        rule = (
+            f"a run goes on in the folder of its checkpoints, here {folder};"
+            " another one begins with --model.initial_weights"
+        )
+        raise ConfigError(rule, value=path, subject="ckpt_path")
 
 
 def _is_checkpoint(path: Path) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,13 +105,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fitted(folder: Path) -> Fitted:
     """A first slice of two steps, and a second one to the end."""
     before = Path.cwd()
+    first: dict[str, object] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         os.chdir(folder)
         try:
-            train(["--config", "config.yaml"])
-            first = _checkpoint(folder)
-            train(["--config", "config.yaml", "--ckpt_path", "runs/last.ckpt"])
+            for _ in range(2):
+                train(["--config", "config.yaml", "--ckpt_path", "last"])
+                first = first or _checkpoint(folder)
         finally:
             os.chdir(before)
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
@@ -139,6 +142,27 @@ def test_both_slices_are_one_run_in_mlflow(fitted: Fitted) -> None:
     client = MlflowClient(f"sqlite:///{fitted.folder}/mlflow.db")
     history = client.get_metric_history(fitted.run.info.run_id, "loss")
     assert sorted(m.step for m in history) == [0, 1, 2, 3]
+
+
+def test_a_job_goes_on_in_the_folder_of_its_configuration(tmp_path: Path) -> None:
+    srun = tmp_path / "srun"
+    srun.write_text('#!/bin/sh\nexec "$@"\n')
+    srun.chmod(0o755)
+    settings = {
+        "CONFIG": "configs/finetune.yaml",
+        "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_NTASKS_PER_NODE": "4",
+    }
+    said = subprocess.run(
+        ["bash", "configs/slurm-train.sh", "maps", "--trainer.max_steps", "9"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "FIBROMORPH": "echo", **settings},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert said.startswith("train --config configs/finetune.yaml --ckpt_path last")
+    assert said.endswith("--trainer.max_steps 9\n")
 
 
 def test_parameters_of_all_parts_are_recorded(fitted: Fitted) -> None:
@@ -210,6 +234,8 @@ def test_the_locator_is_trained_by_the_same_command(
         (["--data.label_maps", "nowhere"], LabelError, "nowhere"),
         (["--ckpt_path", "nowhere.ckpt"], ConfigError, "nowhere.ckpt"),
         ([], ConfigError, "checkpoints of one run"),
+        (["--ckpt_path", "elsewhere/last.ckpt"], ConfigError, "folder of its checkpoints"),
+        (["--ckpt_path", "last", "--trainer.callbacks", "null"], ConfigError, "dirpath"),
         (
             ["--ckpt_path", "runs/last.ckpt", "--model.recipe.warmup_steps", "7"],
             ConfigError,
@@ -235,6 +261,8 @@ def test_what_is_wrong_is_said_in_one_line(
     say: str,
 ) -> None:
     monkeypatch.chdir(fitted.folder)
+    Path("elsewhere").mkdir(exist_ok=True)
+    shutil.copy("runs/last.ckpt", "elsewhere")
     with pytest.raises(error, match=say) as caught:
         train(["--config", "config.yaml", "--trainer.logger", "false", *arguments])
     assert "\n" not in str(caught.value)
