@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentError
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import yaml
 from jsonargparse.typing import lazy_instance
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import (
@@ -43,8 +44,8 @@ def train(arguments: Sequence[str]) -> None:
         arguments: what follows `fibromorph train`: at first `network` (may be left out) or
             `locator`, then `--config YAML` and overrides such as `--trainer.max_steps 100`, or
             `--ckpt_path last` to go on from the last checkpoint in the configuration's folder, or
-            to begin where there is none yet. On going on, the model's settings are those of the
-            checkpoint.
+            to begin where there is none yet. On going on, the model's settings must be those of
+            the checkpoint.
 
     Raises:
         ConfigError: a setting that does not exist or is out of its range, or a store or a device
@@ -74,6 +75,7 @@ def train(arguments: Sequence[str]) -> None:
 
 
 class _TrainingCLI(LightningCLI):
+    _given: dict[str, Any]
     _began_with: Path | None = None
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -86,36 +88,41 @@ class _TrainingCLI(LightningCLI):
             raise TypeError(f"arguments must be a list, not {type(args).__name__}")
         self.config = parser.parse_args(args)
         config = self.config.fit
-        names = (word.partition("=")[0].removeprefix("--") for word in args)
-        self._given = {name: config.get(name) for name in names if name.startswith("model.")}
         folder = _checkpoint_folder(config.trainer.callbacks)
         if config.ckpt_path == LAST:
             config.ckpt_path = _last_checkpoint(folder)
         if config.ckpt_path is not None:
             _require_own(Path(config.ckpt_path), folder)
+            self._given = self._model_settings()
 
     def before_instantiate_classes(self) -> None:
         """On going on, the checkpoint has the weights, and the model is the one that it is of.
 
         Raises:
-            ConfigError: an option sets what the checkpoint has otherwise.
+            ConfigError: a file or an option sets what the checkpoint has otherwise.
         """
         config = self.config.fit
         if config.ckpt_path is None:
             return
+        for name, given, kept in _differences(self._given, self._model_settings(), "model"):
+            rule = f"a run goes on with the model's settings of its checkpoint, {kept}"
+            raise ConfigError(rule, value=given, subject=name)
         # What is recorded is what the run began with; it need not be there any more.
         self._dump_config()
         self._began_with = config.model.initial_weights
         config.model.initial_weights = None
-        for name, value in self._given.items():
-            kept = config.get(name)
-            if name != "model.initial_weights" and kept != value:
-                rule = f"a run goes on with the model's settings of its checkpoint, {kept}"
-                raise ConfigError(rule, value=value, subject=name)
 
     def after_instantiate_classes(self) -> None:
         if self._began_with is not None:
             self.config.fit.model.initial_weights = self._began_with
+
+    def _model_settings(self) -> dict[str, Any]:
+        """As plain data, but for the weights it began with."""
+        text = self.parser.dump(
+            self.config, skip_none=False, skip_link_targets=False, format="yaml"
+        )
+        settings: dict[str, Any] = yaml.safe_load(text)["fit"]["model"]
+        return {name: value for name, value in settings.items() if name != "initial_weights"}
 
     def before_fit(self) -> None:
         """Go on in the MLflow run that the checkpoint comes from."""
@@ -160,6 +167,15 @@ def _is_checkpoint(path: Path) -> bool:
         return {"state_dict", "loops"} <= read_checkpoint(path).keys()
     except BundleError:
         return False
+
+
+def _differences(given: Any, kept: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
+    """Where nested settings differ: the name with dots, and both values."""
+    if isinstance(given, dict) and isinstance(kept, dict):
+        for key, value in given.items():
+            yield from _differences(value, kept.get(key), f"{name}.{key}")
+    elif given != kept:
+        yield name, given, kept
 
 
 class _RecordConfig(SaveConfigCallback):

@@ -268,6 +268,20 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_an_edited_configuration_does_not_go_on_as_if_it_were_not(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fitted.folder)
+    text = (fitted.folder / "config.yaml").read_text()
+    for line, edited, say in (
+        ("real_share: 0.5", "real_share: 0.25", r"real_share.*checkpoint, 0\.5 \(found: 0\.25\)"),
+        ("shape: [32, 32, 32]", "shape: [64, 32, 32]", r"model\.recipe\.crops"),
+    ):
+        Path("edited.yaml").write_text(text.replace(line, edited))
+        with pytest.raises(ConfigError, match=say):
+            train(["--config", "edited.yaml", "--trainer.logger", "false", "--ckpt_path", "last"])
+
+
 def test_regions_are_learnt_from_scans_warped_where_training_runs(
     fitted: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
