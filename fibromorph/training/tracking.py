@@ -15,8 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from mlflow import MlflowClient
-from mlflow.entities import Param
+from mlflow.entities import LifecycleStage, Param
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.exceptions import MlflowException
 from pytorch_lightning.loggers import MLFlowLogger
@@ -65,12 +66,17 @@ def require_store(uri: str) -> None:
     Raises:
         ConfigError: it is not; what the URI may hold of a user and a password is left out.
     """
-    rule = "MLflow must be able to use its store (MLFLOW_TRACKING_URI)"
-    try:
+    with _refusing(uri), _hardly_a_retry():
         if uri.startswith("sqlite"):
             _open_for_writing(uri)
-        with _hardly_a_retry():
-            MlflowClient(uri).search_experiments(max_results=1)
+        MlflowClient(uri).search_experiments(max_results=1)
+
+
+@contextmanager
+def _refusing(uri: str) -> Iterator[None]:
+    rule = "MLflow must be able to use its store (MLFLOW_TRACKING_URI)"
+    try:
+        yield
     except (sqlite3.Error, OSError) as error:
         raise ConfigError(rule, value=error, subject=without_credentials(uri)) from error
     except (MlflowException, SQLAlchemyError, ImportError, ValueError) as error:
@@ -136,6 +142,34 @@ class RunLogger(MLFlowLogger):
         )
 
     @property
+    @rank_zero_experiment
+    def experiment(self) -> MlflowClient:
+        """MLflow's client. Lightning asks for it before it has looked at anything."""
+        return self._mlflow_client
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's, which begins, or goes on, where this is first asked for.
+
+        So what is refused before training leaves no run, and no other mark in MLflow.
+
+        Raises:
+            ConfigError: the store is gone.
+        """
+        if not self._initialized:
+            with _refusing(self._tracking_uri):
+                if self._run_id is not None:
+                    self._mlflow_client.update_run(self._run_id, status="RUNNING")
+                _ = super().experiment
+        return self._run_id
+
+    @property
+    def experiment_id(self) -> str | None:
+        """Of the experiment that the run belongs to."""
+        _ = self.run_id
+        return self._experiment_id
+
+    @property
     def save_dir(self) -> str:
         """Where checkpoints go that a configuration gives no folder."""
         return "runs"
@@ -144,10 +178,11 @@ class RunLogger(MLFlowLogger):
     def go_on(self, run_id: str) -> None:
         """Log into an earlier run, if this store knows it; a new run is started otherwise."""
         try:
-            self._mlflow_client.update_run(run_id, status="RUNNING")
-        except MlflowException:  # unknown there, or deleted
+            run = self._mlflow_client.get_run(run_id)
+        except MlflowException:  # unknown there
             return
-        self._run_id = run_id
+        if run.info.lifecycle_stage == LifecycleStage.ACTIVE:
+            self._run_id = run_id
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:

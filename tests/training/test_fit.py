@@ -268,6 +268,29 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_refused_leaves_mlflow_as_it_was(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{fitted.folder}/mlflow.db")
+    monkeypatch.chdir(fitted.folder)
+    client = MlflowClient(f"sqlite:///{fitted.folder}/mlflow.db")
+    before = client.search_runs([fitted.run.info.experiment_id])
+    scan_in_both = ["--data.validation_scans.only", "[s1]"]
+    for wrong in (
+        [],
+        ["--ckpt_path", "last", *scan_in_both],
+        ["--ckpt_path", "last", "--trainer.max_steps", "-1", "--trainer.max_epochs", "-1"],
+        ["--trainer.logger.init_args.experiment_name", "another", *scan_in_both],
+    ):
+        with pytest.raises(ConfigError):
+            train(["--config", "config.yaml", *wrong])
+    after = client.search_runs([fitted.run.info.experiment_id])
+    assert [run.info.run_id for run in after] == [run.info.run_id for run in before]
+    assert after[0].info.status == "FINISHED"
+    assert after[0].info.end_time == before[0].info.end_time
+    assert client.get_experiment_by_name("another") is None
+
+
 def test_an_edited_configuration_does_not_go_on_as_if_it_were_not(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
