@@ -75,6 +75,7 @@ def train(arguments: Sequence[str]) -> None:
 
 
 class _TrainingCLI(LightningCLI):
+    _folder: Path | None
     _given: dict[str, Any]
     _began_with: Path | None = None
 
@@ -88,7 +89,7 @@ class _TrainingCLI(LightningCLI):
             raise TypeError(f"arguments must be a list, not {type(args).__name__}")
         self.config = parser.parse_args(args)
         config = self.config.fit
-        folder = _checkpoint_folder(config.trainer.callbacks)
+        folder = self._folder = _checkpoint_folder(config.trainer.callbacks)
         if config.ckpt_path == LAST:
             config.ckpt_path = _last_checkpoint(folder)
         if config.ckpt_path is not None:
@@ -125,12 +126,14 @@ class _TrainingCLI(LightningCLI):
         return {name: value for name, value in settings.items() if name != "initial_weights"}
 
     def before_fit(self) -> None:
-        """Go on in the MLflow run that the checkpoint comes from."""
+        """Go on in the MLflow run that the checkpoint comes from; a new one gets a name."""
         path = self.config.fit.ckpt_path
         run_id = None if path is None else run_id_of(Path(path))
         for logger in self.trainer.loggers:
-            if isinstance(logger, RunLogger) and run_id is not None:
-                logger.go_on(run_id)
+            if isinstance(logger, RunLogger):
+                logger.about = self._folder.name if self._folder else logger.about
+                if run_id is not None:
+                    logger.go_on(run_id)
 
 
 def _checkpoint_folder(callbacks: Any) -> Path | None:

@@ -9,6 +9,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -20,6 +21,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, Param
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.utilities import rank_zero_only
 from sqlalchemy.engine import make_url
@@ -117,9 +119,12 @@ class RunLogger(MLFlowLogger):
 
     Args:
         experiment_name: the runs that belong together.
-        run_name: of this run; MLflow invents one.
+        run_name: of this run; when it began, and `about`, if None.
         tags: of this run.
         artifact_location: where a new experiment keeps its files; MLflow's default if None.
+
+    Attributes:
+        about: what a run without a name is called, beside its time.
     """
 
     def __init__(
@@ -140,6 +145,7 @@ class RunLogger(MLFlowLogger):
             tags,
             artifact_location=artifact_location,
         )
+        self.about = experiment_name
 
     @property
     @rank_zero_experiment
@@ -160,6 +166,8 @@ class RunLogger(MLFlowLogger):
             with _refusing(self._tracking_uri):
                 if self._run_id is not None:
                     self._mlflow_client.update_run(self._run_id, status="RUNNING")
+                else:
+                    self._take_a_name()
                 _ = super().experiment
         return self._run_id
 
@@ -199,6 +207,11 @@ class RunLogger(MLFlowLogger):
         for key, value in values.items():
             if known.get(key, value) != value:
                 self.experiment.set_tag(self.run_id, f"changed/{key}", value)
+
+    def _take_a_name(self) -> None:
+        # MLflow draws one by the seed of the training: all runs would have the same.
+        if self._run_name is None and MLFLOW_RUN_NAME not in (self.tags or {}):
+            self._run_name = f"{datetime.now():%Y-%m-%d %H:%M} {self.about}"
 
 
 class RunRecord(pl.Callback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ def test_a_slice_ends_where_it_was_stopped_and_the_next_goes_on(fitted: Fitted) 
 def test_both_slices_are_one_run_in_mlflow(fitted: Fitted) -> None:
     assert fitted.runs == 1
     assert fitted.run.info.status == "FINISHED"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d runs", fitted.run.info.run_name)
     client = MlflowClient(f"sqlite:///{fitted.folder}/mlflow.db")
     history = client.get_metric_history(fitted.run.info.run_id, "loss")
     assert sorted(m.step for m in history) == [0, 1, 2, 3]
