@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,4 +202,4 @@ class _RecordConfig(SaveConfigCallback):
         text: Any = self.parser.dump(self.config, skip_none=False)
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
-                logger.experiment.log_text(logger.run_id, text, name)
+                logger.keep(partial(logger.experiment.log_text, logger.run_id, text, name))

@@ -7,11 +7,13 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from datetime import datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from time import monotonic
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
@@ -23,7 +25,7 @@ from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_MAX_RETRIES
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NAME
 from pytorch_lightning.loggers import MLFlowLogger
-from pytorch_lightning.utilities import rank_zero_only
+from pytorch_lightning.utilities import rank_zero_only, rank_zero_warn
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -39,6 +41,9 @@ from fibromorph.training.recipe import plain
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 UNUSED_URI = "http://first-process-only.invalid"
 """Only the first process logs; several that create one database at once would collide."""
+
+PAUSE_S = 60.0
+"""Before a store that could not be used is tried again."""
 
 LONGEST_PARAMETER = 500
 PARAMETERS_AT_ONCE = 100
@@ -146,6 +151,8 @@ class RunLogger(MLFlowLogger):
             artifact_location=artifact_location,
         )
         self.about = experiment_name
+        self._tried = self._missing = 0
+        self._out_until: float | None = None
 
     @property
     @rank_zero_experiment
@@ -193,12 +200,65 @@ class RunLogger(MLFlowLogger):
             self._run_id = run_id
 
     @rank_zero_only
+    def keep(self, write: Callable[[], object]) -> None:
+        """Log something; where MLflow cannot take it, it is missing, and training goes on.
+
+        An outage is waited for once; while it lasts, MLflow is tried once in `PAUSE_S`.
+        """
+        self._tried += 1
+        if self._out_until is not None and monotonic() < self._out_until:
+            self._missing += 1
+            return
+        try:
+            with nullcontext() if self._out_until is None else _hardly_a_retry():
+                write()
+            self._out_until = None
+        except Exception as error:  # files may lie in a cloud, whose client has errors of its own
+            if not self._missing:
+                rank_zero_warn(f"{self._where()} fails ({type(error).__name__}): training goes on")
+            self._missing += 1
+            self._out_until = monotonic() + PAUSE_S
+
+    @rank_zero_only
+    def tag(self, **tags: object) -> None:
+        """Set tags of the run, or warn where MLflow cannot take them."""
+        for name, value in tags.items():
+            self.keep(partial(self.experiment.set_tag, self.run_id, name, value))
+
+    @rank_zero_only
+    def tell_missing(self) -> None:
+        """Warn of what MLflow could not take."""
+        if self._missing:
+            rank_zero_warn(
+                f"{self._where()} could not be used for {self._missing} of {self._tried} entries:"
+                " the record of this run is not complete, its checkpoint is"
+            )
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers, or warn where MLflow cannot take them."""
+        self.keep(partial(super().log_metrics, metrics, step))
+
+    @rank_zero_only
+    def finalize(self, status: str = "success") -> None:
+        """End the run; an outage that is over has a last chance."""
+        if self._initialized:
+            self._out_until = None if self._out_until is None else 0.0
+            self.keep(partial(super().finalize, status))
+
+    @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
         """Log nested settings as `part/name`; a value that a later slice changes becomes a tag.
 
         MLflow's parameters cannot be changed once they are written.
         """
-        values = flatten(plain(dict(params)))
+        _ = self.run_id
+        self.keep(partial(self._log_settings, flatten(plain(dict(params)))))
+
+    def _where(self) -> str:
+        return f"MLflow ({without_credentials(self._tracking_uri)})"
+
+    def _log_settings(self, values: Mapping[str, str]) -> None:
         known = self.experiment.get_run(self.run_id).data.params
         fresh = [Param(key, value) for key, value in values.items() if key not in known]
         for start in range(0, len(fresh), PARAMETERS_AT_ONCE):
@@ -241,18 +301,19 @@ class RunRecord(pl.Callback):
         if logger is None:
             return
         self.run_id = logger.run_id
-        client, run_id = logger.experiment, logger.run_id
+        client, run_id, step = logger.experiment, logger.run_id, trainer.global_step
         facts = {f"trainer/{name}": getattr(trainer, name) for name in TRAINER_FACTS}
         logger.log_hyperparams(facts)
         hashes = data_of(pl_module).hashes()
-        client.log_dict(run_id, hashes, f"data_hashes/step-{trainer.global_step:06d}.json")
-        for key, value in {**_versions(), "data_sha256": combined_hash(hashes)}.items():
-            client.set_tag(run_id, key, value)
+        name = f"data_hashes/step-{step:06d}.json"
+        logger.keep(partial(client.log_dict, run_id, hashes, name))
+        logger.tag(**_versions(), data_sha256=combined_hash(hashes))
         if self.examples > 0 and isinstance(pl_module, HasExamples):
             table = pl_module.table
             samples = [pl_module.example(n) for n in range(self.examples)]
             figure = draw_samples([Shown(s.image, s.classes, table=table) for s in samples])
-            client.log_figure(run_id, figure, f"samples/step-{trainer.global_step:06d}.png")
+            name = f"samples/step-{step:06d}.png"
+            logger.keep(partial(client.log_figure, run_id, figure, name))
 
     def on_validation_batch_end(
         self,
@@ -267,7 +328,8 @@ class RunRecord(pl.Callback):
         if logger is None or batch_idx > 0 or not outputs:
             return
         name = f"validation/step-{trainer.global_step:06d}.png"
-        logger.experiment.log_figure(logger.run_id, draw_samples([outputs["shown"]]), name)
+        figure = draw_samples([outputs["shown"]])
+        logger.keep(partial(logger.experiment.log_figure, logger.run_id, figure, name))
 
     def on_fit_end(
         self,
@@ -275,14 +337,29 @@ class RunRecord(pl.Callback):
         pl_module: pl.LightningModule,  # noqa: ARG002
     ) -> None:
         logger, path = _logger(trainer), _last_checkpoint(trainer)
-        if logger is None or path is None:
+        if logger is None:
             return
-        client, run_id = logger.experiment, logger.run_id
-        client.set_tag(run_id, "checkpoint_path", str(path.resolve()))
-        client.set_tag(run_id, "checkpoint_sha256", file_sha256(path))
-        client.set_tag(run_id, "checkpoint_step", trainer.global_step)
-        if self.keep_checkpoint:
-            client.log_artifact(run_id, str(path), "checkpoint")
+        if path is not None:
+            logger.tag(
+                checkpoint_path=path.resolve(),
+                checkpoint_sha256=file_sha256(path),
+                checkpoint_step=trainer.global_step,
+            )
+        if path is not None and self.keep_checkpoint:
+            log = logger.experiment.log_artifact
+            logger.keep(partial(log, logger.run_id, str(path), "checkpoint"))
+        logger.tell_missing()
+
+    def on_exception(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """What is missing is told, however a run ends."""
+        logger = _logger(trainer)
+        if logger is not None:
+            logger.tell_missing()
 
 
 def run_id_of(checkpoint: Path) -> str | None:

@@ -75,6 +75,13 @@ class StopAfter(pl.Callback):
         trainer.should_stop = trainer.should_stop or trainer.global_step == self.steps
 
 
+class LoseStore(pl.Callback):
+    """MLflow's store breaks after the first step."""
+
+    def on_train_batch_end(self, *_: object) -> None:
+        Path("mlflow.db").write_text("no database" * 100)
+
+
 @dataclass(frozen=True)
 class Fitted:
     """What two slices of one run left."""
@@ -351,3 +358,18 @@ def test_a_store_that_is_none_is_refused_at_once(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=r"mlflow\.db: MLflow must be able to use its store"):
         train(["--config", str(folder / "config.yaml")])
+
+
+def test_a_store_that_is_lost_later_ends_no_training(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    lose = ["--trainer.callbacks+", "tests.training.test_fit.LoseStore"]
+    with pytest.warns(UserWarning, match="MLflow") as warned:
+        train(["--config", str(folder / "config.yaml"), *lose])
+    assert _checkpoint(tmp_path)["global_step"] == 2
+    said = [str(w.message) for w in warned if "mlflow.db" in str(w.message)]
+    assert len(said) == 2
+    assert "training goes on" in said[0]
+    assert re.search(r"could not be used for \d+ of \d+ entries", said[1])
