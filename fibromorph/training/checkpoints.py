@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from filelock import FileLock, Timeout
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from fibromorph.errors import ConfigError
 from fibromorph.files import drop_parts, replacing
+
+LOCK = ".lock"
+"""A file in the folder of checkpoints; it stays there, only its lock goes."""
 
 
 class SliceCheckpoint(ModelCheckpoint):
@@ -21,12 +25,41 @@ class SliceCheckpoint(ModelCheckpoint):
     that is killed then would leave half a checkpoint. And what goes on in a folder that was moved,
     or that another run has, it would call `last-v1.ckpt`.
 
+    Two jobs in one folder would remove each other's unfinished files: it is locked during the fit.
+
     Args:
         settings: Lightning's own, see `ModelCheckpoint`.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(enable_version_counter=False, **settings)
+        self._lock: FileLock | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Lock the folder.
+
+        Raises:
+            ConfigError: another job trains in it.
+        """
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and self.dirpath is not None:
+            free = self._take_folder(Path(self.dirpath)) if trainer.is_global_zero else True
+            # All processes have to know, or the others would wait for the first.
+            if not trainer.strategy.broadcast(free):
+                rule = "another job is training in this folder: wait for it, or take another"
+                raise ConfigError(rule, subject=self.dirpath)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Let others have the folder."""
+        super().teardown(trainer, pl_module, stage)
+        self._leave_folder()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Let others have the folder, however a run ends."""
+        super().on_exception(trainer, pl_module, exception)
+        self._leave_folder()
 
     def on_fit_start(
         self,
@@ -57,6 +90,21 @@ class SliceCheckpoint(ModelCheckpoint):
     ) -> None:
         """Let `trainer.max_time` count from the start of this slice, not of the whole run."""
         checkpoint.get("callbacks", {}).pop("Timer", None)
+
+    def _take_folder(self, folder: Path) -> bool:
+        folder.mkdir(parents=True, exist_ok=True)
+        # The system's: that of a job that was killed is gone with it.
+        lock = FileLock(folder / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        self._lock = lock
+        return True
+
+    def _leave_folder(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     def _save_checkpoint(self, trainer: pl.Trainer, filepath: str) -> None:
         if not trainer.is_global_zero:  # takes part in gathering, and writes nothing

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from fibromorph.models.weights import (
     read_weights,
     table_of_weights,
 )
+from fibromorph.training.checkpoints import LOCK
 from fibromorph.training.fit import train
 from tests.datasets.phantoms import write_label_maps, write_labelled_scans
 
@@ -141,7 +143,7 @@ def test_a_slice_ends_where_it_was_stopped_and_the_next_goes_on(fitted: Fitted) 
     assert _rate(fitted.first) > _rate(fitted.last)
     assert _rate(fitted.last) < 1e-5  # the cosine ends at the last step of the whole run
     assert (fitted.folder / "runs" / "last.ckpt").is_file()
-    assert len(list((fitted.folder / "runs").iterdir())) == 1
+    assert {path.name for path in (fitted.folder / "runs").iterdir()} == {"last.ckpt", LOCK}
 
 
 def test_both_slices_are_one_run_in_mlflow(fitted: Fitted) -> None:
@@ -277,6 +279,33 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "\n" not in str(caught.value)
 
 
+HOLDING = """
+import sys, time
+from filelock import FileLock
+lock = FileLock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_folder_is_one_jobs_until_that_has_ended_or_was_killed(
+    fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fitted.folder)
+    again = ["--config", "config.yaml", "--trainer.logger", "false", "--ckpt_path", "last"]
+    other = [sys.executable, "-c", HOLDING, f"runs/{LOCK}"]
+    with subprocess.Popen(other, stdout=subprocess.PIPE) as job:
+        try:
+            assert job.stdout is not None
+            assert job.stdout.readline() == b"held\n"
+            with pytest.raises(ConfigError, match="runs: another job is training in this folder"):
+                train(again)
+        finally:
+            job.kill()
+    train(again)
+
+
 def test_what_is_refused_leaves_mlflow_as_it_was(
     fitted: Fitted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,7 +369,7 @@ def test_regions_are_learnt_from_scans_warped_where_training_runs(
     del changed["model.initial_weights"]
     options = [f"--{key}={value}" for key, value in changed.items()]
     train(["--config", str(moved), *options, "--ckpt_path", "moved/last.ckpt"])
-    (last,) = (tmp_path / "moved").iterdir()
+    (last,) = (tmp_path / "moved").glob("*.ckpt")
     checkpoint = torch.load(last, weights_only=True)
     assert checkpoint["global_step"] == STEPS
     assert checkpoint["hyper_parameters"]["initial_weights"] == str(start)
