@@ -25,6 +25,7 @@ from fibromorph.training.checkpoints import SliceCheckpoint
 from fibromorph.training.data import LabelMapData
 from fibromorph.training.locator import LocatorModule
 from fibromorph.training.module import SegmentationModule
+from fibromorph.training.progress import ProgressLines
 from fibromorph.training.tracking import RunLogger, RunRecord, run_id_of
 
 WHAT: dict[str, type[pl.LightningModule]] = {
@@ -63,7 +64,10 @@ def train(arguments: Sequence[str]) -> None:
             args=["fit", *rest],
             save_config_callback=_RecordConfig,
             save_config_kwargs={"save_to_log_dir": False},
-            trainer_defaults={"logger": lazy_instance(RunLogger), "callbacks": [RunRecord()]},
+            trainer_defaults={
+                "logger": lazy_instance(RunLogger),
+                "callbacks": [RunRecord(), ProgressLines()],
+            },
             parser_kwargs={**STRICT, "fit": STRICT},
         )
     except (ArgumentError, MisconfigurationException) as error:

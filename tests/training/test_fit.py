@@ -192,6 +192,19 @@ def test_losses_and_dice_of_structures_are_recorded(fitted: Fitted) -> None:
     assert "real_dice/CSF" not in metrics  # the reference does not draw it
 
 
+def test_the_learning_rate_and_the_pace_are_recorded(fitted: Fitted) -> None:
+    client = MlflowClient(f"sqlite:///{fitted.folder}/mlflow.db")
+    rates, paces = (
+        {m.step: m.value for m in client.get_metric_history(fitted.run.info.run_id, name)}
+        for name in ("learning_rate", "seconds_per_step")
+    )
+    assert rates[0] == pytest.approx(5e-5)
+    assert rates[1] == pytest.approx(1e-3)
+    assert rates[1] > rates[2] > rates[3] > 0
+    assert set(paces) == set(rates) == {0, 1, 2, 3}
+    assert min(paces.values()) > 0
+
+
 def test_hashes_pictures_configuration_and_checkpoint_are_kept(fitted: Fitted) -> None:
     hashes = json.loads((fitted.artifacts / "data_hashes" / "step-000000.json").read_text())
     assert list(hashes["label_maps"]) == ["head_1.nii.gz"]
@@ -344,7 +357,10 @@ def test_an_edited_configuration_does_not_go_on_as_if_it_were_not(
 
 
 def test_regions_are_learnt_from_scans_warped_where_training_runs(
-    fitted: Fitted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fitted: Fitted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """From weights that know the cortex as a whole to a network that knows its regions."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
@@ -358,6 +374,8 @@ def test_regions_are_learnt_from_scans_warped_where_training_runs(
         "model.recipe.dressed_share": "0.5",
     }
     train(["--config", str(config), *(f"--{key}={value}" for key, value in changed.items())])
+    pace = r"learning rate \d\.\d\de-\d\d, \d+\.\d\d s a step, 0:\d\d:\d\d left"
+    assert re.search(rf"^step 2/4, loss \d\.\d+, {pace}$", capsys.readouterr().out, re.MULTILINE)
     state = read_weights(tmp_path / "runs" / "last.ckpt")
     assert table_of_weights(state) is NEUROMORPHOMETRICS
     assert network_of(state).classes == len(NEUROMORPHOMETRICS.structures) + 1
@@ -369,6 +387,8 @@ def test_regions_are_learnt_from_scans_warped_where_training_runs(
     del changed["model.initial_weights"]
     options = [f"--{key}={value}" for key, value in changed.items()]
     train(["--config", str(moved), *options, "--ckpt_path", "moved/last.ckpt"])
+    # Validated in between.
+    assert re.search(r"^step 4/4, .* 0:00:00 left, dice 0\.\d+", capsys.readouterr().out, re.M)
     (last,) = (tmp_path / "moved").glob("*.ckpt")
     checkpoint = torch.load(last, weights_only=True)
     assert checkpoint["global_step"] == STEPS
