@@ -107,9 +107,10 @@ class LocatorModule(pl.LightningModule):
             source, index, FINE_SHAPE, self.synthesis, seed, spacing_mm=FINE_SPACING_MM
         )
 
-    def example(self, number: int) -> Sample:
-        """A sample to look at, not one of those trained on."""
-        return self.make_sample(VALIDATION_SEED - 1 - number)
+    def examples(self, count: int) -> list[Shown]:
+        """Samples to look at, not of those trained on."""
+        samples = [self.make_sample(VALIDATION_SEED - 1 - n) for n in range(count)]
+        return [Shown(s.image, s.classes, table=self.table, title="synthetic") for s in samples]
 
     def training_step(self, batch: list[Slot], batch_idx: int) -> Tensor:  # noqa: ARG002
         seeds = [hash((self.seed, self.global_step, s.number)) & 0x7FFF_FFFF for s in batch]
@@ -131,7 +132,8 @@ class LocatorModule(pl.LightningModule):
         dice = 2 * (found & brain).sum() / (found.sum() + brain.sum()).clip(min=1)
         error = (answer[1].sum() / sample.shares[1].sum().clip(min=1) - 1).abs()
         self._scores.append(torch.stack([dice.float(), error, torch.ones_like(error)]))
-        return {"shown": Shown(sample.image, brain.long(), found.long())}
+        title = f"synthetic: image, brain, found (Dice {float(dice):.2f})"
+        return {"shown": Shown(sample.image, brain.long(), found.long(), title=title)}
 
     def on_validation_epoch_end(self) -> None:
         # Summed here: a device may have no sample, where Lightning's own sums wait for one another.

@@ -14,7 +14,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from fibromorph.datasets.labelled import whole_brain
+from fibromorph.datasets.augment import augment
+from fibromorph.datasets.labelled import LabelledScan, whole_brain
 from fibromorph.datasets.labelmaps import LabelMap
 from fibromorph.datasets.samples import Sample, stack
 from fibromorph.datasets.synthesis import SynthesisSettings, synthesise
@@ -45,7 +46,7 @@ from fibromorph.training.optimiser import make_optimiser
 from fibromorph.training.pictures import Shown, ShownOutput
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, keep_plain
 from fibromorph.training.schedule import adopt_older_schedules, planned_steps, with_schedule
-from fibromorph.training.scores import DiceScores
+from fibromorph.training.scores import DiceScores, MeanScore
 from fibromorph.training.slots import Slot
 
 __all__ = ["Crop", "NetworkSettings", "Recipe", "SegmentationModule"]
@@ -112,6 +113,7 @@ class SegmentationModule(pl.LightningModule):
         self._dice, self._real_dice = (
             DiceScores(name, self.table.names) for name in ("dice", "real_dice")
         )
+        self._side_accuracy = MeanScore("side_accuracy")
 
     @property
     def data(self) -> LabelMapData:
@@ -135,8 +137,7 @@ class SegmentationModule(pl.LightningModule):
 
     def make_sample(self, seed: int, shape: Shape3, validation: bool = False) -> Sample:
         """One synthetic scan on this module's device."""
-        maps = self.data.validation_maps if validation else self.data.training_maps
-        source = maps[random.Random(seed).randrange(len(maps))]
+        source = self._source_of(seed, validation)
         # Validation is T1-weighted: one sample of another contrast would drown the rest.
         random_contrast = 0.0 if validation else self._random_contrast_now()
         settings = replace(self.synthesis, random_contrast=random_contrast)
@@ -145,16 +146,23 @@ class SegmentationModule(pl.LightningModule):
     def warp_sample(self, seed: int, shape: Shape3) -> Sample:
         """One real scan, warped on this module's device, at times in another head."""
         rng = random.Random(seed)
-        scan, source = rng.choice(self.data.labelled_scans), rng.choice(self.data.training_maps)
+        scan, source = self._draw_scan(rng), rng.choice(self.data.training_maps)
         if scan.name not in self._scans_on_device:
             self._scans_on_device[scan.name] = ScanOnDevice.of(scan, self.device)
         dressed = rng.random() < self.recipe.dressed_share
         head = Head(source, self._index_of(source)) if dressed else None
         return warp(self._scans_on_device[scan.name], shape, self.warping, seed, head)
 
-    def example(self, number: int) -> Sample:
-        """A sample to look at, not one of those trained on."""
-        return self.make_sample(VALIDATION_SEED - 1 - number, self.recipe.crops[0].shape)
+    def examples(self, count: int) -> list[Shown]:
+        """Samples to look at, not of those trained on: `count` synthetic ones, and a real one."""
+        shape = self.recipe.crops[0].shape
+        shown = []
+        for seed in range(VALIDATION_SEED - 1, VALIDATION_SEED - 1 - count, -1):
+            title = f"synthetic, from {self._source_of(seed).name}"
+            shown.append(self._shown(self.make_sample(seed, shape), title))
+        if self.data.labelled_scans:
+            shown.append(self._real_example(VALIDATION_SEED - 1, shape))
+        return shown
 
     def training_step(self, batch: list[Slot], batch_idx: int) -> Tensor:  # noqa: ARG002
         # Numbered through the run, alike on all devices: batches whose gradients are summed differ.
@@ -189,15 +197,19 @@ class SegmentationModule(pl.LightningModule):
         if number >= self.data.validation_count:
             return None
         synthetic = number < self.data.held_out
-        sample = self._synthetic_held_out(number) if synthetic else self._real_held_out(number)
+        held_out = self._synthetic_held_out if synthetic else self._real_held_out
+        sample, name = held_out(number)
         logits = self.net(sample.image[None, None], self._brain_of(sample.classes[None]))
         predicted = logits[0, :-1].argmax(0)
         dice = self._dice_of(predicted, sample)
         (self._dice if synthetic else self._real_dice).add(dice)
-        return {"shown": Shown(sample.image, sample.classes, predicted, self.table)}
+        self._side_accuracy.add(side_accuracy(logits[0, -1], sample.sides))
+        title = f"{name}: image, labels, prediction (Dice {float(dice[1:].nanmean()):.2f})"
+        kind = "synthetic" if synthetic else "real"
+        return {"shown": self._shown(sample, title, predicted, kind)}
 
     def on_validation_epoch_end(self) -> None:
-        for scores in (self._dice, self._real_dice):
+        for scores in (self._dice, self._real_dice, self._side_accuracy):
             # Already the same on all devices; Lightning asks for the word.
             self.log_dict(scores.take(self._sum_over_devices, self.device), sync_dist=True)
 
@@ -223,6 +235,29 @@ class SegmentationModule(pl.LightningModule):
     def _draw_sample(self, seed: int, shape: Shape3) -> Sample:
         warped = random.Random(~seed).random() < self.recipe.warped_share
         return self.warp_sample(seed, shape) if warped else self.make_sample(seed, shape)
+
+    def _source_of(self, seed: int, validation: bool = False) -> LabelMap:
+        """The label map that a synthetic sample is made from."""
+        maps = self.data.validation_maps if validation else self.data.training_maps
+        return maps[random.Random(seed).randrange(len(maps))]
+
+    def _draw_scan(self, rng: random.Random) -> LabelledScan:
+        return rng.choice(self.data.labelled_scans)
+
+    def _real_example(self, seed: int, shape: Shape3) -> Shown:
+        """As it is changed for training."""
+        scan = self._draw_scan(random.Random(seed))
+        if self.recipe.warped_share > 0:
+            sample, how = self.warp_sample(seed, shape), "warped"
+        else:
+            sample = augment(scan, self.data.augmentation, shape, seed).to(self.device)
+            how = "augmented"
+        return self._shown(sample, f"scan {scan.name}, {how}", kind="real")
+
+    def _shown(
+        self, sample: Sample, title: str, predicted: Tensor | None = None, kind: str = "synthetic"
+    ) -> Shown:
+        return Shown(sample.image, sample.classes, predicted, self.table, kind, title)
 
     def _index_of(self, source: LabelMap) -> Tensor:
         if source.name not in self._on_device:
@@ -258,13 +293,15 @@ class SegmentationModule(pl.LightningModule):
         dice = class_dice(groups[predicted], groups[sample.classes], self.classes)
         return dice.masked_fill((groups != own).to(dice.device), torch.nan)
 
-    def _synthetic_held_out(self, number: int) -> Sample:
-        shape = self.recipe.validation_shape
-        return self.make_sample(VALIDATION_SEED + number, shape, validation=True)
+    def _synthetic_held_out(self, number: int) -> tuple[Sample, str]:
+        """The sample, and what it is."""
+        seed, shape = VALIDATION_SEED + number, self.recipe.validation_shape
+        source = self._source_of(seed, validation=True)
+        return self.make_sample(seed, shape, validation=True), f"synthetic, from {source.name}"
 
-    def _real_held_out(self, number: int) -> Sample:
+    def _real_held_out(self, number: int) -> tuple[Sample, str]:
         scan = self.data.validation_scans[number - self.data.held_out]
-        return whole_brain(scan, SHAPE_MULTIPLE).to(self.device)
+        return whole_brain(scan, SHAPE_MULTIPLE).to(self.device), f"scan {scan.name}"
 
     def _random_contrast_now(self) -> float:
         start, end = self.synthesis.random_contrast, self.recipe.random_contrast_end
@@ -273,6 +310,16 @@ class SegmentationModule(pl.LightningModule):
     def _sum_over_devices(self, values: Tensor) -> Tensor:
         total: Tensor = self.trainer.strategy.reduce(values, reduce_op="sum")
         return total
+
+
+def side_accuracy(left: Tensor, sides: Tensor) -> Tensor:
+    """Share of the voxels with a side whose side is found, a scalar; NaN if none has one.
+
+    Args:
+        left: (i, j, k) logits, above 0 where left is more likely.
+        sides: (i, j, k) int64, 1 = left, 2 = right, 0 = neither.
+    """
+    return ((left > 0) == (sides == 1))[sides > 0].float().mean()
 
 
 def drop_unusable(net: nn.Module) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from fibromorph.labels import FREESURFER, LabelTable
 
 PANEL_INCHES = 1.8
+TITLE_INCHES = 0.25
 ALPHA = 0.55
 
 
@@ -27,12 +28,16 @@ class Shown:
         classes: (i, j, k) reference classes.
         predicted: (i, j, k) predicted classes, or None.
         table: whose classes these are.
+        kind: of the sample, of which a validation shows the first of each.
+        title: what it is, in a few words.
     """
 
     image: Tensor
     classes: Tensor
     predicted: Tensor | None = None
     table: LabelTable = FREESURFER
+    kind: str = "synthetic"
+    title: str = ""
 
 
 class ShownOutput(TypedDict):
@@ -42,19 +47,24 @@ class ShownOutput(TypedDict):
 
 
 def draw_samples(samples: Sequence[Shown]) -> Figure:
-    """One row a sample: sagittal, coronal and axial plane of image, labels and prediction.
+    """One row a sample: its title, sagittal, coronal and axial plane of image, labels, prediction.
 
     Left is left: the i axis runs to the right of the page.
     """
     with_prediction = any(s.predicted is not None for s in samples)
     columns = 9 if with_prediction else 6
-    figure = Figure(figsize=(PANEL_INCHES * columns, PANEL_INCHES * len(samples)))
+    height = (PANEL_INCHES + TITLE_INCHES) * len(samples)
+    figure = Figure(figsize=(PANEL_INCHES * columns, height))
     panels = figure.subplots(len(samples), columns, squeeze=False)
-    for row, sample in zip(panels, samples, strict=True):
+    for number, (row, sample) in enumerate(zip(panels, samples, strict=True)):
         overlays = (None, sample.classes, sample.predicted)
         for n, panel in enumerate(row):
             _draw_panel(panel, sample, overlays[n // 3], n % 3)
-    figure.subplots_adjust(0, 0, 1, 1, 0.02, 0.02)
+        # The row's, not a panel's: those shrink to their image, and would hide it.
+        middle = 1 - number / len(samples) - TITLE_INCHES / 2 / height
+        figure.text(0, middle, f" {sample.title}", va="center", fontsize="small")
+    gap = TITLE_INCHES / PANEL_INCHES
+    figure.subplots_adjust(0, 0, 1, 1 - TITLE_INCHES / height, 0.02, gap)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Dice of every structure over a validation, summed over the devices it runs on."""
+"""Scores of a validation, summed over the devices it runs on."""
 
 from __future__ import annotations
 
@@ -47,3 +47,27 @@ class DiceScores:
         found = zip(self.structures, mean, known, strict=True)
         each = {f"{self.name}/{n}": value for n, value, is_known in found if is_known}
         return {**each, self.name: mean[known].mean()}
+
+
+class MeanScore:
+    """Collects one number of each sample.
+
+    Args:
+        name: of the metric.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._scores: list[Tensor] = []
+
+    def add(self, score: Tensor) -> None:
+        """One sample's: a scalar, NaN where it has none."""
+        self._scores.append(score.float())
+
+    def take(self, reduce: Reduce, device: torch.device) -> dict[str, Tensor]:
+        """The mean over all samples so far, as `DiceScores.take`."""
+        own = torch.stack([s.to(device) for s in self._scores] or [torch.tensor(torch.nan)])
+        self._scores = []
+        known = ~own.isnan()
+        total, count = reduce(torch.stack([own.nansum(), known.sum()]).to(device))
+        return {self.name: total / count} if count > 0 else {}

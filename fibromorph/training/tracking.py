@@ -30,9 +30,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 import fibromorph
-from fibromorph.datasets.samples import Sample
 from fibromorph.errors import ConfigError
-from fibromorph.labels import LabelTable
 from fibromorph.manifest import file_sha256
 from fibromorph.training.data import data_of
 from fibromorph.training.pictures import Shown, draw_samples
@@ -55,11 +53,9 @@ TRAINER_FACTS = (
 
 @runtime_checkable
 class HasExamples(Protocol):
-    """A module that can show what it trains on, in the classes of its table."""
+    """A module that can show what it trains on."""
 
-    table: LabelTable
-
-    def example(self, number: int) -> Sample: ...
+    def examples(self, count: int) -> list[Shown]: ...
 
 
 def tracking_uri() -> str:
@@ -280,7 +276,7 @@ class RunRecord(pl.Callback):
     Does nothing without a `RunLogger`, and nothing but on the first process.
 
     Args:
-        examples: how many synthetic samples the first picture shows.
+        examples: how many synthetic samples the first picture shows, beside a real one.
         keep_checkpoint: copy the last checkpoint into the run, not only its hash and path.
     """
 
@@ -288,6 +284,7 @@ class RunRecord(pl.Callback):
         self.examples = examples
         self.keep_checkpoint = keep_checkpoint
         self.run_id: str | None = None
+        self._shown: dict[str, Shown] = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Kept in checkpoints, so that the next slice goes on in the same run."""
@@ -309,9 +306,7 @@ class RunRecord(pl.Callback):
         logger.keep(partial(client.log_dict, run_id, hashes, name))
         logger.tag(**_versions(), data_sha256=combined_hash(hashes))
         if self.examples > 0 and isinstance(pl_module, HasExamples):
-            table = pl_module.table
-            samples = [pl_module.example(n) for n in range(self.examples)]
-            figure = draw_samples([Shown(s.image, s.classes, table=table) for s in samples])
+            figure = draw_samples(pl_module.examples(self.examples))
             name = f"samples/step-{step:06d}.png"
             logger.keep(partial(client.log_figure, run_id, figure, name))
 
@@ -321,15 +316,24 @@ class RunRecord(pl.Callback):
         pl_module: pl.LightningModule,  # noqa: ARG002 (Lightning's signature)
         outputs: Any,  # a ShownOutput
         batch: Any,  # noqa: ARG002
-        batch_idx: int,
+        batch_idx: int,  # noqa: ARG002
         dataloader_idx: int = 0,  # noqa: ARG002
     ) -> None:
-        logger = _logger(trainer)
-        if logger is None or batch_idx > 0 or not outputs:
-            return
-        name = f"validation/step-{trainer.global_step:06d}.png"
-        figure = draw_samples([outputs["shown"]])
-        logger.keep(partial(logger.experiment.log_figure, logger.run_id, figure, name))
+        if outputs and trainer.is_global_zero:
+            shown = outputs["shown"]
+            self._shown.setdefault(shown.kind, shown)
+
+    def on_validation_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,  # noqa: ARG002
+    ) -> None:
+        """Draw the first sample of each kind."""
+        logger, shown, self._shown = _logger(trainer), list(self._shown.values()), {}
+        if logger is not None and shown:
+            name = f"validation/step-{trainer.global_step:06d}.png"
+            log = logger.experiment.log_figure
+            logger.keep(partial(log, logger.run_id, draw_samples(shown), name))
 
     def on_fit_end(
         self,

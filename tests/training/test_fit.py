@@ -187,6 +187,7 @@ def test_parameters_of_all_parts_are_recorded(fitted: Fitted) -> None:
 def test_losses_and_dice_of_structures_are_recorded(fitted: Fitted) -> None:
     metrics = fitted.run.data.metrics
     assert {"loss", "loss_structure", "loss_side", "dice", "real_dice"} <= set(metrics)
+    assert 0 <= metrics["side_accuracy"] <= 1
     assert 0 <= metrics["dice/Hippocampus"] <= 1
     assert 0 <= metrics["real_dice/Thalamus"] <= 1
     assert "real_dice/CSF" not in metrics  # the reference does not draw it

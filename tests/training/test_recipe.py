@@ -17,7 +17,7 @@ from fibromorph.training.locator import LocatorModule
 from fibromorph.training.optimiser import make_optimiser
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, plain
 from fibromorph.training.schedule import adopt_older_schedules, with_schedule
-from fibromorph.training.scores import DiceScores
+from fibromorph.training.scores import DiceScores, MeanScore
 from fibromorph.training.tracking import (
     combined_hash,
     flatten,
@@ -153,6 +153,15 @@ def test_dice_is_averaged_over_samples_and_devices() -> None:
     assert float(found["dice"]) == pytest.approx(0.55)
     assert set(found) == {"dice", "dice/Cerebral-White-Matter", "dice/Cerebral-Cortex"}
     assert scores.take(lambda sums: sums, torch.device("cpu")) == {}
+
+
+def test_a_score_is_averaged_over_samples_and_devices_that_have_it() -> None:
+    score = MeanScore("side_accuracy")
+    for value in (0.5, 1.0, math.nan):
+        score.add(torch.tensor(value))
+    found = score.take(lambda sums: 2 * sums, torch.device("cpu"))
+    assert {name: float(value) for name, value in found.items()} == {"side_accuracy": 0.75}
+    assert score.take(lambda sums: sums, torch.device("cpu")) == {}
 
 
 def test_the_tracking_store_is_embedded_unless_told_otherwise(
