@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from fibromorph.models.weights import OUTLINING
+
 Optimiser = Literal["adamw", "muon"]
-HEADS = ("head.", "outlining.")
+OUTLINING_PACE = 10
+"""Times the learning rate, for the head that outlines the brain: nothing else learns from it, and
+it may begin from nothing beside weights that want no more than a few hundred careful steps."""
 
 
 def make_optimiser(
@@ -28,24 +32,26 @@ def make_optimiser(
         learning_rate: the highest of the schedule.
         weight_decay: decoupled, of all weights.
     """
+    named = dict(net.named_parameters())
+    outlining: dict[str, Any] = {
+        "params": [named.pop(path) for path in list(named) if path.startswith(OUTLINING)],
+        "lr": OUTLINING_PACE * learning_rate,
+    }
+    shared: dict[str, Any] = {"lr": learning_rate, "weight_decay": weight_decay}
     if name == "adamw":
-        return torch.optim.AdamW(net.parameters(), learning_rate, weight_decay=weight_decay)
+        groups = [{"params": list(named.values())}, outlining]
+        return torch.optim.AdamW([shared | group for group in groups])
     from pytorch_optimizer import Muon
 
-    named = dict(net.named_parameters())
     # The first of them reads the image itself.
     _, *filters = (
-        path for path, weight in named.items() if weight.ndim > 2 and not path.startswith(HEADS)
+        path for path, weight in named.items() if weight.ndim > 2 and not path.startswith("head.")
     )
+    by_adamw: dict[str, Any] = {"use_muon": False, "betas": (0.9, 0.999), "eps": 1e-8}
     groups = [
         {"params": [named[path] for path in filters], "use_muon": True, "use_adjusted_lr": True},
-        {
-            "params": [weight for path, weight in named.items() if path not in filters],
-            "use_muon": False,
-            "betas": (0.9, 0.999),
-            "eps": 1e-8,
-        },
+        {"params": [weight for path, weight in named.items() if path not in filters]} | by_adamw,
+        outlining | by_adamw,
     ]
-    shared = {"lr": learning_rate, "weight_decay": weight_decay}
-    optimiser: torch.optim.Optimizer = Muon([group | shared for group in groups])
+    optimiser: torch.optim.Optimizer = Muon([shared | group for group in groups])
     return optimiser

@@ -14,7 +14,7 @@ from fibromorph.labels import FREESURFER
 from fibromorph.models.network import SegmentationNet
 from fibromorph.training.checkpoints import SliceCheckpoint
 from fibromorph.training.locator import LocatorModule
-from fibromorph.training.optimiser import make_optimiser
+from fibromorph.training.optimiser import Optimiser, make_optimiser
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, plain
 from fibromorph.training.schedule import adopt_older_schedules, with_schedule
 from fibromorph.training.scores import DiceScores, MeanScore
@@ -139,6 +139,16 @@ def test_muon_turns_filters_and_leaves_norms_and_heads_to_adamw() -> None:
             # All directions move about equally far: an orthogonal matrix, scaled.
             spread = torch.linalg.svdvals((weight - before[name]).detach().flatten(1))
             assert spread.min() > 0.3 * spread.max() > 0
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_head_that_outlines_the_brain_learns_faster(name: Optimiser) -> None:
+    net = SegmentationNet(4, (4, 6, 8), 8)
+    optimiser = make_optimiser(net, name, 1e-3, 1e-4)
+    rates = {id(w): group["lr"] for group in optimiser.param_groups for w in group["params"]}
+    for path, weight in net.named_parameters():
+        outlines = path.startswith("outlining.")
+        assert rates[id(weight)] == pytest.approx(1e-2 if outlines else 1e-3)
 
 
 def test_dice_is_averaged_over_samples_and_devices() -> None:
