@@ -9,13 +9,17 @@ from playwright.sync_api import Browser, Dialog, FilePayload, Page, expect
 
 from tests.serving.service.played import BROKEN, Played, job
 
+PATIENCE_MS = 60_000
+"""The page itself looks again every five seconds, which is all that Playwright waits by default."""
+expect.set_options(timeout=PATIENCE_MS)
+
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page that fails the test if its script does, or if a promise of it is let go."""
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(PATIENCE_MS)
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         yield page
