@@ -113,7 +113,7 @@ def test_doubtful_quality_and_uncertainty_are_seen(page: Page, played: Played) -
     expect(page.locator("#jobs .state")).to_have_text("quality bad")
     red = page.locator("#job-problem").evaluate("e => getComputedStyle(e).color")
     for place in ("#jobs .state", "#job-facts"):
-        assert page.locator(place).evaluate("e => getComputedStyle(e).color") == red
+        expect(page.locator(place)).to_have_css("color", red)
     expect(page.locator("#rows tr")).to_be_visible()
     for width in (1280, 1366, 1441, 1920):
         page.set_viewport_size({"width": width, "height": 900})
