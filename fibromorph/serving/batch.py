@@ -77,7 +77,8 @@ def segment_files(
             try:
                 scan = read_scan(path)
                 require_same_scan(out, scan.stem, scan)
-                result = segment_scan(scan, engine, bar.set_postfix_str)
+                draw = engine.threads > 1
+                result = segment_scan(scan, engine, bar.set_postfix_str, draw=draw)
                 report = write_outputs(result, out, conformed=conformed)["report"]
             except Exception as error:
                 # Whatever an engine raises on one scan must not cost the others.

@@ -14,7 +14,6 @@ import fibromorph
 from fibromorph.errors import ConfigError
 from fibromorph.files import write_whole
 from fibromorph.manifest import Manifest, file_sha256
-from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.report import ReportContent, write_report
 from fibromorph.postprocessing.volumes import write_volumes
 from fibromorph.scans import Scan, write_labels
@@ -79,7 +78,6 @@ def write_outputs(
     stem: str | None = None,
     *,
     conformed: bool = False,
-    picture: bytes | None = None,
 ) -> dict[str, Path]:
     """Write segmentation, volumes, report and provenance, then move them into place together.
 
@@ -90,7 +88,6 @@ def write_outputs(
         folder: made when it does not exist.
         stem: NAME of the files; the scan's own if None; see `require_own`.
         conformed: also write `NAME_space-conformed_dseg.nii.gz` on the working grid.
-        picture: of `picture_of`, where it was made before.
 
     Returns:
         What each file is -> where it lies.
@@ -107,7 +104,7 @@ def write_outputs(
         if conformed:
             write_labels(paths["conformed"], result.labels, result.conformed.grid)
         write_volumes(paths["volumes"], result.rows)
-        write_report(paths["report"], report_content(result, stem, picture))
+        write_report(paths["report"], report_content(result, stem))
         hashes = {p.name: file_sha256(p) for what, p in paths.items() if what != "provenance"}
         content = {**provenance(result), "outputs": hashes}
         write_whole(paths["provenance"], json.dumps(content, indent=2) + "\n")
@@ -193,14 +190,8 @@ def provenance(result: Segmented) -> dict[str, object]:
     }
 
 
-def picture_of(result: Segmented) -> bytes:
-    """Slices in three planes with outlines, as PNG."""
-    conformed = result.conformed
-    return mosaic_png(conformed.intensities, result.labels, conformed.grid, result.table)
-
-
-def report_content(result: Segmented, stem: str, picture: bytes | None = None) -> ReportContent:
-    """What the page of a scan shows; `picture` is made if it is not given."""
+def report_content(result: Segmented, stem: str) -> ReportContent:
+    """What the page of a scan shows."""
     manifest = result.bundle.manifest
     return ReportContent(
         name=stem,
@@ -209,7 +200,7 @@ def report_content(result: Segmented, stem: str, picture: bytes | None = None) -
         model=f"{manifest.name} {manifest.version}",
         scan_facts=_scan_facts(result.scan, result.stripped),
         findings=tuple((f.severity, f.message) for f in result.scan.findings),
-        mosaic_png=picture or picture_of(result),
+        mosaic_png=result.picture,
         rows=result.rows,
         quality=result.quality,
         steps=result.steps,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from fibromorph.labels import LabelTable
 from fibromorph.manifest import COARSE_MM, Bundle, LabelEntry, Manifest
 from fibromorph.postprocessing.components import keep_main_components, posteriors_moved
 from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
+from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.quality import Quality, score, with_warnings
 from fibromorph.postprocessing.report import Step
 from fibromorph.postprocessing.volumes import (
@@ -45,6 +48,7 @@ class Segmented:
         quality: see `quality.score`.
         stripped: the scan has no skull.
         steps: what was done, with seconds.
+        drawing: `picture` in the making; None = drawn when it is asked for.
     """
 
     scan: Scan
@@ -57,10 +61,18 @@ class Segmented:
     quality: Quality
     stripped: bool
     steps: tuple[Step, ...]
+    drawing: Future[bytes] | None = None
 
     @property
     def table(self) -> LabelTable:
         return self.bundle.manifest.table
+
+    @cached_property
+    def picture(self) -> bytes:
+        """Slices in three planes with outlines, as PNG."""
+        if self.drawing is not None:
+            return self.drawing.result()
+        return _drawn(self.conformed, self.labels, self.table)
 
 
 CONFORMED_ALONE = "brain located on 4 mm voxels, box around it sampled at 1 mm, RAS+"
@@ -89,6 +101,8 @@ def segment_scan(
     engine: Engine,
     on_step: OnStep = lambda _: None,
     conformed: Conformed | None = None,
+    *,
+    draw: bool = False,
 ) -> Segmented:
     """Segment one scan.
 
@@ -97,6 +111,7 @@ def segment_scan(
         engine: a loaded bundle.
         on_step: told the name of each step as it begins.
         conformed: the scan on a lattice that was chosen elsewhere; None = found here.
+        draw: `Segmented.picture` at once, in a thread beside the others.
 
     Raises:
         ScanError: there is no brain in it.
@@ -111,6 +126,7 @@ def segment_scan(
         prediction = engine.segment(conformed.network_input, conformed.brain)
     with watch.step("components", "islands and minor parts given to what surrounds them"):
         labels = keep_main_components(prediction.labels, manifest.table)
+    drawing = _begun(_drawn, conformed, labels, manifest.table) if draw else None
     with watch.step("own grid", "labels back on the scan's voxels"):
         on_scan_grid = restore_labels(labels, conformed.grid, scan.grid)
     with watch.step("volumes", "voxels counted, posteriors summed, quality scored"):
@@ -147,6 +163,7 @@ def segment_scan(
         quality,
         stripped,
         tuple(watch.steps),
+        drawing,
     )
 
 
@@ -184,6 +201,17 @@ def _relative_sd(entry: LabelEntry, coarse: bool) -> float | None:
     if coarse and entry.coarse_sd is not None:
         return entry.coarse_sd
     return entry.repeat_sd if entry.relative_sd is None else entry.relative_sd
+
+
+def _drawn(conformed: Conformed, labels: NDArray[np.uint8], table: LabelTable) -> bytes:
+    return mosaic_png(conformed.intensities, labels, conformed.grid, table)
+
+
+def _begun(work: Callable[..., bytes], *args: object) -> Future[bytes]:
+    beside = ThreadPoolExecutor(1)
+    future = beside.submit(work, *args)
+    beside.shutdown(wait=False)
+    return future
 
 
 def _soft_ml(

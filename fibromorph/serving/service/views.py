@@ -24,10 +24,10 @@ LOOKED_AT = 100_000
 """Voxels of a box beyond which not every voxel of a region is asked for its middle."""
 
 
-def write_views(result: Segmented, picture: bytes, folder: Path) -> None:
+def write_views(result: Segmented, folder: Path) -> None:
     """Write `preview.png`, `brain.nii.gz` (no face in it) and `places.json`."""
     grid, labels = result.conformed.grid, result.labels
-    (folder / PREVIEW).write_bytes(picture)
+    (folder / PREVIEW).write_bytes(result.picture)
     image = brain_image(result.conformed.intensities, labels, grid)
     content = gzip.compress(image.to_bytes(), GZIP_LEVEL, mtime=0)
     (folder / IMAGE).write_bytes(content)

@@ -25,7 +25,7 @@ from fibromorph.errors import FibromorphError, ScanError
 from fibromorph.files import write_whole
 from fibromorph.manifest import open_bundle
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.outputs import picture_of, write_outputs
+from fibromorph.serving.outputs import write_outputs
 from fibromorph.serving.pipeline import segment_scan
 from fibromorph.serving.service.clean import read_clean
 from fibromorph.serving.service.phantom import phantom_scan
@@ -167,10 +167,9 @@ def _segment(order: Order) -> dict[str, Any]:
     tell(order, "write")
     started = time.perf_counter()
     folder = Path(order.work)
-    picture = picture_of(result)
-    for kind, path in write_outputs(result, folder, order.name, picture=picture).items():
+    for kind, path in write_outputs(result, folder, order.name).items():
         path.rename(folder / FILES[kind])
-    write_views(result, picture, folder)
+    write_views(result, folder)
     seconds = {step.name: step.seconds or 0.0 for step in result.steps}
     seconds["write"] = time.perf_counter() - started
     tell(order, "publish")
