@@ -26,7 +26,8 @@ from fibromorph.training.data import LabelMapData
 from fibromorph.training.locator import LocatorModule
 from fibromorph.training.module import SegmentationModule
 from fibromorph.training.progress import ProgressLines
-from fibromorph.training.tracking import RunLogger, RunRecord, run_id_of
+from fibromorph.training.record import RunRecord, run_id_of
+from fibromorph.training.tracking import RunLogger
 
 WHAT: dict[str, type[pl.LightningModule]] = {
     "network": SegmentationModule,

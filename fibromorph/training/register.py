@@ -16,7 +16,7 @@ from mlflow.types import Schema, TensorSpec
 
 from fibromorph.errors import ConfigError
 from fibromorph.manifest import Bundle, open_bundle, shipped_names
-from fibromorph.training.tracking import require_store, tracking_uri
+from fibromorph.training.store import require_store, tracking_uri
 
 IMAGE = (-1, -1, -1)
 OUTPUTS = Schema(

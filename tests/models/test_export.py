@@ -17,7 +17,7 @@ from fibromorph.models.network import SegmentationNet
 from fibromorph.models.onnx_files import halve
 from fibromorph.models.weights import network_of, read_weights
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
-from fibromorph.training.tracking import RunRecord
+from fibromorph.training.record import RunRecord
 
 
 def scaling_model(weight: np.ndarray) -> onnx.ModelProto:

@@ -16,15 +16,11 @@ from fibromorph.training.checkpoints import SliceCheckpoint
 from fibromorph.training.locator import LocatorModule
 from fibromorph.training.optimiser import Optimiser, make_optimiser
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, plain
+from fibromorph.training.record import combined_hash
 from fibromorph.training.schedule import adopt_older_schedules, with_schedule
 from fibromorph.training.scores import DiceScores, MeanScore
-from fibromorph.training.tracking import (
-    combined_hash,
-    flatten,
-    require_store,
-    tracking_uri,
-    without_credentials,
-)
+from fibromorph.training.store import require_store, tracking_uri, without_credentials
+from fibromorph.training.tracking import flatten
 
 
 def test_settings_out_of_range_are_refused_by_name() -> None:
