@@ -1,7 +1,7 @@
 """A cohort on SLURM through dask-jobqueue: workers come and go with the work that is left.
 
-    pip install 'fibromorph[cluster]'
-    python configs/dask-slurm.py BIDS_DIR OUT_DIR --workers 50 [-- more options of fibromorph bids]
+    pip install -c constraints.txt ".[cluster]"
+    python configs/dask-slurm.py --workers 50 BIDS_DIR OUT_DIR [-- more options of fibromorph bids]
 
 Run it where jobs may be submitted from, in a terminal that stays (tmux). Certificates are made for
 this run and lie where only you can read them. Stopped and started again, it goes on.

@@ -10,7 +10,7 @@
 #SBATCH --mem=6G
 #SBATCH --time=12:00:00
 #SBATCH --requeue
-#SBATCH --signal=TERM@120
+#SBATCH --signal=B:TERM@120
 #SBATCH --output=slurm-%A_%a.log
 set -uo pipefail
 
@@ -18,7 +18,7 @@ bids=${1:?usage: sbatch configs/slurm-bids.sh BIDS_DIR OUT_DIR [options]}
 out=${2:?usage: sbatch configs/slurm-bids.sh BIDS_DIR OUT_DIR [options]}
 shift 2
 
-# exec: the signal that announces the end of the time limit then reaches fibromorph itself.
+# exec: the signal that announces the end of the time limit goes to this process (B:).
 exec "${FIBROMORPH:-.venv/bin/fibromorph}" bids "$bids" "$out" participant \
     --shard "$SLURM_ARRAY_TASK_ID/${SHARDS:-$SLURM_ARRAY_TASK_COUNT}" \
     --threads "${SLURM_CPUS_PER_TASK:-1}" "$@"

@@ -44,7 +44,8 @@ def _add_keys(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION")
     add = actions.add_parser("add", help="make a key and print it, this once")
     add.add_argument("--name", required=True, help="whose it is")
-    add.add_argument("--scope", action="append", metavar="SCOPE", help="read, submit, admin")
+    scopes = "read, submit or admin, once for each (default: read and submit)"
+    add.add_argument("--scope", action="append", metavar="SCOPE", help=scopes)
     add.add_argument("--days", type=float, metavar="N", help="until it expires (default: never)")
     add.set_defaults(handler=_add)
     listing = actions.add_parser("list", help="the keys there are")

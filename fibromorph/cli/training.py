@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fibromorph.cli.parts import DONE, Commands, command
+from fibromorph.training import USAGE
 
 
 def add_commands(commands: Commands) -> None:
@@ -45,8 +46,8 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--alias", default="production", help="moves to the new version")
 
 
-TRAIN_HELP = """\
-usage: fibromorph train [network|locator] --config YAML [--ckpt_path last] [--KEY VALUE ...]
+TRAIN_HELP = f"""\
+usage: {USAGE}
 
 Fits the segmentation network, or the locator. What a configuration may hold, and what --KEY VALUE
 overrides, `fibromorph train --help` lists in full once the extra is installed:

@@ -21,6 +21,7 @@ from pytorch_lightning.cli import (
 
 from fibromorph.errors import BundleError, ConfigError, FibromorphError
 from fibromorph.models.weights import read_checkpoint
+from fibromorph.training import USAGE
 from fibromorph.training.checkpoints import SliceCheckpoint
 from fibromorph.training.data import LabelMapData
 from fibromorph.training.locator import LocatorModule
@@ -69,7 +70,7 @@ def train(arguments: Sequence[str]) -> None:
                 "logger": lazy_instance(RunLogger),
                 "callbacks": [RunRecord(), ProgressLines()],
             },
-            parser_kwargs={**STRICT, "fit": STRICT},
+            parser_kwargs={**STRICT, "fit": {**STRICT, "usage": USAGE}},
         )
     except (ArgumentError, MisconfigurationException) as error:
         raise ConfigError(" ".join(str(error).split()), subject="fibromorph train") from error
