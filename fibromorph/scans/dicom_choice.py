@@ -153,7 +153,8 @@ def _quality_evidence(
     coarsest = max(*group[0].pixel_spacing_mm, _step_mm(group))
     kind = str(header.get("MRAcquisitionType") or "")
     evidence = [
-        ({"3D": 2.0, "2D": -1.0}.get(kind, 0.0), kind),
+        # Of a header nothing but what is expected is told: it may hold anything.
+        ({"3D": 2.0, "2D": -1.0}.get(kind, 0.0), kind if kind in ("2D", "3D") else ""),
         (2.0 if coarsest <= 1.25 else 1.0 if coarsest <= 2 else -2.0 if coarsest > 4 else 0.0, ""),
         (1.0 if len(group) >= 100 else 0.0, ""),
         (1.0 if "ORIGINAL" in kinds else 0.0, ""),

@@ -94,6 +94,10 @@ class Access:
         self._count(self._requests, caller.owner)
         return caller
 
+    def lets_in(self, token: str | None) -> bool:
+        """Whether who was let in with `token` still would be: it may have expired meanwhile."""
+        return self.open if token is None else self._caller_of(token) is not None
+
     def count_upload(self, caller: Caller) -> None:
         """Refuse an upload that comes too soon.
 

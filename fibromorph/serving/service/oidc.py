@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from fibromorph.serving.service.settings import OidcSource
 ALGORITHMS = ("RS256", "ES256", "PS256", "EdDSA")
 REQUIRED = ("exp", "iss", "aud", "sub")
 TIMEOUT_SECONDS = 10
+LONGEST_OWNER = 128
 
 
 def tokens_of(source: OidcSource | None) -> Tokens | None:
@@ -48,10 +50,18 @@ class OidcTokens:
                 issuer=self._source.issuer,
                 options={"require": list(REQUIRED)},
             )
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, TypeError, ValueError):  # such as a key of another algorithm
             return None
         scopes = _scopes(claims.get(self._source.scopes_claim))
-        return Caller(f"oidc:{claims['sub']}"[:128], scopes) if scopes else None
+        return Caller(_owner(claims["sub"]), scopes) if scopes else None
+
+
+def _owner(subject: str) -> str:
+    """Of jobs. Nobody may be somebody else because a long name was cut."""
+    owner = f"oidc:{subject}"
+    if len(owner) <= LONGEST_OWNER:
+        return owner
+    return f"oidc:{hashlib.sha256(subject.encode()).hexdigest()}"
 
 
 def _keys_url(issuer: str) -> str:

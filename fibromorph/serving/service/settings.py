@@ -175,7 +175,9 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         rule = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(rule, value=first["input"], subject=where) from error
+        # A URL may hold a password.
+        value = re.sub(r"(?<=//)[^/\s]*@", "", str(first["input"]))
+        raise ConfigError(rule, value=value, subject=where) from error
 
 
 def _read(path: Path) -> dict[str, Any]:

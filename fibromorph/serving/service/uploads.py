@@ -1,10 +1,10 @@
-"""The body of an upload, streamed to a file: never in memory, never longer than allowed."""
+"""The body of a request: never longer than allowed, and that of an upload never in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from fastapi import Request
@@ -59,8 +59,32 @@ def check_length(request: Request, limit: int) -> int:
     return announced
 
 
-async def receive(body: AsyncIterator[bytes], path: Path, limit: int) -> str:
+async def read_whole(request: Request, limit: int) -> bytes:
+    """A body that is small enough to be held in memory.
+
+    Raises:
+        Refusal: 408, nothing more comes; 413, longer than `limit` bytes, whatever it announces.
+    """
+    check_length(request, limit)
+    held = bytearray()
+    async for chunk in _steadily(request.stream()):
+        if len(held) + len(chunk) > limit:
+            raise _too_large(limit)
+        held += chunk
+    return bytes(held)
+
+
+async def receive(
+    body: AsyncIterator[bytes], path: Path, limit: int, check_space: Callable[[], None]
+) -> str:
     """Write a body to a file.
+
+    Args:
+        body: from `body_of`.
+        path: of the file.
+        limit: in bytes.
+        check_space: raises where the disk is too full; asked as the body grows, since a body need
+            not announce its length.
 
     Returns:
         Hexadecimal SHA-256 of its bytes.
@@ -78,6 +102,7 @@ async def receive(body: AsyncIterator[bytes], path: Path, limit: int) -> str:
             digest.update(chunk)
             held += chunk
             if len(held) >= WRITE_AT:
+                check_space()
                 await asyncio.to_thread(file.write, bytes(held))
                 held.clear()
         file.write(held)

@@ -37,16 +37,17 @@ def write_views(result: Segmented, folder: Path) -> None:
 def brain_image(
     intensities: NDArray[np.float32], labels: NDArray[np.uint8], grid: Grid
 ) -> nib.Nifti1Image:
-    """Intensities as uint8 within 4 mm of the brain, 0 elsewhere: nobody can be recognised."""
+    """Intensities as uint8 within 4 mm of the brain, 0 elsewhere: nobody can be recognised.
+
+    Where no brain was found nothing is shown.
+    """
     brain = grow(labels > 0, max(1, round(MARGIN_MM / min(grid.spacing_mm))))
-    if not brain.any():
-        brain = np.ones_like(brain)
-    (box,) = ndimage.find_objects(brain.view(np.uint8))
-    seen, inside = intensities[box], brain[box]
-    low, high = np.percentile(seen[inside][::7], (1, 99.8))
-    scaled = (seen - np.float32(low)) * np.float32(254 / max(high - low, 1e-6))
     shown = np.zeros(intensities.shape, np.uint8)
-    shown[box] = (np.clip(scaled, 0, 254) + 1) * inside
+    for box in ndimage.find_objects(brain.view(np.uint8)):
+        seen, inside = intensities[box], brain[box]
+        low, high = np.percentile(seen[inside][::7], (1, 99.8))
+        scaled = (seen - np.float32(low)) * np.float32(254 / max(high - low, 1e-6))
+        shown[box] = (np.clip(scaled, 0, 254) + 1) * inside
     image = nib.Nifti1Image(shown, grid.affine_ijk_to_ras)
     image.header.set_xyzt_units("mm")
     return image

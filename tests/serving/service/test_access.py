@@ -43,6 +43,16 @@ def test_an_admin_sees_everybody_s_jobs(keys: Keys) -> None:
     assert caller.sees is None
 
 
+def test_a_key_lets_in_until_it_is_revoked(keys: Keys) -> None:
+    secret = keys.add("lab", ["read"], None)
+    access = Access(load_settings(None, require_keys=True), keys)
+    caller = access.caller(secret, HERE)
+    assert access.lets_in(secret)
+    assert not access.lets_in(None)
+    keys.revoke(caller.owner)
+    assert not access.lets_in(secret)
+
+
 def test_guessing_is_slowed_down(keys: Keys) -> None:
     secret = keys.add("lab", ["read"], None)
     access = Access(load_settings(None, require_keys=True), keys)
@@ -169,6 +179,17 @@ def test_wrong_settings_are_named(tmp_path: Path, text: str, message: str) -> No
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_settings(path)
+
+
+def test_passwords_in_wrong_settings_are_not_told(tmp_path: Path) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text("databaseurl: postgresql://fm:hunter2@db/fm")
+    with pytest.raises(ConfigError, match="databaseurl") as refused:
+        load_settings(path)
+    assert "hunter2" not in str(refused.value)
+    with pytest.raises(ConfigError, match="percent-encoded") as refused:
+        Database("postgresql://fm:a@b:hunter2@db/fm")
+    assert "hunter2" not in str(refused.value)
 
 
 def test_the_environment_goes_before_the_file(

@@ -82,6 +82,24 @@ def test_wrong_keys_leave_a_trace(http: TestClient) -> None:
     assert "wrong" not in str(line)
 
 
+def test_a_wrong_key_is_refused_before_a_body_is_looked_at(http: TestClient) -> None:
+    headers = {"Authorization": "Bearer fm_00000000_wrong", "Content-Type": "application/json"}
+    for path in ("/v1/studies", "/v1/scans"):
+        assert http.post(path, content=b"{", headers=headers).status_code == 401
+
+
+def test_a_stream_ends_with_the_key(
+    service: Service, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fibromorph.serving.service.routes.jobs.LOOK_AGAIN_SECONDS", 0.01)
+    job = send(service, "a")
+    asked = iter([True, False])
+    monkeypatch.setattr(service.access, "lets_in", lambda _: next(asked))
+    answer = http.get(f"/v1/jobs/{job.id}/events")
+    assert answer.text.count("event: job") == 1
+    assert next(asked, None) is None
+
+
 def test_a_cancel_that_comes_too_late_purges_nothing(service: Service, http: TestClient) -> None:
     send(service, "a")
     job = service.jobs.start_next()

@@ -11,7 +11,7 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from fibromorph.errors import ConfigError
 from fibromorph.serving.service.oidc import OidcTokens, tokens_of
@@ -19,6 +19,7 @@ from fibromorph.serving.service.settings import OidcSource
 
 AUDIENCE = "fibromorph"
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+CURVE = ec.generate_private_key(ec.SECP256R1())
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -65,6 +66,14 @@ def test_a_token_says_who_comes_and_what_they_may(issuer: str) -> None:
     assert caller.scopes == {"read", "submit"}
 
 
+def test_long_names_are_not_mistaken_for_each_other(issuer: str) -> None:
+    tokens = OidcTokens(OidcSource(issuer=issuer, audience=AUDIENCE))
+    callers = [tokens.caller(token(issuer, sub="x" * 200 + end)) for end in "ab"]
+    owners = {caller.owner for caller in callers if caller is not None}
+    assert len(owners) == 2
+    assert max(map(len, owners)) <= 128
+
+
 def test_other_tokens_are_not_let_in(issuer: str) -> None:
     tokens = OidcTokens(OidcSource(issuer=issuer, audience=AUDIENCE))
     wrong = [
@@ -74,6 +83,8 @@ def test_other_tokens_are_not_let_in(issuer: str) -> None:
         token(issuer, exp=time.time() - 60),
         token(issuer, scope="openid"),
         jwt.encode({"sub": "ada"}, "", "none"),
+        # Names a key of another kind than its algorithm's.
+        jwt.encode({"sub": "ada"}, CURVE, "ES256", headers={"kid": "one"}),
         "no token",
     ]
     assert [tokens.caller(each) for each in wrong] == [None] * len(wrong)

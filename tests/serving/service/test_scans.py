@@ -15,6 +15,7 @@ import httpx
 import nibabel as nib
 import numpy as np
 import pytest
+from fastapi import Request as HttpRequest
 
 from fibromorph.client import Client, ServiceError
 from fibromorph.errors import ConfigError
@@ -26,7 +27,7 @@ from fibromorph.serving.pipeline import segment_scan
 from fibromorph.serving.service.intake import Intake
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.settings import load_settings
-from fibromorph.serving.service.uploads import receive
+from fibromorph.serving.service.uploads import WRITE_AT, read_whole, receive
 from tests.serving.service.conftest import UPLOAD_MB
 from tests.serving.service.server import Server
 from tests.serving.service.tiny import write_head
@@ -328,8 +329,32 @@ def test_an_upload_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_
         await asyncio.sleep(60)
 
     with pytest.raises(Refusal, match="must not stop") as refused:
-        asyncio.run(receive(body(), tmp_path / "upload", 100))
+        asyncio.run(receive(body(), tmp_path / "upload", 100, lambda: None))
     assert refused.value.status == 408
+
+
+def test_a_body_of_unknown_length_leaves_the_disk_its_room(tmp_path: Path) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(8):
+            yield b"x" * WRITE_AT
+
+    def check_space() -> None:
+        if (tmp_path / "upload").stat().st_size >= 3 * WRITE_AT:
+            raise Refusal(507, "there must be room")
+
+    with pytest.raises(Refusal, match="room"):
+        asyncio.run(receive(body(), tmp_path / "upload", 100 * WRITE_AT, check_space))
+    assert (tmp_path / "upload").stat().st_size <= 4 * WRITE_AT
+
+
+def test_a_body_may_be_no_longer_than_it_says_or_is_allowed() -> None:
+    async def more() -> dict[str, object]:
+        return {"type": "http.request", "body": b"x" * 60, "more_body": True}
+
+    request = HttpRequest({"type": "http", "headers": [(b"content-length", b"10")]}, more)
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(read_whole(request, 100))
+    assert refused.value.status == 413
 
 
 def test_a_busy_machine_is_not_the_scan_s_fault(

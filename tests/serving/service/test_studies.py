@@ -113,4 +113,10 @@ def test_what_is_no_study_is_refused(server: Server, scans: list[str]) -> None:
     assert halves.status_code == 422
     huge = httpx.post(f"{server.url}/v1/studies", content=b'{"participants": "' + b"x" * 7_000_000)
     assert huge.status_code == 413
+    form = httpx.post(f"{server.url}/v1/studies", data={"participants": participants()})
+    assert form.status_code == 415
+    no_json = httpx.post(
+        f"{server.url}/v1/studies", content=b"{", headers={"Content-Type": "application/json"}
+    )
+    assert (no_json.status_code, no_json.json()["subject"]) == (422, "body")
     assert huge.headers["content-type"] == "application/problem+json"

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from fibromorph.errors import TableError
+from fibromorph.grid import Grid
 from fibromorph.scans import read_scan
 from fibromorph.serving.service.clean import read_clean, write_clean
+from fibromorph.serving.service.views import brain_image
 from fibromorph.serving.service.work import Order, attempt
 from tests.serving.service.server import Server
 from tests.serving.service.tiny import write_head
@@ -36,6 +38,16 @@ def order(tmp_path: Path) -> Order:
         seconds=60,
         memory=1 << 30,
     )
+
+
+def test_where_no_brain_was_found_no_face_is_shown() -> None:
+    head, labels = np.ones((24, 24, 24), np.float32), np.zeros((24, 24, 24), np.uint8)
+    grid = Grid(head.shape, np.eye(4))
+    assert not np.any(brain_image(head, labels, grid).dataobj)
+    labels[8:16, 8:16, 8:16] = 2
+    shown = np.asarray(brain_image(head, labels, grid).dataobj) > 0
+    assert shown[12, 12, 12]
+    assert not shown[0, 0, 0]
 
 
 def test_a_full_disk_is_said_to_be_one(order: Order) -> None:

@@ -36,10 +36,15 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            self._engine = create_engine(_with_driver(url), pool_pre_ping=True)
+            self._engine = create_engine(
+                _with_driver(url), pool_pre_ping=True, hide_parameters=True
+            )
             if self._engine.dialect.name == "sqlite":
                 _set_up_sqlite(self._engine)
             migrate(self._engine)
+        except ValueError as error:  # whose text may hold a part of a password
+            rule = "must be a URL, what is special in a password percent-encoded"
+            raise ConfigError(rule, subject="database_url") from error
         except (SQLAlchemyError, ModuleNotFoundError) as error:
             rule = "the ledger's database must be reachable"
             raise ConfigError(rule, value=error, subject="database_url") from error

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import Field
 
-from fibromorph.serving.service.access import Reader, Submitter
+from fibromorph.serving.service.access import Credentials, Reader, Submitter
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.problems import Refusal
@@ -61,9 +61,12 @@ def get_job(job_id: JobId, service: The, caller: Reader) -> JobOut:
 
 
 @router.get("/jobs/{job_id}/events", responses=problems(404), response_class=EventSourceResponse)
-async def get_events(service: The, job: Found) -> AsyncIterator[ServerSentEvent]:
-    """A server-sent event `job` for every change, until the job has ended."""
-    async for now in _changes(service, job):
+async def get_events(
+    service: The, job: Found, credentials: Credentials
+) -> AsyncIterator[ServerSentEvent]:
+    """A server-sent event `job` for every change, until the job, or the key, has ended."""
+    token = credentials.credentials if credentials else None
+    async for now in _changes(service, job, token):
         yield ServerSentEvent(event="job", data=now)
 
 
@@ -102,7 +105,7 @@ def _too_late(job: Job) -> Refusal:
     return Refusal(409, "a job must not have ended to be cancelled", value=job.state, subject="job")
 
 
-async def _changes(service: Service, job: Job) -> AsyncIterator[JobOut]:
+async def _changes(service: Service, job: Job, token: str | None) -> AsyncIterator[JobOut]:
     last = None
     found: Job | None = job
     while found is not None:
@@ -113,4 +116,6 @@ async def _changes(service: Service, job: Job) -> AsyncIterator[JobOut]:
         if found.has_ended or service.status == "draining":
             return
         await service.board.wait(LOOK_AGAIN_SECONDS)
+        if not await asyncio.to_thread(service.access.lets_in, token):
+            return
         found = await asyncio.to_thread(service.jobs.get, job.id, None)

@@ -33,7 +33,6 @@ MEANING = {
     408: "Nothing more came of the body.",
     409: "The job is not in the state that this needs.",
     410: "The files of this job are gone.",
-    411: "The request does not say how long its body is.",
     413: "The upload is too large.",
     415: "The body is of no supported type.",
     421: "The service was called by a foreign name.",

@@ -104,7 +104,7 @@ async def _receive(request: Request, service: Service, job_id: str) -> str:
     body = body_of(request)
     service.store.check_space(check_length(request, limit))
     upload = service.store.upload(job_id)
-    sha256 = await receive(body, upload, limit)
+    sha256 = await receive(body, upload, limit, service.store.check_space)
     await service.intake.read(upload, service.store.parsed(job_id))
     return sha256
 

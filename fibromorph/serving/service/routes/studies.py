@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi import Request as HttpRequest
-from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field, field_validator
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from fibromorph.serving.service.access import Caller, Reader, Submitter
 from fibromorph.serving.service.core import Service
@@ -41,34 +40,17 @@ from fibromorph.serving.service.study import (
     lay_out,
     those_listed,
 )
-from fibromorph.serving.service.uploads import check_length
+from fibromorph.serving.service.uploads import read_whole
 
-Handler = Callable[[HttpRequest], Coroutine[Any, Any, Response]]
 LARGEST_TABLE = 2_000_000
 LARGEST_BODY = 3 * LARGEST_TABLE
 MOST_SCANS = 10_000
-ZIP = "application/zip"
-
-
-class _Bounded(APIRoute):
-    """A route whose body says how long it is, and is not longer than allowed."""
-
-    def get_route_handler(self) -> Handler:
-        handler = super().get_route_handler()
-
-        async def bounded(request: HttpRequest) -> Response:
-            if self.methods == {"POST"}:
-                if "content-length" not in request.headers:
-                    raise Refusal(411, "a study must say how long it is", subject="Content-Length")
-                check_length(request, LARGEST_BODY)
-            return await handler(request)
-
-        return bounded
+ZIP, JSON = "application/zip", "application/json"
 
 
 # Its tables are links to take.
 STUDY_POLICY = REPORT_POLICY.replace("sandbox;", "sandbox allow-downloads;")
-router = APIRouter(prefix="/v1/studies", tags=["studies"], route_class=_Bounded)
+router = APIRouter(prefix="/v1/studies", tags=["studies"])
 
 
 class StudyIn(BaseModel):
@@ -102,11 +84,45 @@ class StudyIn(BaseModel):
         return text
 
 
-@router.post("", status_code=202, responses=problems(404, 409, 411, 413, 503, 507))
-async def post_study(study: StudyIn, response: Response, service: The, caller: Submitter) -> JobOut:
+BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": StudyIn.model_json_schema()}},
+    }
+}
+
+
+async def _study_in(request: HttpRequest) -> StudyIn:
+    """The body, which is read only once it is known who sends it.
+
+    Raises:
+        RequestValidationError: it is not what it should be.
+        Refusal: see `read_whole`; 415, it does not say that it is JSON.
+    """
+    body = await read_whole(request, LARGEST_BODY)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise Refusal(415, f"a study must be {JSON}", value=kind[:100], subject="Content-Type")
+    try:
+        return await asyncio.to_thread(StudyIn.model_validate_json, body)
+    except ValidationError as error:
+        told = [{**one, "loc": ("body", *one["loc"])} for one in error.errors()]
+        raise RequestValidationError(told) from error
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses=problems(404, 408, 409, 413, 415, 503, 507),
+    openapi_extra=BODY,
+)
+async def post_study(
+    request: HttpRequest, response: Response, service: The, caller: Submitter
+) -> JobOut:
     """Run the group statistics; the answer is a job like that of a scan."""
     service.check_open()
     service.access.count_upload(caller)
+    study = await _study_in(request)
     service.store.check_space(len(study.participants))
     job = await asyncio.to_thread(_accept, service, study, caller)
     service.supervisor.poke()
