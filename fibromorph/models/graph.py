@@ -17,16 +17,21 @@ POSTERIOR_FLOOR = 0.02
 """Posteriors below this do not count in soft volumes: over the millions of voxels far from a small
 structure, even a ten-thousandth each would add up to more than the structure itself."""
 
-ASIDE = BRAIN_BLOCK
+ASIDE = 5
 """Voxels along each axis by which the mirror image lies aside when the network looks at it.
 
 Where the coarse voxels inside the U-Net fall on a head moves its volumes by 1 %; two looks whose
-voxels fall otherwise err less together. What leaves the box on one side comes in on the other: less
-than the margin around the brain (`preprocess.MARGIN_MM`)."""
+voxels fall otherwise err less together. An odd number, so that the 2x2x2 blocks of stem and head
+fall otherwise, too. What leaves the box on one side comes in on the other: less than the margin
+around the brain (`preprocess.MARGIN_MM`)."""
 
 SLABS = 2
 """Parts along i that are answered one after the other. Whole, ONNX Runtime is a third slower; with
 more of them OpenVINO takes longer to compile the graph."""
+
+
+Looks = tuple[Tensor, Tensor]
+"""See `SegmentationGraph._looks`."""
 
 
 class SegmentationGraph(nn.Module):
@@ -35,10 +40,9 @@ class SegmentationGraph(nn.Module):
     A first look draws the brain: the one that comes in is the locator's, coarse, and another one in
     every position of a head, good enough to find the brain's border with. By the statistics of what
     is inside that border the network then looks twice, at the image and at its mirror image, and
-    both answers are averaged: around the mirrored brain a mirrored head gives exactly the mirrored
-    answer, so that no asymmetry is the network's own. All of it happens slab by slab, at one voxel
-    of each 2x2x2 block after the other: no image with one channel a class ever leaves the graph, or
-    is whole inside it.
+    both answers are averaged, so that no asymmetry is the network's own. All of it happens slab by
+    slab, at one voxel of each 2x2x2 block after the other: no image with one channel a class ever
+    leaves the graph, or is whole inside it.
     """
 
     ids_of: Tensor
@@ -95,38 +99,51 @@ class SegmentationGraph(nn.Module):
         return _unfold(ids.reshape(blocks)), soft.sum((0, 1)), _unfold(confidence.reshape(blocks))
 
     def posteriors(self, image: Tensor, brain: Tensor) -> Iterator[Tensor]:
-        """Of every class, as `forward` sums them: (classes, i/2, j/2, k/2) at each of the eight
-        voxels of the 2x2x2 blocks."""
+        """Of every class, as `forward` sums them: (classes, i/2/slabs, j/2, k/2) at each of the
+        eight voxels of the 2x2x2 blocks, slab by slab."""
         looks = self._looks(image, self.draw_brain(image, brain))
         for subvoxel in range(SUBVOXELS):
             weight, bias = self._head_of_both(subvoxel)
-            logits = nn.functional.conv3d(looks, weight[:-1], bias[:-1])[0]
-            yield torch.softmax(logits, dim=0)
+            for slab in self._slabs(looks, subvoxel):
+                logits = nn.functional.conv3d(slab, weight[:-1], bias[:-1])[0]
+                yield torch.softmax(logits, dim=0)
 
-    def _looks(self, image: Tensor, brain: Tensor) -> Tensor:
-        """Hidden features of the image, then of the mirror image, moved and turned back."""
-        aside = _rolled(image.flip(0), ASIDE), _rolled(brain.flip(0), ASIDE // BRAIN_BLOCK)
-        mirrored = _rolled(self._look(*aside), -ASIDE // 2).flip(2)
-        return torch.cat([self._look(image, brain), mirrored], dim=1)
+    def _looks(self, image: Tensor, brain: Tensor) -> Looks:
+        """Hidden features of the image; those of the mirror image, turned back, a block larger."""
+        aside = _rolled(image.flip(0), ASIDE), moved_shares(brain.flip(0), ASIDE)
+        back = _rolled_and_one(self._look(*aside), ASIDE // 2).flip(2)
+        return self._look(image, brain), back
+
+    def _slabs(self, looks: Looks, subvoxel: int) -> Iterator[Tensor]:
+        """Both looks at one of the eight voxels of each block, (1, 2 width, i/2/slabs, j/2, k/2).
+
+        Its voxel lies in one block of the image, and in the mirror image, an odd number of voxels
+        aside, in this block or in the next one.
+        """
+        own, mirrored = looks
+        _, _, i, j, k = own.shape
+        a, b, c = subvoxel >> 2, subvoxel >> 1 & 1, subvoxel & 1
+        length = i // SLABS
+        for start in (n * length for n in range(SLABS)):
+            turned = mirrored[:, :, start + a : start + a + length, b : b + j, c : c + k]
+            yield torch.cat([own.narrow(2, start, length), turned], dim=1)
 
     def _look(self, image: Tensor, brain: Tensor) -> Tensor:
         """Hidden features, (1, width, i/2, j/2, k/2)."""
         hidden: Tensor = self.net.head[0](self.net.features(image[None, None], brain[None, None]))
         return hidden
 
-    def _subvoxel(self, looks: Tensor, subvoxel: int) -> Tensor:
+    def _subvoxel(self, looks: Looks, subvoxel: int) -> Tensor:
         """The answer at one of the eight voxels of each 2x2x2 block.
 
         Args:
-            looks: (1, 2 width, i/2, j/2, k/2) from `_looks`.
+            looks: from `_looks`.
             subvoxel: which of the eight.
 
         Returns:
             (slabs, 2 voxels + labels), see `_slab`.
         """
         weight, bias = self._head_of_both(subvoxel)
-        length = looks.shape[2] // SLABS
-        slabs = (looks.narrow(2, n * length, length) for n in range(SLABS))
         # Two convolutions: to cut the side off from one answer would copy all the others.
         return torch.stack(
             [
@@ -134,7 +151,7 @@ class SegmentationGraph(nn.Module):
                     nn.functional.conv3d(slab, weight[:-1], bias[:-1])[0],
                     nn.functional.conv3d(slab, weight[-1:], bias[-1:])[0, 0],
                 )
-                for slab in slabs
+                for slab in self._slabs(looks, subvoxel)
             ]
         )
 
@@ -147,8 +164,9 @@ class SegmentationGraph(nn.Module):
 
     def _head_of_both(self, subvoxel: int) -> tuple[Tensor, Tensor]:
         """The same for the mean of both looks, in one of which left is right."""
-        # Along i the first four of the eight voxels of a block come before the last four.
-        twin = (subvoxel + SUBVOXELS // 2) % SUBVOXELS
+        # An odd number of voxels aside, the first of two in a block becomes the second, and the
+        # second the first; along i the mirror does that, too.
+        twin = subvoxel ^ 0b011
         (own, own_bias), (other, other_bias) = self._head(subvoxel), self._head(twin)
         turned = own.new_ones(len(own))
         turned[-1] = -1
@@ -233,6 +251,24 @@ def _rolled(image: Tensor, steps: int) -> Tensor:
     """Moved by `steps` voxels along the last three axes; what leaves comes in on the other side."""
     rolled: Tensor = image.roll((steps, steps, steps), (-3, -2, -1))
     return rolled
+
+
+def _rolled_and_one(blocks: Tensor, steps: int) -> Tensor:
+    """Moved back by `steps` along the last three axes, with what comes next at their ends."""
+    for axis in (-3, -2, -1):
+        length = blocks.shape[axis]
+        parts = blocks.narrow(axis, steps, length - steps), blocks.narrow(axis, 0, steps + 1)
+        blocks = torch.cat(parts, dim=axis)
+    return blocks
+
+
+def moved_shares(brain: Tensor, voxels: int) -> Tensor:
+    """Shares of blocks of a brain that lies so many voxels further along each axis."""
+    blocks, part = divmod(voxels, BRAIN_BLOCK)
+    for axis in (-3, -2, -1):
+        near, far = brain.roll(blocks, axis), brain.roll(blocks + 1, axis)
+        brain = near + (far - near) * (part / BRAIN_BLOCK)
+    return brain
 
 
 def _unfold(blocks: Tensor) -> Tensor:

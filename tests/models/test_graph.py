@@ -8,7 +8,13 @@ from monai.networks.utils import pixelunshuffle
 from torch import Tensor
 
 from fibromorph.labels import FREESURFER
-from fibromorph.models.graph import ASIDE, LocatorGraph, LocatorNet, SegmentationGraph
+from fibromorph.models.graph import (
+    ASIDE,
+    LocatorGraph,
+    LocatorNet,
+    SegmentationGraph,
+    moved_shares,
+)
 from fibromorph.models.network import SegmentationNet
 
 
@@ -24,8 +30,8 @@ def answer() -> tuple[Tensor, Tensor, Tensor, Tensor]:
         found = graph(image, brain)
         brain = graph.draw_brain(image, brain)
         logits = net(image[None, None], brain[None, None])[0]
-        steps, axes = (ASIDE,) * 3, (-3, -2, -1)
-        aside = image.flip(0).roll(steps, axes), brain.flip(0).roll((1, 1, 1), axes)
+        axes = (-3, -2, -1)
+        aside = image.flip(0).roll((ASIDE,) * 3, axes), moved_shares(brain.flip(0), ASIDE)
         mirrored = net(*(part[None, None] for part in aside))[0].roll((-ASIDE,) * 3, axes).flip(1)
         mirrored[-1] *= -1
         logits = (logits + mirrored) / 2
@@ -34,19 +40,29 @@ def answer() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def test_a_mirrored_head_gives_the_mirrored_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(4)
-    net = SegmentationNet(len(FREESURFER.structures) + 1, (4, 6, 8), 8).eval()
-    # Coarse voxels that fall otherwise on the mirrored head make an exact answer impossible, so
-    # this network has none.
-    mixed = torch.nn.Conv3d(9, 8, 1)
+    net = SegmentationNet(len(FREESURFER.structures) + 1, (4, 6, 8), 16).eval()
 
-    def features(image: Tensor, brain: Tensor) -> Tensor:
-        shares = torch.nn.functional.interpolate(brain, scale_factor=2.0)
-        seen: Tensor = mixed(torch.cat([pixelunshuffle(image, 3, 2), shares], dim=1))
+    # Coarse voxels that fall otherwise on the mirrored head make an exact answer impossible, so
+    # this network has none: structures follow the intensity, the side its slope along i.
+    def features(image: Tensor, brain: Tensor) -> Tensor:  # noqa: ARG001
+        slope = image.roll(1, 2) - image.roll(-1, 2)
+        seen: Tensor = pixelunshuffle(torch.cat([image, slope], dim=1), 3, 2)
         return seen
 
     monkeypatch.setattr(net, "features", features)
+    conv = net.head[1]
+    assert isinstance(conv, torch.nn.Conv3d)
+    by_class = torch.randn(net.classes + 1, 1, 1)
+    of_intensity = by_class * torch.eye(8)
+    of_intensity[-1] = 0
+    of_slope = torch.zeros_like(of_intensity)
+    of_slope[-1] = torch.eye(8)
+    weight = torch.cat([of_intensity, of_slope], dim=2)
+    conv.weight = torch.nn.Parameter(weight.reshape(conv.weight.shape))
+    torch.nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
     graph = SegmentationGraph(net, FREESURFER).eval()
-    image, brain = torch.randn(32, 64, 32), torch.rand(8, 16, 8)
+    image, brain = torch.zeros(64, 64, 32), torch.rand(16, 16, 8)
+    image[8:-8, 8:-8, 8:-8] = torch.randn(48, 48, 16)
     with torch.inference_mode():
         labels, soft, confidence = graph.answer(image, brain)
         mirrored_labels, mirrored_soft, mirrored_confidence = graph.answer(
