@@ -124,6 +124,7 @@ class SegmentationGraph(nn.Module):
         _, _, i, j, k = own.shape
         a, b, c = subvoxel >> 2, subvoxel >> 1 & 1, subvoxel & 1
         length = i // SLABS
+        # Not range(0, i, length), which export would keep as it is for the shape it looks at.
         for start in (n * length for n in range(SLABS)):
             turned = mirrored[:, :, start + a : start + a + length, b : b + j, c : c + k]
             yield torch.cat([own.narrow(2, start, length), turned], dim=1)

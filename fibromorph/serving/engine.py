@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fibromorph.errors import BundleError, ConfigError
 from fibromorph.located import BRAIN_BLOCK, Image, Located
 from fibromorph.manifest import Bundle, Manifest
+from fibromorph.serving.background import begun
 from fibromorph.serving.devices import (
     Device,
     available_cpus,
@@ -250,9 +251,7 @@ class _OpenVinoGraph:
         self._compiled: dict[Shapes, Any] = {}
         self._early: dict[Shapes, Future[Any]] = {}
         if likely:
-            background = ThreadPoolExecutor(1)
-            self._early[likely] = background.submit(self._compile, likely)
-            background.shutdown(wait=False)
+            self._early[likely] = begun(self._compile, likely)
 
     def __call__(self, *inputs: Image) -> list[NDArray[Any]]:
         compiled = self._compiled_for(tuple(image.shape for image in inputs))

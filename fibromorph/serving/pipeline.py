@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,6 +28,7 @@ from fibromorph.postprocessing.volumes import (
 )
 from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import Scan, restore_labels
+from fibromorph.serving.background import begun
 from fibromorph.serving.engine import Engine, Prediction
 
 OnStep = Callable[[str], None]
@@ -126,7 +127,7 @@ def segment_scan(
         prediction = engine.segment(conformed.network_input, conformed.brain)
     with watch.step("components", "islands and minor parts given to what surrounds them"):
         labels = keep_main_components(prediction.labels, manifest.table)
-    drawing = _begun(_drawn, conformed, labels, manifest.table) if draw else None
+    drawing = begun(_drawn, conformed, labels, manifest.table) if draw else None
     with watch.step("own grid", "labels back on the scan's voxels"):
         on_scan_grid = restore_labels(labels, conformed.grid, scan.grid)
     with watch.step("volumes", "voxels counted, posteriors summed, quality scored"):
@@ -205,13 +206,6 @@ def _relative_sd(entry: LabelEntry, coarse: bool) -> float | None:
 
 def _drawn(conformed: Conformed, labels: NDArray[np.uint8], table: LabelTable) -> bytes:
     return mosaic_png(conformed.intensities, labels, conformed.grid, table)
-
-
-def _begun(work: Callable[..., bytes], *args: object) -> Future[bytes]:
-    beside = ThreadPoolExecutor(1)
-    future = beside.submit(work, *args)
-    beside.shutdown(wait=False)
-    return future
 
 
 def _soft_ml(

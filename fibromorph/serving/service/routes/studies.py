@@ -87,7 +87,7 @@ class StudyIn(BaseModel):
 BODY = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": StudyIn.model_json_schema()}},
+        "content": {JSON: {"schema": StudyIn.model_json_schema()}},
     }
 }
 
