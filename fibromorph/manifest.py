@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from fibromorph.errors import BundleError
 from fibromorph.files import write_whole
@@ -24,6 +24,8 @@ CARD_NAME = "card.md"
 COARSE_MM = 1.3
 """Voxels with a longer side are coarse: a bundle's errors on them are measured apart. Between the
 sizes that scanners are set to, so that rounding in a header decides nothing."""
+Word = Annotated[str, StringConstraints(pattern=r"^[ -~\xa0-\xff]{1,64}$")]
+"""A name or a version: the service tells both in a header of HTTP, which knows Latin-1 alone."""
 
 
 class _Frozen(BaseModel):
@@ -131,8 +133,8 @@ class Manifest(_Frozen):
     """
 
     format_version: Literal[1] = FORMAT_VERSION
-    name: str
-    version: str
+    name: Word
+    version: Word
     description: str
     licence: str
     protocol: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -111,3 +111,20 @@ def decode(content: bytes) -> str:
 def yes_or_no(cell: str) -> bool | None:
     """What a person says in a cell, in any case; spreadsheets make TRUE of yes; None = neither."""
     return {"yes": True, "true": True, "no": False, "false": False}.get(cell.strip().casefold())
+
+
+def number_in(label: str) -> str | None:
+    """Digits of a label that is a number, without zeros before them; None of any other label.
+
+    As text: a number of thousands of digits is a label, too, and no number to Python.
+    """
+    return (label.lstrip("0") or "0") if label.isdecimal() else None
+
+
+def by_number(names: Iterable[str], prefix: str) -> dict[str, list[str]]:
+    """Number -> those whose label, less a prefix, it is, with or without zeros before it."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if number := number_in(name.removeprefix(prefix)):
+            found.setdefault(number, []).append(name)
+    return found

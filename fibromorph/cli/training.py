@@ -37,8 +37,9 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--balance",
         type=Path,
-        metavar="TSV",
-        help="scores.tsv of `evaluate`: shift borders until its mean volume errors vanish",
+        metavar="TSV|NAME|DIR",
+        help="scores.tsv of `evaluate`: shift borders until its mean volume errors vanish;"
+        " or as a bundle's were shifted",
     )
     parser = command(commands, "register", "put a bundle into MLflow's model registry", _register)
     parser.add_argument("bundle", type=Path, metavar="DIR", help="of the bundle")

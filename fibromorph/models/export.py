@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -28,12 +28,13 @@ from fibromorph.manifest import (
     Manifest,
     Parity,
     Training,
+    Word,
     file_sha256,
     open_bundle,
     where_it_lies,
     write_manifest,
 )
-from fibromorph.models.balance import Errors, balancing_offsets, read_errors
+from fibromorph.models.balance import balancing_offsets, read_errors
 from fibromorph.models.card import write_card
 from fibromorph.models.graph import LocatorGraph, LocatorNet, SegmentationGraph
 from fibromorph.models.onnx_files import (
@@ -58,6 +59,8 @@ from fibromorph.scans import read_scan
 BUNDLE_SUFFIXES = (".onnx", ".png")
 """Of a bundle's files beside manifest and card."""
 Note = Callable[[str], None]
+Balancing = Callable[[SegmentationGraph, Conformed], Mapping[str, float]]
+"""Name of a structure -> what to add to its logits, for a network on the box of a scan."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +97,8 @@ class BundleFacts:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    name: str
-    version: str
+    name: Word
+    version: Word
     description: str
     licence: str
     training: TrainingFacts
@@ -139,12 +142,13 @@ def export_bundle(
         folder: of the bundle, which replaces an older one there.
         facts: see `BundleFacts`.
         balance: `scores.tsv` of an evaluation whose mean volume errors the borders are shifted by,
-            see `models.balance`.
+            see `models.balance`; or a bundle or the name of one that ships, to shift them as its.
         note: told what is being done.
 
     Raises:
         BundleError: no weights, or the two differ on more than 0.1 % of the voxels.
         TableError: `balance` is no such table.
+        BundleError: it is a bundle that is not balanced, or of another protocol.
         ConfigError: the folder holds something else than a bundle, or the facts contradict the
             checkpoint.
     """
@@ -152,23 +156,24 @@ def export_bundle(
     training = _training(facts.training, [origin_of(source) for source in weights])
     state = mean_weights(weights)
     net, table = network_of(state), table_of_weights(state)
-    errors = read_errors(balance, table) if balance else {}
+    shift = _balancing(balance, table) if balance else None
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         part = Path(name)
         write_locator(locator_weights, part / LOCATOR.file)
         conformed = _conform(part / LOCATOR.file, check_scan)
         graph = SegmentationGraph(net, table).eval()
-        offsets: dict[str, float] = {}
-        if errors:
+        offsets: Mapping[str, float] = {}
+        if shift:
             note("balancing volumes")
-            offsets = _balance(graph, conformed, errors, table)
+            offsets = shift(graph, conformed)
+            net.shift_logits(torch.tensor([0.0, *(offsets.get(n, 0.0) for n in table.names)]))
         note("writing the graphs")
         export_segmentation(graph, part / NETWORK.file)
         note(f"comparing ONNX Runtime with torch on {check_scan.name}")
         parity = measure_parity(graph, part / NETWORK.file, conformed, check_scan)
         manifest = _manifest(part, facts, table, training)
-        manifest = manifest.model_copy(update={"parity": parity, "balance": offsets})
+        manifest = manifest.model_copy(update={"parity": parity, "balance": dict(offsets)})
         write_manifest(part, manifest)
         write_card(part, manifest)
         _replace_folder(part, folder)
@@ -264,17 +269,22 @@ def _training(facts: TrainingFacts, origins: Sequence[Origin]) -> Training:
     )
 
 
-def _balance(
-    graph: SegmentationGraph, conformed: Conformed, errors: Errors, table: LabelTable
-) -> dict[str, float]:
-    """Shift the logits of the graph's network, and tell by how much."""
-    image, brain = conformed.network_input, conformed.brain
-    with torch.inference_mode():
-        posteriors = graph.posteriors(torch.from_numpy(image), torch.from_numpy(brain))
-        offsets = balancing_offsets(posteriors, errors, table)
-    by_class = [0.0, *(offsets.get(name, 0.0) for name in table.names)]
-    graph.net.shift_logits(torch.tensor(by_class))
-    return offsets
+def _balancing(source: Path, table: LabelTable) -> Balancing:
+    """How to find what is added to logits, by the scores or the bundle in `source`."""
+    if (folder := where_it_lies(source)).is_dir():
+        known = open_bundle(folder).manifest
+        if not known.balance or known.table != table:
+            raise BundleError(f"must be a balanced bundle of {table.protocol}", subject=source)
+        return lambda *_: known.balance
+    errors = read_errors(source, table)
+
+    def by_errors(graph: SegmentationGraph, conformed: Conformed) -> Mapping[str, float]:
+        image, brain = conformed.network_input, conformed.brain
+        with torch.inference_mode():
+            posteriors = graph.posteriors(torch.from_numpy(image), torch.from_numpy(brain))
+            return balancing_offsets(posteriors, errors, table)
+
+    return by_errors
 
 
 def _conform(locator: Path, check_scan: Path) -> Conformed:

@@ -28,7 +28,8 @@ def read_weights(source: Path) -> dict[str, Tensor]:
     Args:
         source: a checkpoint that training wrote (its averaged weights are taken), or the folder of
             a bundle or the name of one that ships, whose segmentation graph keeps the network's own
-            parameter names.
+            parameter names. Of one that was balanced on export, see `models.balance`, as they were
+            before: training would take it back, and a mean with others halve it.
 
     Raises:
         BundleError: the file does not exist or holds no weights.
@@ -258,8 +259,12 @@ def _from_bundle(folder: Path) -> dict[str, Tensor]:
     import onnx
     from onnx import numpy_helper
 
-    graph = onnx.load(open_bundle(folder).network_path).graph
-    return {
+    bundle = open_bundle(folder)
+    state = {
         tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
-        for tensor in graph.initializer
+        for tensor in onnx.load(bundle.network_path).graph.initializer
     }
+    table = bundle.manifest.table
+    for name, offset in bundle.manifest.balance.items():
+        state["net.head.1.bias"].view(-1, SUBVOXELS)[table.class_of_name(name)] -= offset
+    return state

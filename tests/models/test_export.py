@@ -11,9 +11,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from fibromorph.errors import BundleError, ConfigError
-from fibromorph.manifest import open_bundle
+from fibromorph.manifest import open_bundle, write_manifest
 from fibromorph.models.export import BundleFacts, export_bundle, read_facts
-from fibromorph.models.network import SegmentationNet
+from fibromorph.models.network import SUBVOXELS, SegmentationNet
 from fibromorph.models.onnx_files import halve
 from fibromorph.models.weights import network_of, read_weights
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
@@ -111,6 +111,37 @@ def test_the_checkpoint_tells_what_the_facts_leave_out(tmp_path: Path, template:
     assert (training.steps, training.run_id) == (30, "f00d")
     assert training.data_sha256 == {"sub-01": "0" * 64}
     assert "30 steps, run f00d in MLflow" in (out / "card.md").read_text()
+
+
+def test_borders_move_as_those_of_a_bundle_and_training_takes_them_back(
+    tmp_path: Path, template: Path
+) -> None:
+    weights = Run("t1-open").save(tmp_path / "last.ckpt")
+    balanced, out = tmp_path / "balanced", tmp_path / "t1-lab"
+    shutil.copytree(shipped_folder() / DEFAULT_BUNDLE, balanced)
+    known = open_bundle(balanced).manifest
+    write_manifest(balanced, known.model_copy(update={"balance": {"Thalamus": 0.5}}))
+
+    def export(balance: Path) -> None:
+        facts = _facts(tmp_path)
+        export_bundle([weights], balanced, template, out, facts, balance=balance)
+
+    with pytest.raises(BundleError, match="must be a balanced bundle of freesurfer"):
+        export(Path(DEFAULT_BUNDLE))
+    export(balanced)
+    manifest = open_bundle(out).manifest
+    assert manifest.balance == {"Thalamus": 0.5}
+    name, learnt = "head.1.bias", read_weights(weights)["head.1.bias"]
+    (shipped,) = (
+        numpy_helper.to_array(tensor)
+        for tensor in onnx.load(out / "network.onnx").graph.initializer
+        if tensor.name == f"net.{name}"
+    )
+    moved = (torch.tensor(shipped) - learnt).view(-1, SUBVOXELS)
+    thalamus = manifest.table.class_of_name("Thalamus")
+    assert torch.allclose(moved[thalamus], torch.tensor(0.5), atol=1e-5)
+    assert torch.allclose(moved.sum(), torch.tensor(0.5 * SUBVOXELS), atol=1e-4)
+    assert torch.allclose(read_weights(out)[name], learnt, atol=1e-5)
 
 
 @pytest.mark.parametrize(("began_with", "told"), [("t1-open", 29), (None, 29), (None, 31)])

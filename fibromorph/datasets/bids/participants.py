@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fibromorph.datasets.bids.names import bare_label
 from fibromorph.errors import TableError
-from fibromorph.text import read_table
+from fibromorph.text import by_number, number_in, read_table
 
 ID_COLUMN = "participant_id"
 SESSION_COLUMN = "session_id"
@@ -60,15 +60,11 @@ class Participants:
             subjects: names of folders, 'sub-...'.
         """
         folders = set(subjects)
-        by_number: dict[int, list[str]] = {}
-        for folder in sorted(folders):
-            label = bare_label(folder, "sub")
-            if label.isdecimal():
-                by_number.setdefault(int(label), []).append(folder)
+        numbered = by_number(sorted(folders), "sub-")
         found = {}
         for identifier in self.ids:
-            label = bare_label(identifier, "sub")
-            alike = by_number.get(int(label), []) if label.isdecimal() else []
+            number = number_in(bare_label(identifier, "sub"))
+            alike = numbered.get(number, []) if number else []
             if identifier in folders:
                 found[identifier] = identifier
             elif len(alike) == 1:

@@ -16,7 +16,7 @@ from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.store import Store
 from fibromorph.serving.service.work import FILES, Order, attempt, tell
-from fibromorph.text import read_table
+from fibromorph.text import number_in, read_table
 
 PARTICIPANTS, DESIGN, VOLUMES = "participants.tsv", "design.yaml", "volumes"
 REPORT, TABLES = "report.html", "tables.zip"
@@ -84,7 +84,7 @@ def _persons(label: str) -> set[str]:
 
 def _plain(person: str) -> str:
     name = person.removeprefix("sub-")
-    return str(int(name)) if name.isdecimal() else name
+    return number_in(name) or name
 
 
 def check_scans(scans: Sequence[Job]) -> None:

@@ -76,6 +76,7 @@ def test_names_of_sessions_tell_their_order() -> None:
     assert in_time(["ses-10", "ses-2", "", "ses-2"]) == ["", "ses-2", "ses-10"]
     assert in_time(["ses-followup", "ses-baseline", "ses-03"])[0] == "ses-baseline"
     assert in_time(["ses-m12", "ses-m0", "ses-m6"]) == ["ses-m0", "ses-m6", "ses-m12"]
+    assert in_time(["ses-1" + "0" * 5000, "ses-02"])[0] == "ses-02"
 
 
 def test_decimal_commas_are_refused_and_no_category(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def test_a_study_takes_the_scans_of_the_people_in_its_table(client: Client, tmp_
     [
         ("participant_id\tage\nsub-01\t40\n02\t8\n", ["sub-01", "sub-02_ses-1"]),
         ("participant_id,age\n1,40\n2,8\n", ["sub-01", "sub-02_ses-1"]),
+        (f"participant_id,age\n1,40\n{'2' * 5000},8\n", ["sub-01"]),
         ("code;age\npat_a;40\n", ["pat_a.v2"]),
         ("", ["sub-01", "sub-02_ses-1", "sub-8", "pat_a.v2"]),
     ],

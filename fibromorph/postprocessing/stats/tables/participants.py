@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from fibromorph.postprocessing.stats.tables.scan_times import (
     read_session_times,
     years_since_first,
 )
+from fibromorph.text import by_number
 
 ID_COLUMNS = ("participant_id", "SubjID", "subject", "subject_id", "ID", "id")
 MOSTLY_NUMBERS = 0.8
@@ -106,7 +107,7 @@ class Participants:
         Args:
             scanned: participants of the scans.
         """
-        own, rows, scans = set(self.ids), _by_number(self.ids), _by_number(scanned)
+        own, rows, scans = set(self.ids), by_number(self.ids, PREFIX), by_number(scanned, PREFIX)
         meant = {
             names[0]: scans[number][0]
             for number, names in rows.items()
@@ -165,13 +166,3 @@ def read_participants(
         tuple(frame.index),
         read_session_times(path, rule),
     )
-
-
-def _by_number(names: Iterable[str]) -> dict[int, list[str]]:
-    """Number -> those whose label it is, with or without zeros before it."""
-    found: dict[int, list[str]] = {}
-    for name in names:
-        label = name.removeprefix(PREFIX)
-        if label.isdecimal():
-            found.setdefault(int(label), []).append(name)
-    return found

@@ -25,11 +25,11 @@ LATE = re.compile(r"post|nach|after|follow|fu", re.IGNORECASE)
 def in_time(sessions: Iterable[str]) -> list[str]:
     """Sessions in the order that their names tell: none, before, numbers as numbers, after."""
 
-    def when(session: str) -> tuple[int, list[tuple[int, str]], str]:
+    def when(session: str) -> tuple[int, list[tuple[int, str, str]], str]:
         name = session.removeprefix("ses-")
         place = 1 if EARLY.match(name) else 3 if LATE.match(name) else 2
-        parts = re.findall(r"(\d+)|(\D+)", name)
-        return (place if name else 0), [(int(n or 0), text) for n, text in parts], session
+        parts = re.findall(r"0*(\d+)|(\D+)", name)
+        return (place if name else 0), [(len(n), n, text) for n, text in parts], session
 
     return sorted(set(sessions), key=when)
 
