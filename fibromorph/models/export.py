@@ -273,7 +273,7 @@ def _balancing(source: Path, table: LabelTable) -> Balancing:
     """How to find what is added to logits, by the scores or the bundle in `source`."""
     if (folder := where_it_lies(source)).is_dir():
         known = open_bundle(folder).manifest
-        if not known.balance or known.table != table:
+        if not known.balance or known.table.names != table.names:
             raise BundleError(f"must be a balanced bundle of {table.protocol}", subject=source)
         return lambda *_: known.balance
     errors = read_errors(source, table)
