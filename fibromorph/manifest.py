@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from fibromorph.errors import BundleError
 from fibromorph.files import write_whole
@@ -24,7 +25,18 @@ CARD_NAME = "card.md"
 COARSE_MM = 1.3
 """Voxels with a longer side are coarse: a bundle's errors on them are measured apart. Between the
 sizes that scanners are set to, so that rounding in a header decides nothing."""
-Word = Annotated[str, StringConstraints(pattern=r"^[ -~\xa0-\xff]{1,64}$")]
+LONGEST_WORD = 64
+
+
+def _fits_a_header(word: str) -> str:
+    plain = word.isprintable() and all(ord(letter) < 256 for letter in word)
+    if not plain or not 1 <= len(word) <= LONGEST_WORD:
+        rule = f"must be 1 to {LONGEST_WORD} printable characters of Latin-1"
+        raise PydanticCustomError("word", rule)
+    return word
+
+
+Word = Annotated[str, AfterValidator(_fits_a_header)]
 """A name or a version: the service tells both in a header of HTTP, which knows Latin-1 alone."""
 
 

@@ -55,7 +55,7 @@ def test_a_missing_graph_is_refused(bundle: Path) -> None:
         ("licence", None, "licence"),
         ("labels", [], "labels"),
         ("surprise", 1, "surprise"),
-        ("version", "1.0 中", "version"),
+        ("version", "1.0 中", "version: must be 1 to 64 printable characters of Latin-1"),
     ],
 )
 def test_a_manifest_that_breaks_a_rule(bundle: Path, key: str, value: object, message: str) -> None:
