@@ -29,6 +29,7 @@ from fibromorph.datasets.samples import Sample
 from fibromorph.grid import Shape3
 from fibromorph.training.data import LabelMapData
 from fibromorph.training.module import Crop, Recipe, SegmentationModule
+from fibromorph.training.slots import Slot
 
 WARM_UP = 5
 """Steps that are not counted: kernels are chosen and memory is reserved in them."""
@@ -39,8 +40,8 @@ class Timed(SegmentationModule):
 
     watch: Stopwatch | None = None
 
-    def _draw_sample(self, seed: int, shape: Shape3) -> Sample:
-        sample = super()._draw_sample(seed, shape)
+    def draw_sample(self, slot: Slot, seed: int, shape: Shape3) -> Sample:
+        sample = super().draw_sample(slot, seed, shape)
         if self.watch is not None:
             self.watch.lap("synthesis")
         return sample

@@ -69,7 +69,7 @@ def _add_evaluate(commands: Commands) -> None:
         nargs="+",
         default=(),
         metavar="NAME|DIR",
-        help="cross-validate: each scan by the first of these bundles that has not learnt from it",
+        help="trained alike on some of the scans; the first that has not seen a scan answers it",
     )
     parser.add_argument(
         "--update-bundle", action="store_true", help="write the scores into manifest and card"

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from fibromorph.datasets.samples import Sample
 from fibromorph.datasets.structures import Structures, find_structures
-from fibromorph.datasets.tissues import FLUID_ID
-from fibromorph.errors import ConfigError
+from fibromorph.datasets.tissues import FLUID, FLUID_ID
+from fibromorph.errors import ConfigError, LabelError
 from fibromorph.grid import Shape3, shape3
 from fibromorph.labels import FREESURFER, TABLES, LabelTable, require_cerebrum
 from fibromorph.lookups import lookup
@@ -27,6 +27,9 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 KEPT_MARGIN_VOXELS = 48
 """Kept around the brain: more than any crop of an allowed length reaches beyond it."""
+
+MOST_FLUID = 0.6
+"""Around a brain, relative to its volume: more is not what a mask of the brain leaves."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,9 @@ class LabelledFolder:
             everywhere; background is then taken to mean 'background or one of these'. Structures
             that no scan of the folder has are added. The default is fluid around the brain, which
             hardly any manual protocol draws.
+        fluid_beside_labels: what the scans show beside their labels is fluid around the brain, as
+            in scans whose skull a close mask has removed; then all fluid is known, that of a head
+            put around them too.
         only: stems to take, or patterns such as sub-0*; empty = all.
         skip: stems to leave out, or patterns, for instance of those kept for validation.
         ignore_unknown: treat ids that the protocol does not have as background, instead of refusing
@@ -52,7 +58,8 @@ class LabelledFolder:
     scan_suffix: str = "_SS.nii.gz"
     label_suffix: str = "_glm.nii.gz"
     protocol: str = "neuromorphometrics"
-    unlabelled: tuple[str, ...] = ("CSF",)
+    unlabelled: tuple[str, ...] = (FLUID,)
+    fluid_beside_labels: bool = False
     only: tuple[str, ...] = ()
     skip: tuple[str, ...] = ()
     ignore_unknown: bool = False
@@ -63,6 +70,11 @@ class LabelledFolder:
             if name not in known:
                 rule = f"must be one of {sorted(known)}"
                 raise ConfigError(rule, value=name, subject="unlabelled")
+
+    @property
+    def undrawn(self) -> frozenset[str]:
+        """What background may be, too."""
+        return frozenset(self.unlabelled) - ({FLUID} if self.fluid_beside_labels else set())
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +91,7 @@ class LabelledScan:
         structures: where they lie, in the same voxels.
         table: whose ids these are.
         groups: see `Sample`; what is not drawn is grouped with background.
+        fluid_known: see `LabelledFolder.fluid_beside_labels`.
     """
 
     name: str
@@ -91,6 +104,7 @@ class LabelledScan:
     structures: Structures
     table: LabelTable
     groups: tuple[int, ...] = ()
+    fluid_known: bool = False
 
 
 def find_labelled_pairs(where: LabelledFolder) -> list[LabelledPair]:
@@ -119,7 +133,7 @@ def load_labelled_scans(
         ConfigError, LabelError, ScanError: as `find_labelled_pairs` and `load_labelled_scan`.
     """
     scans = [load_labelled_scan(pair, where, table) for pair in find_labelled_pairs(where)]
-    return _grouped(scans, where.unlabelled, table)
+    return _grouped(scans, where.undrawn, table)
 
 
 def load_labelled_scan(
@@ -129,7 +143,8 @@ def load_labelled_scan(
 
     Raises:
         ScanError: the scan breaks a rule.
-        LabelError: labels on another grid, with unknown ids, or without cortex or white matter.
+        LabelError: labels on another grid, with unknown ids, or without cortex or white matter;
+            fluid beside the labels of a scan that still has its skull.
     """
     scan = read_scan(pair.scan)
     grid = working_grid(scan.grid)
@@ -141,6 +156,8 @@ def load_labelled_scan(
     ids = resample(reference.astype(np.float32), scan.grid, grid, order=0).astype(np.uint8)
     # Of a scan of zero mean half of the brain lies below zero.
     image = resample(scan.data - min(air_of(scan.data), 0.0), scan.grid, grid)
+    if where.fluid_beside_labels:
+        _label_fluid(ids, image, pair.scan)
     brain = (ids > 0) & (ids != FLUID_ID)
     start, stop = _box(brain)
     begin = np.maximum(start - KEPT_MARGIN_VOXELS, 0)
@@ -156,6 +173,7 @@ def load_labelled_scan(
         brain_stop=shape3(stop - begin),
         structures=find_structures(ids[kept], [i for i in table.ids if i != FLUID_ID]),
         table=table,
+        fluid_known=where.fluid_beside_labels,
     )
 
 
@@ -200,15 +218,28 @@ def take_box(image: NDArray[Voxel], start: Shape3, shape: Shape3) -> NDArray[Vox
 
 
 def _grouped(
-    scans: Iterable[LabelledScan], unlabelled: tuple[str, ...], table: LabelTable
+    scans: Iterable[LabelledScan], undrawn: frozenset[str], table: LabelTable
 ) -> tuple[LabelledScan, ...]:
     scans = tuple(scans)
     present = set().union(*(np.unique(scan.ids).tolist() for scan in scans))
     groups = [0]
     for index, structure in enumerate(table.structures, start=1):
         drawn = {structure.left_id, structure.right_id} & present
-        groups.append(index if drawn and structure.name not in unlabelled else 0)
+        groups.append(index if drawn and structure.name not in undrawn else 0)
     return tuple(replace(scan, groups=tuple(groups)) for scan in scans)
+
+
+def _label_fluid(ids: NDArray[np.uint8], image: NDArray[np.float32], path: Path) -> None:
+    """Call fluid, in place, what a skull-stripped scan shows beside its labels."""
+    beside = (ids == 0) & (image > 0)
+    share = float(beside.sum() / (ids > 0).sum())
+    if share > MOST_FLUID:
+        rule = (
+            f"with fluid_beside_labels, what a scan shows beside its labels must be at most "
+            f"{MOST_FLUID:.0%} of what they cover, as where the skull was removed and is exactly 0"
+        )
+        raise LabelError(rule, value=f"{share:.0%}", subject=path)
+    ids[beside] = FLUID_ID
 
 
 def _translate(ids: torch.Tensor, values: Mapping[int, int]) -> torch.Tensor:

@@ -63,8 +63,8 @@ EXTRA_TISSUES: Mapping[int, tuple[str, Range]] = {
     530: ("background", (0.20, 0.90)),
 }
 
-FLUID_ID = 24
-"""Cerebrospinal fluid outside the ventricles."""
+FLUID_ID, FLUID = 24, "CSF"
+"""Cerebrospinal fluid outside the ventricles: its id in every table, and its name."""
 
 GENERATION_IDS: tuple[int, ...] = (0, *FREESURFER.ids, *EXTRA_TISSUES)
 """Label id of every index that a packed label map holds."""

@@ -2,7 +2,7 @@
 
 `augment` does the same with TorchIO on the loader's CPUs; this is for a run without spare ones, and
 for scans that are skull-stripped although whole heads will have to be segmented: skull, scalp and
-neck of a label map are synthesised around the brain.
+neck of a label map are synthesised around the brain, and the fluid between.
 """
 
 from __future__ import annotations
@@ -25,13 +25,21 @@ from fibromorph.datasets.synthesis import (
     draw_spatial,
 )
 from fibromorph.datasets.synthesis.acquisition import cut_mask
-from fibromorph.datasets.synthesis.spatial import Places, places_of, read_linear, read_nearest
+from fibromorph.datasets.synthesis.spatial import (
+    Places,
+    SpatialParams,
+    places_of,
+    read_linear,
+    read_nearest,
+)
 from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS, outside_brain
 from fibromorph.grid import Shape3
 from fibromorph.lookups import lookup
 
 FADE = 0.5
 """Where the brain's mask, interpolated, falls below this the head shows."""
+
+FLUID_INDEX = GENERATION_IDS.index(FLUID_ID)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,41 +93,43 @@ def warp(
     with torch.autocast(on_device.image.device.type, enabled=False):
         spatial = draw_spatial(rng, settings, scan, shape)
         places = places_of(spatial, shape)
-        image = read_linear(on_device.image, places)
+        image, ids = read_linear(on_device.image, places), read_nearest(on_device.ids, places)
         if head is not None:
-            kept = read_linear((on_device.image > 0).float(), places)
-            image = torch.where(kept > FADE, image, _around(head, scan, places, rng, settings))
+            bare = read_linear((on_device.image > 0).float(), places) <= FADE
+            around = _around(head, scan, places, spatial)
+            contrast = apply_contrast(around, draw_contrast(rng, settings), rng)
+            image = torch.where(bare, contrast, image)
+            if scan.fluid_known:
+                ids = torch.where(bare & (ids == 0) & (around == FLUID_INDEX), FLUID_ID, ids)
         acquisition = draw_acquisition(rng, settings, shape)
         keep = cut_mask(shape, acquisition, image.device)
         # A removed skull stays dark: noise is added where there was a picture.
         visible = keep & ((image > 0) if head is None else keep)
         image = apply_acquisition(image, acquisition, rng) * visible
-    sample = make_sample(image, read_nearest(on_device.ids, places) * keep, scan)
+    sample = make_sample(image, ids * keep, scan)
     if not spatial.flipped:
         return sample
     return replace(sample, sides=mirrored_sides(sample.sides))
 
 
-def _around(
-    head: Head,
-    scan: LabelledScan,
-    places: Places,
-    rng: Draws,
-    settings: SynthesisSettings,
-) -> Tensor:
-    """The head's tissues where the brain's box, stretched to the scan's, puts them."""
-    index = read_nearest(head.index, _in_head(places, scan, head.source))
+def _around(head: Head, scan: LabelledScan, places: Places, spatial: SpatialParams) -> Tensor:
+    """Generation indices of the head where the brain's box, stretched to the scan's, puts them."""
+    index = read_nearest(head.index, _in_head(places, scan, head.source, spatial))
     outside = lookup(outside_brain(), index.device, torch.bool)[index]
     # Where this head has brain and the scan has none, there is fluid.
-    index = torch.where(outside, index, GENERATION_IDS.index(FLUID_ID))
-    return apply_contrast(index, draw_contrast(rng, settings), rng)
+    return torch.where(outside, index, FLUID_INDEX)
 
 
-def _in_head(places: Places, scan: LabelledScan, head: LabelMap) -> Places:
-    """Voxels of the scan as voxels of the head: box of the brain onto box of the brain."""
+def _in_head(places: Places, scan: LabelledScan, head: LabelMap, spatial: SpatialParams) -> Places:
+    """Voxels of the scan as voxels of the head: box of the brain onto box of the brain.
+
+    A brain that is smaller than its skull has room for, here, has the larger head.
+    """
     found = []
     for axis, place in enumerate(places):
+        still = float(spatial.shrunk_about[axis])
+        grown = (place - still) * spatial.shrunk_to + still
         start, stop = scan.brain_start[axis], scan.brain_stop[axis]
         first, last = head.brain_start[axis], head.brain_stop[axis]
-        found.append((place - start) * ((last - first) / (stop - start)) + first)
+        found.append((grown - start) * ((last - first) / (stop - start)) + first)
     return found[0], found[1], found[2]

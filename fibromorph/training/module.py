@@ -14,12 +14,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from fibromorph.datasets.augment import augment
-from fibromorph.datasets.labelled import LabelledScan, whole_brain
-from fibromorph.datasets.labelmaps import LabelMap
 from fibromorph.datasets.samples import Sample, stack
-from fibromorph.datasets.synthesis import SynthesisSettings, synthesise
-from fibromorph.datasets.warped import Head, ScanOnDevice, warp
+from fibromorph.datasets.synthesis import SynthesisSettings
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, table_of
 from fibromorph.lookups import lookup
@@ -39,12 +35,12 @@ from fibromorph.models.weights import (
     read_weights,
     with_head_for,
 )
-from fibromorph.preprocess import SHAPE_MULTIPLE, normalise
 from fibromorph.training.data import LabelMapData, data_of
 from fibromorph.training.masks import redraw_brain
 from fibromorph.training.optimiser import make_optimiser
 from fibromorph.training.pictures import Shown, ShownOutput
 from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, keep_plain
+from fibromorph.training.sampling import Sampler
 from fibromorph.training.schedule import adopt_older_schedules, planned_steps, with_schedule
 from fibromorph.training.scores import DiceScores, MeanScore
 from fibromorph.training.slots import Slot
@@ -52,7 +48,6 @@ from fibromorph.training.slots import Slot
 __all__ = ["Crop", "NetworkSettings", "Recipe", "SegmentationModule"]
 
 OTHERWISE_SMOOTH = "its layers are not as `network.smooth` says: they adapt, in some hundred steps"
-VALIDATION_SEED = 20_000_000
 WARPING = SynthesisSettings(
     elastic_mm=1.5, jitter_mm=6.0, random_contrast=0.0, noise_sd=0.03, bias=0.2, blur_mm=0.2,
     thick=0.1, thickest_mm=2.0, stripped=0.0, cut=0.05,
@@ -108,8 +103,7 @@ class SegmentationModule(pl.LightningModule):
         self.fluid_class = self.table.class_of_name("CSF")
         self.loss = StructureSideLoss()
         self._planned = 1
-        self._on_device: dict[str, Tensor] = {}
-        self._scans_on_device: dict[str, ScanOnDevice] = {}
+        self._sampler: Sampler | None = None
         self._dice, self._real_dice = (
             DiceScores(name, self.table.names) for name in ("dice", "real_dice")
         )
@@ -127,7 +121,7 @@ class SegmentationModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
-            recipe = self.recipe
+            recipe, self._sampler = self.recipe, None
             self.data.require_real_scans(recipe.real_share + recipe.warped_share)
             self.data.mix_real_scans(recipe.real_share, recipe.largest_crop, self.seed)
 
@@ -135,34 +129,22 @@ class SegmentationModule(pl.LightningModule):
         if self.trainer.enable_validation:
             self.data.warn_of_learnt(self._learnt_before)
 
-    def make_sample(self, seed: int, shape: Shape3, validation: bool = False) -> Sample:
-        """One synthetic scan on this module's device."""
-        source = self._source_of(seed, validation)
-        # Validation is T1-weighted: one sample of another contrast would drown the rest.
-        random_contrast = 0.0 if validation else self._random_contrast_now()
-        settings = replace(self.synthesis, random_contrast=random_contrast)
-        return synthesise(source, self._index_of(source), shape, settings, seed, table=self.table)
+    @property
+    def sampler(self) -> Sampler:
+        """Makes samples of the running fit, on this module's device."""
+        if self._sampler is None:
+            self._sampler = Sampler(
+                self.data, self.device, self.table, self.recipe, self.synthesis, self.warping
+            )
+        return self._sampler
 
-    def warp_sample(self, seed: int, shape: Shape3) -> Sample:
-        """One real scan, warped on this module's device, at times in another head."""
-        rng = random.Random(seed)
-        scan, source = self._draw_scan(rng), rng.choice(self.data.training_maps)
-        if scan.name not in self._scans_on_device:
-            self._scans_on_device[scan.name] = ScanOnDevice.of(scan, self.device)
-        dressed = rng.random() < self.recipe.dressed_share
-        head = Head(source, self._index_of(source)) if dressed else None
-        return warp(self._scans_on_device[scan.name], shape, self.warping, seed, head)
+    def draw_sample(self, slot: Slot, seed: int, shape: Shape3) -> Sample:
+        """A training sample, see `Sampler.draw`."""
+        return self.sampler.draw(slot, seed, shape, self.progress)
 
     def examples(self, count: int) -> list[Shown]:
-        """Samples to look at, not of those trained on: `count` synthetic ones, and a real one."""
-        shape = self.recipe.crops[0].shape
-        shown = []
-        for seed in range(VALIDATION_SEED - 1, VALIDATION_SEED - 1 - count, -1):
-            title = f"synthetic, from {self._source_of(seed).name}"
-            shown.append(self._shown(self.make_sample(seed, shape), title))
-        if self.data.labelled_scans:
-            shown.append(self._real_example(VALIDATION_SEED - 1, shape))
-        return shown
+        """See `Sampler.examples`."""
+        return self.sampler.examples(count)
 
     def training_step(self, batch: list[Slot], batch_idx: int) -> Tensor:  # noqa: ARG002
         # Numbered through the run, alike on all devices: batches whose gradients are summed differ.
@@ -174,9 +156,7 @@ class SegmentationModule(pl.LightningModule):
         chosen = sorted(dice_roll.sample(range(SUBVOXELS), self.recipe.supervised_subvoxels))
         seeds = [hash((step_seed, self.global_rank, n)) & 0x7FFF_FFFF for n in range(len(batch))]
         samples = [
-            self._draw_sample(seed, crop.shape)
-            if slot.real is None
-            else part_of(slot.real, crop.shape, seed)
+            self.draw_sample(slot, seed, crop.shape)
             for slot, seed in zip(batch, seeds, strict=True)
         ]
         parts = self._loss_of(samples, chosen, mask_seed=dice_roll.getrandbits(31))
@@ -197,8 +177,7 @@ class SegmentationModule(pl.LightningModule):
         if number >= self.data.validation_count:
             return None
         synthetic = number < self.data.held_out
-        held_out = self._synthetic_held_out if synthetic else self._real_held_out
-        sample, name = held_out(number)
+        sample, name = self.sampler.held_out(number)
         logits = self.net(sample.image[None, None], self._brain_of(sample.classes[None]))
         predicted = logits[0, :-1].argmax(0)
         dice = self._dice_of(predicted, sample)
@@ -206,7 +185,7 @@ class SegmentationModule(pl.LightningModule):
         self._side_accuracy.add(side_accuracy(logits[0, -1], sample.sides))
         title = f"{name}: image, labels, prediction (Dice {float(dice[1:].nanmean()):.2f})"
         kind = "synthetic" if synthetic else "real"
-        return {"shown": self._shown(sample, title, predicted, kind)}
+        return {"shown": self.sampler.show(sample, title, predicted, kind)}
 
     def on_validation_epoch_end(self) -> None:
         for scores in (self._dice, self._real_dice, self._side_accuracy):
@@ -231,38 +210,6 @@ class SegmentationModule(pl.LightningModule):
         )
         self._planned = planned_steps(self.trainer)
         return with_schedule(optimiser, self._planned, recipe.warmup_steps)
-
-    def _draw_sample(self, seed: int, shape: Shape3) -> Sample:
-        warped = random.Random(~seed).random() < self.recipe.warped_share
-        return self.warp_sample(seed, shape) if warped else self.make_sample(seed, shape)
-
-    def _source_of(self, seed: int, validation: bool = False) -> LabelMap:
-        """The label map that a synthetic sample is made from."""
-        maps = self.data.validation_maps if validation else self.data.training_maps
-        return maps[random.Random(seed).randrange(len(maps))]
-
-    def _draw_scan(self, rng: random.Random) -> LabelledScan:
-        return rng.choice(self.data.labelled_scans)
-
-    def _real_example(self, seed: int, shape: Shape3) -> Shown:
-        """As it is changed for training."""
-        scan = self._draw_scan(random.Random(seed))
-        if self.recipe.warped_share > 0:
-            sample, how = self.warp_sample(seed, shape), "warped"
-        else:
-            sample = augment(scan, self.data.augmentation, shape, seed).to(self.device)
-            how = "augmented"
-        return self._shown(sample, f"scan {scan.name}, {how}", kind="real")
-
-    def _shown(
-        self, sample: Sample, title: str, predicted: Tensor | None = None, kind: str = "synthetic"
-    ) -> Shown:
-        return Shown(sample.image, sample.classes, predicted, self.table, kind, title)
-
-    def _index_of(self, source: LabelMap) -> Tensor:
-        if source.name not in self._on_device:
-            self._on_device[source.name] = torch.from_numpy(source.index).to(self.device)
-        return self._on_device[source.name]
 
     def _brain_of(self, classes: Tensor) -> Tensor:
         return brain_shares((classes > 0) & (classes != self.fluid_class))
@@ -293,20 +240,6 @@ class SegmentationModule(pl.LightningModule):
         dice = class_dice(groups[predicted], groups[sample.classes], self.classes)
         return dice.masked_fill((groups != own).to(dice.device), torch.nan)
 
-    def _synthetic_held_out(self, number: int) -> tuple[Sample, str]:
-        """The sample, and what it is."""
-        seed, shape = VALIDATION_SEED + number, self.recipe.validation_shape
-        source = self._source_of(seed, validation=True)
-        return self.make_sample(seed, shape, validation=True), f"synthetic, from {source.name}"
-
-    def _real_held_out(self, number: int) -> tuple[Sample, str]:
-        scan = self.data.validation_scans[number - self.data.held_out]
-        return whole_brain(scan, SHAPE_MULTIPLE).to(self.device), f"scan {scan.name}"
-
-    def _random_contrast_now(self) -> float:
-        start, end = self.synthesis.random_contrast, self.recipe.random_contrast_end
-        return start if end is None else start + (end - start) * self.progress
-
     def _sum_over_devices(self, values: Tensor) -> Tensor:
         total: Tensor = self.trainer.strategy.reduce(values, reduce_op="sum")
         return total
@@ -333,14 +266,3 @@ def drop_unusable(net: nn.Module) -> Tensor:
     for gradient in gradients:
         gradient.copy_(torch.where(finite, gradient, 0.0))
     return finite
-
-
-def part_of(sample: Sample, shape: Shape3, seed: int) -> Sample:
-    """A crop of a sample at a random place, normalised like every network input."""
-    if tuple(sample.image.shape) == shape:
-        return sample
-    rng = random.Random(seed)
-    room = [n - m for n, m in zip(sample.image.shape, shape, strict=True)]
-    i, j, k = (rng.randint(0, n) for n in room)
-    part = sample.box((i, j, k), shape)
-    return replace(part, image=normalise(part.image))

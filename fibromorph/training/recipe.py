@@ -42,7 +42,8 @@ class Recipe:
             TorchIO in the loader's workers, instead of synthesised.
         warped_share: share of samples that are real scans warped on the training device; in place
             of `real_share` where no workers can be spared.
-        dressed_share: share of warped samples that get the head of a label map around the brain.
+        dressed_share: share of warped samples that get the head of a label map around the brain, at
+            times with more room than it needs (`SynthesisSettings.atrophy`).
         compiled: let PyTorch write kernels for the normalisation (`network.compile_norms`): half
             a minute for each shape of crop, then faster steps.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -103,6 +104,22 @@ def test_a_scan_of_zero_mean_keeps_its_brain(tmp_path: Path) -> None:
     plain, shifted = (load_labelled_scan(pair, where) for pair in find_labelled_pairs(where))
     assert (shifted.image[shifted.ids > 0] == 0).mean() < 0.01
     assert np.allclose(plain.image, shifted.image, atol=0.02)
+
+
+def test_fluid_is_what_a_stripped_scan_shows_beside_its_labels(
+    scan_folder: Path, tmp_path: Path
+) -> None:
+    where = LabelledFolder(scan_folder, only=("s1",), fluid_beside_labels=True)
+    (scan,) = load_labelled_scans(where)
+    assert ((scan.ids > 0) == (scan.image > 0)).mean() > 0.999
+    assert scan.image[scan.ids == 24].mean() == pytest.approx(0.2, abs=0.05)
+    assert "CSF" not in not_told_apart(scan)
+    labels = nib.load(scan_folder / "s1_glm.nii.gz")
+    whole = np.maximum(np.asanyarray(labels.dataobj), 1).astype(np.float32)
+    nib.save(nib.Nifti1Image(whole, labels.affine), tmp_path / "s1_SS.nii.gz")
+    shutil.copy(scan_folder / "s1_glm.nii.gz", tmp_path)
+    with pytest.raises(LabelError, match=r"s1_SS.*at most 60% .* skull was removed .*found: \d+%"):
+        load_labelled_scans(replace(where, folder=tmp_path))
 
 
 def test_what_cannot_be_read_as_labels_is_named(tmp_path: Path, scan_folder: Path) -> None:

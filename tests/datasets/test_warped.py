@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from fibromorph.datasets.labelled import LabelledScan
+from fibromorph.datasets.labelled import LabelledFolder, LabelledScan, load_labelled_scans
 from fibromorph.datasets.labelmaps import LabelMap
 from fibromorph.datasets.synthesis import SynthesisSettings
 from fibromorph.datasets.warped import Head, ScanOnDevice, warp
+from fibromorph.labels import FREESURFER
 
 SHAPE = (96, 128, 96)
 PLACING = ("rotation_deg", "scaling", "shear", "elastic_mm", "local_scaling", "flip", "jitter_mm")
 ACQUIRING = ("noise_sd", "bias", "gamma", "blur_mm", "thick", "stripped", "cut")
 OFF: dict[str, Any] = dict.fromkeys((*PLACING, *ACQUIRING), 0.0)
 STILL = SynthesisSettings(**OFF)
+FLUID = FREESURFER.class_of_name("CSF")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +56,27 @@ def test_a_head_is_put_around_the_brain_and_leaves_it_alone(
     brain = bare.classes > 0
     both = torch.stack([bare.image[brain], dressed.image[brain]])
     assert torch.corrcoef(both)[0, 1] > 0.98
+
+
+def test_fluid_in_a_roomier_skull_is_known_and_the_brain_is_the_same(
+    scan_folder: Path, head_map: LabelMap, head_index: Tensor
+) -> None:
+    where = LabelledFolder(scan_folder, only=("s1",), fluid_beside_labels=True)
+    (scan,) = load_labelled_scans(where)
+    on_device = ScanOnDevice.of(scan, torch.device("cpu"))
+    head = Head(head_map, head_index)
+    bare = warp(on_device, SHAPE, STILL, seed=3)
+    full = warp(on_device, SHAPE, replace(STILL, atrophy=0.0), 3, head)
+    roomy = warp(on_device, SHAPE, replace(STILL, atrophy=1.0, atrophy_most=0.2), 3, head)
+    fluid = [int((sample.classes == FLUID).sum()) for sample in (bare, full, roomy)]
+    assert 0.8 * fluid[0] < fluid[1] < 1.3 * fluid[0]
+    assert fluid[2] > 1.3 * fluid[1]
+    for sample in (full, roomy):
+        assert sample.groups[FLUID] == FLUID
+        brain = (sample.classes > 0) & (sample.classes != FLUID)
+        assert torch.equal(sample.classes[brain], bare.classes[brain])
+        shown = sample.image[sample.classes == FLUID]
+        assert shown.quantile(0.9) < sample.image[sample.classes == 2].quantile(0.1)
 
 
 def test_the_same_seed_gives_the_same_sample(on_device: ScanOnDevice) -> None:

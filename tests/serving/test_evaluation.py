@@ -113,6 +113,11 @@ def test_each_scan_is_scored_by_a_fold_that_has_not_seen_it(
     scores = open_bundle(Path(model)).manifest.scores
     assert scores[f"{tmp_path.name}, cross-validated in 2 folds: scans"] == 2
     assert set(pd.read_csv(out / "scores.tsv", sep="\t").scan) == {"a", "b"}
+    kept = replace(request, only=("b",))
+    evaluate(kept, out, model=model, folds=folds[:1], update_bundle=True)
+    scores = open_bundle(Path(model)).manifest.scores
+    title = f"{tmp_path.name}, 1 kept from a bundle trained alike"
+    assert {key.rpartition(": ")[0] for key in scores} == {title}
 
 
 def test_every_scan_needs_labels(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch.utils.data import DistributedSampler
 from fibromorph.datasets.labelled import LabelledFolder
 from fibromorph.errors import ConfigError
 from fibromorph.training.data import LabelMapData
-from fibromorph.training.module import part_of
+from fibromorph.training.sampling import part_of
 from fibromorph.training.slots import SampleNumbers
 from tests.datasets.phantoms import write_label_maps, write_labelled_scans
 

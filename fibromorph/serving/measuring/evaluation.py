@@ -79,8 +79,9 @@ def evaluate(
 ) -> str:
     """Score a bundle; writes `scores.tsv` (scan x structure), `structures.tsv`, `scores.png`.
 
-    A bundle that has learnt from all labelled scans is scored by cross-validation: by bundles that
-    were trained in the same way on some of them, each scan by one that has not seen it.
+    A bundle that has learnt from all labelled scans is scored by bundles that were trained in the
+    same way on some of them, each scan by one that has not seen it: by cross-validation, or by one
+    bundle on the scans that were kept from it.
 
     A bundle that is finer than FreeSurfer's protocol is scored twice: in its own structures, where
     the reference has them, and in FreeSurfer's, so that the 27 structures can be compared.
@@ -108,7 +109,7 @@ def evaluate(
     pairs = find_pairs(request)
     bundle = find_bundle(model)
     table = bundle.manifest.table
-    parts = _cross_validation(pairs, bundle, folds) if folds else _alone(pairs, bundle)
+    parts = _kept_back(request, pairs, bundle, folds) if folds else _alone(pairs, bundle)
     out.mkdir(parents=True, exist_ok=True)
     scores, volumes = _answers(parts, request, device, threads)
     per_scan, per_structure = tables(scores, volumes, table)
@@ -118,7 +119,7 @@ def evaluate(
     write_score_picture(out / "scores.png", own if len(own) else per_scan, table)
     summary = summarise(per_scan)
     if update_bundle:
-        way = f"cross-validated in {len(folds)} folds" if folds else ""
+        way = _way_of(parts) if folds else ""
         update_manifest(bundle, per_structure, summary, request.source, way)
     return scores_text(per_structure, summary)
 
@@ -138,6 +139,18 @@ def find_pairs(request: EvaluationRequest) -> list[LabelledPair]:
     """
     if request.limit is not None and request.limit < 1:
         raise ConfigError("must be 1 or more", value=request.limit, subject="--limit")
+    suffixes = (request.scan_suffix, request.label_suffix)
+    chosen = choose_scans(
+        _scans_of(request), request.folder, suffixes[0], only=request.only, skip=request.skip
+    )
+    return [
+        pair_of(stem, scan, request.folder, suffixes)
+        for stem, scan in list(chosen.items())[: request.limit]
+    ]
+
+
+def _scans_of(request: EvaluationRequest) -> list[Path]:
+    """All scans of the data set, chosen or not."""
     try:
         scans = sorted(request.folder.glob(request.scan_glob))
     except (ValueError, NotImplementedError) as error:
@@ -145,14 +158,7 @@ def find_pairs(request: EvaluationRequest) -> list[LabelledPair]:
         raise ConfigError(rule, value=request.scan_glob, subject="--scans") from None
     if not scans:
         raise ConfigError("no scan fits", value=request.scan_glob, subject=request.folder)
-    suffixes = (request.scan_suffix, request.label_suffix)
-    chosen = choose_scans(
-        scans, request.folder, request.scan_suffix, only=request.only, skip=request.skip
-    )
-    return [
-        pair_of(stem, scan, request.folder, suffixes)
-        for stem, scan in list(chosen.items())[: request.limit]
-    ]
+    return scans
 
 
 @dataclass(frozen=True)
@@ -177,36 +183,42 @@ def _alone(pairs: Sequence[LabelledPair], bundle: Bundle) -> list[_Part]:
     return [_Part(bundle, pairs)]
 
 
-def _cross_validation(
-    pairs: Sequence[LabelledPair], bundle: Bundle, names: Sequence[str]
+def _kept_back(
+    request: EvaluationRequest, pairs: Sequence[LabelledPair], bundle: Bundle, names: Sequence[str]
 ) -> list[_Part]:
     """Each scan by the first fold that has not learnt from it.
 
     Raises:
-        ConfigError: a fold has other structures, has learnt from none of the scans (or does not
-            say so), or answers none; or all folds have learnt from a scan.
+        ConfigError: a fold has other structures, has learnt from no scan of the data set (or does
+            not say so), or answers none; or all folds have learnt from a scan.
     """
     folds = [find_bundle(name) for name in names]
-    answers: list[list[LabelledPair]] = [[] for _ in folds]
-    learnt = [0 for _ in folds]
     known = [{*fold.manifest.training.data_sha256.values()} for fold in folds]
+    sha256 = {scan: read_scan(scan).sha256 for scan in _scans_of(request)}
+    answers: list[list[LabelledPair]] = [[] for _ in folds]
     for pair in pairs:
-        sha256 = read_scan(pair.scan).sha256
-        seen = [sha256 in scans for scans in known]
+        seen = [sha256[pair.scan] in scans for scans in known]
         if all(seen):
             rule = "a scan that all folds have learnt from cannot score them"
             raise ConfigError(rule, value=pair.stem, subject="--folds")
         answers[seen.index(False)].append(pair)
-        learnt = [count + has for count, has in zip(learnt, seen, strict=True)]
-    for fold, own, count in zip(folds, answers, learnt, strict=True):
+    for fold, own, scans in zip(folds, answers, known, strict=True):
         if fold.manifest.table != bundle.manifest.table:
             rule = f"a fold must have the structures of {bundle.manifest.name}"
             raise ConfigError(rule, value=fold.manifest.protocol, subject=fold.folder)
-        if not own or not count:
+        learnt = sum(one in scans for one in sha256.values())
+        if not own or not learnt:
             rule = "by training.data_sha256 a fold must have learnt from some of the scans, not all"
-            found = f"learnt from {count} of {len(pairs)}, answers {len(own)}"
+            found = f"learnt from {learnt} of {len(sha256)}, answers {len(own)}"
             raise ConfigError(rule, value=found, subject=fold.folder)
     return [_Part(fold, own) for fold, own in zip(folds, answers, strict=True)]
+
+
+def _way_of(parts: Sequence[_Part]) -> str:
+    """How scans were kept from the bundles that answered them."""
+    if len(parts) > 1:
+        return f"cross-validated in {len(parts)} folds"
+    return f"{len(parts[0].pairs)} kept from a bundle trained alike"
 
 
 def _answers(
