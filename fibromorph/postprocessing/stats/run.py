@@ -41,6 +41,7 @@ from fibromorph.postprocessing.stats.scores.scope import ScoreScope, scope_of
 from fibromorph.postprocessing.stats.tables import (
     CohortVolumes,
     Participants,
+    by_session,
     read_cohort,
     read_participants,
 )
@@ -85,12 +86,11 @@ def run_study(
 
 def read_people(design: Design, path: Path) -> Participants:
     """The participants table, read as the design says."""
-    return read_participants(
-        path,
-        design.ids,
-        id_column=design.table.id_column,
-        missing_codes=design.table.missing_codes,
+    table = design.table
+    people = read_participants(
+        path, design.ids, id_column=table.id_column, missing_codes=table.missing_codes
     )
+    return by_session(people, table.by_session, design.at("table.by_session"))
 
 
 def analyse(

@@ -40,11 +40,14 @@ class Table(Section):
         id_column: '' = the first of participant_id, SubjID, subject, subject_id, ID.
         missing_codes: texts that mean "not known", beside n/a, NA and empty cells.
         categorical: columns of numbers that are codes.
+        by_session: of a table of one row a person: name of a score, of what varies with time, or of
+            the scans' dates -> session -> the column that holds it there.
     """
 
     id_column: str = ""
     missing_codes: tuple[Text, ...] = ()
     categorical: tuple[str, ...] = ()
+    by_session: dict[str, dict[Text, str]] = {}
 
 
 class Groups(Section):

@@ -18,10 +18,14 @@ from fibromorph.postprocessing.stats.designs.starter_notes import unused, who_fi
 from fibromorph.postprocessing.stats.tables import (
     CohortVolumes,
     Participants,
+    by_session,
     read_cohort,
     read_participants,
 )
 from fibromorph.postprocessing.stats.tables.region_names import is_fluid, is_total
+from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION
+from fibromorph.postprocessing.stats.tables.scan_times import is_time
+from fibromorph.postprocessing.stats.tables.wide import guess_by_session
 
 SITE_NAMES = r"(site|scanner|center|centre)"
 ARM_NAMES = (
@@ -32,6 +36,7 @@ UNTREATED_LEVELS = (
     r"(wait\w*|wl|wlc|control\w*|con|ctrl|placebo|sham|tau|usual.*|(standard|routine).*|untreated"
     r"|no(ne)?|no_.*|0)"
 )
+BY_SESSION, NAMELESS = "table.by_session", "no session"
 HEADER = """\
 # A design for `fibromorph stats`, written from {volumes} and {participants}.
 # Read it all: what is guessed may be wrong. Every key that may be left out is shown with its
@@ -53,6 +58,7 @@ def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> li
         raise ConfigError("a design is never overwritten: name another file", subject=path)
     cohort, people = read_cohort(volumes), read_participants(participants)
     design = guess_design(cohort, people)
+    people = by_session(people, design.table.by_session, BY_SESSION)
     head = HEADER.format(volumes=", ".join(p.name for p in volumes), participants=participants.name)
     content = yaml.safe_dump(
         design.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=96
@@ -61,6 +67,7 @@ def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> li
     write_whole(path, head + content)
     arms = _arm_columns(people, design.groups.column, design.groups.patients)
     return [
+        *_spread(design),
         *choices(design, people),
         *who_fits(load_design(path), cohort, people),
         *unused(design, people, told=arms),
@@ -79,7 +86,7 @@ def choices(design: Design, people: Participants) -> list[str]:
     ]
     if sessions.follow_up:
         later = ", ".join(sessions.follow_up)
-        lines.append(f"baseline: {sessions.baseline or 'no session'}; follow-up: {later}")
+        lines.append(f"baseline: {sessions.baseline or NAMELESS}; follow-up: {later}")
     if sessions.arm:
         lines.append(
             f"treated: {sessions.arm} = {sessions.treated}; untreated: {sessions.untreated}"
@@ -107,11 +114,14 @@ def guess_design(cohort: CohortVolumes, people: Participants) -> Design:
     Raises:
         TableError: no column has the two groups.
     """
+    wide = _wide(cohort, people)
+    people = by_session(people, wide, BY_SESSION)
     group, patients, controls = guess_groups(people)
     columns = [str(c) for c in people.cells.columns]
     sessions = cohort.sessions
     site = next((c for c in columns if re.fullmatch(SITE_NAMES, c, re.I)), "")
     content = {
+        "table": {"by_session": wide},
         "groups": {"column": group, "patients": patients, "controls": controls},
         "covariates": _covariates(people, columns),
         "etiv": "covariate" if cohort.knows_etiv else "none",
@@ -134,6 +144,25 @@ def guess_families(regions: Sequence[str]) -> dict[str, list[str]]:
     rest = [r for r in parts if r not in cortex and r not in fluid]
     families = {"cortex": cortex, "structures": rest, "fluid": fluid}
     return {name: found for name, found in families.items() if found}
+
+
+def _wide(cohort: CohortVolumes, people: Participants) -> dict[str, dict[str, str]]:
+    """Scores and dates that the table has in a column for each session of the scans."""
+    if any(session != NO_SESSION for _, session in people.cells.index):
+        return {}
+    return guess_by_session(
+        [str(c) for c in people.cells.columns],
+        cohort.sessions,
+        lambda name: measure_called(name) is not None or is_time(name),
+    )
+
+
+def _spread(design: Design) -> list[str]:
+    """A line for what is read from columns by session."""
+    return [
+        f"{name} by session: {', '.join(f'{c} ({s or NAMELESS})' for s, c in columns.items())}"
+        for name, columns in design.table.by_session.items()
+    ]
 
 
 def _arm_columns(people: Participants, group: str, patients: str) -> dict[str, list[str]]:

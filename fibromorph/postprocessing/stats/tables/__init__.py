@@ -4,5 +4,13 @@ from fibromorph.postprocessing.stats.tables.cohort import CohortVolumes
 from fibromorph.postprocessing.stats.tables.formats import read_cohort
 from fibromorph.postprocessing.stats.tables.participants import Participants, read_participants
 from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
+from fibromorph.postprocessing.stats.tables.wide import by_session
 
-__all__ = ["CohortVolumes", "Participants", "ScanIds", "read_cohort", "read_participants"]
+__all__ = [
+    "CohortVolumes",
+    "Participants",
+    "ScanIds",
+    "by_session",
+    "read_cohort",
+    "read_participants",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -35,22 +35,36 @@ def read_text_table(path: Path) -> pd.DataFrame:
     return _cleaned(pd.DataFrame(list(rows), index=list(numbers), columns=header, dtype=object))
 
 
-def to_numbers(
-    frame: pd.DataFrame, columns: Iterable[str], path: Path, lines: Sequence[int] | None = None
-) -> pd.DataFrame:
+def to_numbers(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> pd.DataFrame:
     """The columns as float64, NaN where a cell is missing.
 
     Args:
         frame: cells as `read_text_table` gives them.
         columns: to convert.
         path: named in errors.
-        lines: of the rows, where the frame has another index by now.
 
     Raises:
         TableError: a cell with text in it; line and column are named.
     """
-    numbered = list(frame.index) if lines is None else lines
-    return pd.DataFrame({c: _numbers(frame[c], numbered, path) for c in columns}, index=frame.index)
+    found = {
+        column: [to_number(c, place(path, n, column)) for n, c in frame[column].items()]
+        for column in columns
+    }
+    return pd.DataFrame(found, index=frame.index)
+
+
+def to_number(cell: str | None, subject: str) -> float:
+    """A cell as a number, NaN where it is missing; `subject` says which it is.
+
+    Raises:
+        TableError: text in it.
+    """
+    if cell is None:
+        return float("nan")
+    if not is_number(cell):
+        hint = "a decimal point, not a comma" if is_number(cell.replace(",", ".")) else "or n/a"
+        raise TableError(f"the cell must be a number ({hint})", value=cell, subject=subject)
+    return float(cell)
 
 
 def is_number(cell: object) -> bool:
@@ -78,21 +92,6 @@ def require_columns(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> 
             raise TableError(
                 f"the table must have the column (it has {known})", value=column, subject=path
             )
-
-
-def _numbers(cells: pd.Series, lines: Sequence[int], path: Path) -> list[float]:
-    column = str(cells.name)
-    rows = zip(lines, cells, strict=True)
-    return [_number(cell, place(path, line, column)) for line, cell in rows]
-
-
-def _number(cell: str | None, subject: str) -> float:
-    if cell is None:
-        return float("nan")
-    if not is_number(cell):
-        hint = "a decimal point, not a comma" if is_number(cell.replace(",", ".")) else "or n/a"
-        raise TableError(f"the cell must be a number ({hint})", value=cell, subject=subject)
-    return float(cell)
 
 
 def _cleaned(frame: pd.DataFrame) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from fibromorph.postprocessing.stats.tables.cells import (
     place,
     read_text_table,
     require_columns,
-    to_numbers,
+    to_number,
 )
 from fibromorph.postprocessing.stats.tables.cohort import KEY, keyed
 from fibromorph.postprocessing.stats.tables.scan_ids import PREFIX, ScanIds
@@ -41,12 +41,14 @@ class Participants:
         path: the file.
         lines: of its rows.
         session_times: of scans, from BIDS `sessions.tsv` beside the table.
+        own_names: (column, session) -> what the file calls that column, see `wide.by_session`.
     """
 
     cells: pd.DataFrame
     path: Path
     lines: tuple[int, ...]
     session_times: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    own_names: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -62,7 +64,10 @@ class Participants:
         Raises:
             TableError: text in a cell.
         """
-        return to_numbers(self.cells, [column], self.path, self.lines)[column]
+        cells = self.cells[column]
+        places = [self._place(row, column) for row in range(len(cells))]
+        found = [to_number(cell, where) for cell, where in zip(cells, places, strict=True)]
+        return pd.Series(found, index=cells.index, name=column, dtype=float)
 
     def is_numeric(self, column: str, categorical: Collection[str] = ()) -> bool:
         """Whether a column holds numbers: at least four in five of its known cells do.
@@ -124,7 +129,11 @@ class Participants:
 
     def at(self, key: tuple[str, str], column: str) -> str:
         """How errors name a cell of the row `key`."""
-        return place(self.path, self.lines[list(self.cells.index).index(key)], column)
+        return self._place(list(self.cells.index).index(key), column)
+
+    def _place(self, row: int, column: str) -> str:
+        session = str(self.cells.index[row][1])
+        return place(self.path, self.lines[row], self.own_names.get((column, session), column))
 
 
 def read_participants(
