@@ -99,6 +99,23 @@ def test_the_times_of_bids_sessions_are_read(tmp_path: Path) -> None:
     assert later.between(0.6, 2.1).all()
 
 
+def test_the_times_of_bids_scans_go_before_those_of_sessions(tmp_path: Path) -> None:
+    path = tmp_path / "participants.tsv"
+    write(path, pd.DataFrame({"participant_id": ["sub-01"], "group": ["FM"]}))
+    for session, scans, time in (("ses-a", "sub-01_ses-a", "2024-01-01"), ("ses-b", "", "n/a")):
+        folder = tmp_path / "sub-01" / session
+        folder.mkdir(parents=True)
+        names = [f"func/{scans}_bold.nii.gz", f"anat/{scans}_T1w.nii.gz"]
+        table = pd.DataFrame({"filename": names, "acq_time": ["2019-01-01", time]})
+        write(folder / f"sub-01_{session}_scans.tsv", table)
+    rows = [("ses-a", "2020-01-01"), ("ses-b", "2024-07-01")]
+    sessions = pd.DataFrame(rows, columns=["session_id", "acq_time"])
+    write(tmp_path / "sub-01" / "sub-01_sessions.tsv", sessions)
+    found = read_participants(path).times()
+    assert found is not None
+    assert found[1].tolist() == pytest.approx([0, 0.498], abs=0.001)
+
+
 @pytest.mark.parametrize(
     ("cells", "years"),
     [

@@ -1,9 +1,9 @@
-"""When scans were made: from a column of the participants table, or BIDS `sub-*_sessions.tsv`."""
+"""When scans were made: from a column of the participants table, or BIDS' tables beside it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,19 @@ from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 
 ACQ_TIME = "acq_time"
 """BIDS' name of the column, in `sessions.tsv` and elsewhere."""
+TIME_TABLES = (
+    "sub-*/sub-*_scans.tsv",
+    "sub-*/ses-*/sub-*_ses-*_scans.tsv",
+    "sub-*/sub-*_sessions.tsv",
+)
+"""Where BIDS may have them beside `participants.tsv`; the first that knows a session tells."""
 DATE_NAMES = r"acq_?time|((scan|mri|visit|session|acq)_?)?date|date_?of_?(scan|mri|visit)"
 YEAR_NAMES = r"years|(time_?)?years_?since_?\w+|follow_?up_?years|time_?(in_?)?years"
 FORMATS = ("%d.%m.%Y", "%d.%m.%y")
 """Of dates beside ISO 8601, those that can be read in one way alone."""
 SPREADSHEET_DAYS = (20_000, 80_000)
 """Spreadsheets count days from 1899-12-30; these are from 1954 to 2119."""
+T1W = re.compile(r"_T1w\.")
 LONGEST_YEARS = 60
 """Nobody is followed for longer: what is further apart is no number of years."""
 MOSTLY = 0.8
@@ -29,19 +36,34 @@ Keys = tuple[str, str]
 
 
 def read_session_times(participants: Path, ids: ScanIds) -> dict[Keys, str]:
-    """(participant, session) -> `acq_time` of the `sub-*/sub-*_sessions.tsv` beside a table.
+    """(participant, session) -> `acq_time` in the `TIME_TABLES` beside a table.
+
+    Of scans it is that of the first T1-weighted one.
 
     Raises:
         TableError: one of them cannot be read.
     """
     times: dict[Keys, str] = {}
-    for path in sorted(participants.parent.glob("sub-*/sub-*_sessions.tsv")):
-        table = read_text_table(path)
-        if {"session_id", ACQ_TIME} <= {*table.columns}:
-            for session, time in zip(table["session_id"], table[ACQ_TIME], strict=True):
-                if session is not None and time is not None:
-                    times[ids.split(path.parent.name, session, str(path), person=True)] = time
+    for pattern in TIME_TABLES:
+        for path in sorted(participants.parent.glob(pattern)):
+            for name, session, time in _timed(path):
+                times.setdefault(ids.split(name, session, str(path), person=True), time)
     return times
+
+
+def _timed(path: Path) -> Iterator[tuple[str, str | None, str]]:
+    """(scan, nothing, its time) of a table of scans, (participant, session, time) of sessions."""
+    table = read_text_table(path)
+    column = "filename" if path.name.endswith("_scans.tsv") else "session_id"
+    if not {column, ACQ_TIME} <= {*table.columns}:
+        return
+    for cell, time in zip(table[column], table[ACQ_TIME], strict=True):
+        if cell is None or time is None:
+            continue
+        if column == "session_id":
+            yield path.parent.name, cell, time
+        elif T1W.search(cell):
+            yield cell, None, time
 
 
 def find_times(cells: pd.DataFrame, beside: Mapping[Keys, str]) -> tuple[str, pd.Series] | None:

@@ -55,7 +55,7 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
     write_failures(store, failures)
     write_page(out / "quality.html", PageContent(cohort, tuple(outliers), excluded, failures))
     _write_participants(bids, out)
-    untimed = _write_sessions(bids, out)
+    untimed = _write_times(bids, out)
     others = len(everything) - len(cohort)
     say(
         f"{len(cohort)} scans in volumes.tsv ({others} other runs left out), {len(excluded)} "
@@ -69,7 +69,7 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         for line in failure_table(damaged):
             say(line)
     if untimed:
-        say(f"sessions tables that cannot be read: {untimed} (sub-*_sessions.tsv)")
+        say(f"tables of scans or sessions that cannot be read: {untimed}")
     if len(cohort.models) > 1:
         say(f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}")
     if gone:
@@ -97,14 +97,16 @@ def _write_participants(bids: Path, out: Path) -> None:
     write_whole(out / "participants.tsv", "\n".join(lines) + "\n")
 
 
-def _write_sessions(bids: Path, out: Path) -> int:
-    """Copies of `sub-01_sessions.tsv`, which may say when scans were made.
+def _write_times(bids: Path, out: Path) -> int:
+    """Copies of `sub-01_sessions.tsv` and the like, which may say when scans were made.
 
     Returns:
         How many cannot be read: annexed ones may not have been fetched.
     """
+    from fibromorph.postprocessing.stats.tables.scan_times import TIME_TABLES
+
     unreadable = 0
-    for path in sorted(bids.glob("sub-*/sub-*_sessions.tsv")):
+    for path in sorted(path for pattern in TIME_TABLES for path in bids.glob(pattern)):
         copy = out / path.relative_to(bids)
         if not copy.parent.is_dir():
             continue
