@@ -171,6 +171,25 @@ def test_a_file_s_name_is_kept_only_where_it_is_needed(page: Page, played: Playe
     assert "DOE" not in page.evaluate(kept)
 
 
+def test_files_dropped_on_the_study_tab_are_laid_into_its_form(page: Page, played: Played) -> None:
+    page.goto(played.url)
+    page.click("#tab-study")
+    names = ["design.YAML", "people.csv", "head.nii.gz"]
+    data = page.evaluate_handle(
+        """names => {
+            const data = new DataTransfer();
+            for (const name of names) data.items.add(new File(["group"], name));
+            return data;
+        }""",
+        names,
+    )
+    page.dispatch_event("#study-form", "drop", {"dataTransfer": data})
+    expect(page.locator("#study-problem")).to_contain_text("head.nii.gz is neither a table")
+    laid = "id => document.getElementById(id).files[0].name"
+    assert [page.evaluate(laid, id) for id in ("participants", "design")] == names[1::-1]
+    assert played.count("POST") == 0
+
+
 def test_a_download_of_a_deleted_scan_says_so(page: Page, played: Played) -> None:
     scan = job(1)
     played.add(scan)

@@ -224,8 +224,9 @@ async function begin() {
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
+    const { files } = event.dataTransfer;
     $("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files.length) dropped(event.dataTransfer.files);
+    if (kind === "drop" && files.length) $("scans").hidden ? study.dropped(files) : dropped(files);
   });
 }
 $("file").onchange = () => upload($("file").files[0]);

@@ -3,6 +3,7 @@
 import { blob, json } from "./api.js";
 import { $, complain, download, end, entry, follow, isOver, renew } from "./parts.js";
 
+const INPUTS = [["participants", /\.(tsv|csv|txt)$/i], ["design", /\.ya?ml$/i]];
 let chosen = null;
 let watching = new AbortController();
 
@@ -60,6 +61,21 @@ async function showReport(job, signal) {
   const report = await (await blob(`${root}/report`, { signal })).text();
   $("study-result").hidden = false;
   $("study-report").srcdoc = report;
+}
+
+// Files are laid where they could have been chosen: nothing is sent before "Analyse".
+export function dropped(files) {
+  complain($("study-problem"), null);
+  for (const file of files) {
+    const input = INPUTS.find(([, names]) => names.test(file.name))?.[0];
+    if (!input) {
+      complain($("study-problem"), `${file.name} is neither a table (.tsv, .csv, .txt) nor a design (.yaml).`);
+      continue;
+    }
+    const held = new DataTransfer();
+    held.items.add(file);
+    $(input).files = held.files;
+  }
 }
 
 async function start() {
