@@ -47,7 +47,10 @@ def to_numbers(frame: pd.DataFrame, columns: Iterable[str], path: Path) -> pd.Da
         TableError: a cell with text in it; line and column are named.
     """
     found = {
-        column: [to_number(c, place(path, n, column)) for n, c in frame[column].items()]
+        column: [
+            to_number(cell, place(path, line, column))
+            for line, cell in zip(list(frame.index), frame[column], strict=True)
+        ]
         for column in columns
     }
     return pd.DataFrame(found, index=frame.index)
