@@ -91,7 +91,6 @@ class LabelledScan:
         structures: where they lie, in the same voxels.
         table: whose ids these are.
         groups: see `Sample`; what is not drawn is grouped with background.
-        fluid_known: see `LabelledFolder.fluid_beside_labels`.
     """
 
     name: str
@@ -104,7 +103,12 @@ class LabelledScan:
     structures: Structures
     table: LabelTable
     groups: tuple[int, ...] = ()
-    fluid_known: bool = False
+
+    @property
+    def tells_fluid(self) -> bool:
+        """Whether background is never fluid around the brain."""
+        fluid = self.table.class_of_name(FLUID)
+        return not self.groups or self.groups[fluid] == fluid
 
 
 def find_labelled_pairs(where: LabelledFolder) -> list[LabelledPair]:
@@ -173,7 +177,6 @@ def load_labelled_scan(
         brain_stop=shape3(stop - begin),
         structures=find_structures(ids[kept], [i for i in table.ids if i != FLUID_ID]),
         table=table,
-        fluid_known=where.fluid_beside_labels,
     )
 
 

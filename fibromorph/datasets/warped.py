@@ -99,7 +99,7 @@ def warp(
             around = _around(head, scan, places, spatial)
             contrast = apply_contrast(around, draw_contrast(rng, settings), rng)
             image = torch.where(bare, contrast, image)
-            if scan.fluid_known:
+            if scan.tells_fluid:
                 ids = torch.where(bare & (ids == 0) & (around == FLUID_INDEX), FLUID_ID, ids)
         acquisition = draw_acquisition(rng, settings, shape)
         keep = cut_mask(shape, acquisition, image.device)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from fibromorph.datasets.samples import Sample
 from fibromorph.datasets.synthesis import SynthesisSettings, synthesise
+from fibromorph.datasets.tissues import FLUID
 from fibromorph.errors import require_amount
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER
@@ -24,6 +25,7 @@ from fibromorph.preprocess import normalise
 from fibromorph.training.data import LabelMapData, data_of
 from fibromorph.training.pictures import Shown, ShownOutput
 from fibromorph.training.recipe import keep_plain
+from fibromorph.training.sampling import VALIDATION_SEED
 from fibromorph.training.schedule import adopt_older_schedules, planned_steps, with_schedule
 from fibromorph.training.slots import Slot
 
@@ -31,8 +33,7 @@ FINE_SPACING_MM = 2.0
 FINE_SHAPE: Shape3 = (128, 128, 128)
 COARSER = 2
 """Samples are made on finer voxels than the locator sees: those at a border hold a bit of both."""
-VALIDATION_SEED = 20_000_000
-FLUID_CLASS = [s.name for s in FREESURFER.structures].index("CSF") + 1
+FLUID_CLASS = FREESURFER.class_of_name(FLUID)
 
 WIDE_SYNTHESIS = SynthesisSettings(
     rotation_deg=30.0, scaling=0.2, jitter_mm=50.0, random_contrast=0.15, cut=0.2, bias=0.4,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fibromorph.datasets.samples import Sample, stack
 from fibromorph.datasets.synthesis import SynthesisSettings
+from fibromorph.datasets.tissues import FLUID
 from fibromorph.grid import Shape3
 from fibromorph.labels import FREESURFER, table_of
 from fibromorph.lookups import lookup
@@ -100,7 +101,7 @@ class SegmentationModule(pl.LightningModule):
                 rank_zero_warn(f"{initial_weights}: {OTHERWISE_SMOOTH}")
             load_weights(self.net, with_head_for(self.table, state))
             self._learnt_before = learnt_from(initial_weights)
-        self.fluid_class = self.table.class_of_name("CSF")
+        self.fluid_class = self.table.class_of_name(FLUID)
         self.loss = StructureSideLoss()
         self._planned = 1
         self._sampler: Sampler | None = None

@@ -89,6 +89,16 @@ def test_columns_of_one_measure_are_recognised(
     assert {name.lower() for name in found} == {"pain"}
 
 
+def test_a_measure_whose_name_is_another_column_s_is_left_alone(tmp_path: Path) -> None:
+    columns = ("pain", "pain_pre", "pain_post")
+    assert guess_by_session(columns, ("ses-01", "ses-02"), lambda name: name == "pain") == {}
+    wide = as_wide(tmp_path, visits(tmp_path))
+    write(tmp_path / "participants.tsv", wide.assign(pain=wide["pain_pre"]))
+    path = tmp_path / "design.yaml"
+    write_starter(path, [tmp_path / "volumes.tsv"], tmp_path / "participants.tsv")
+    assert load_design(path).table.by_session == {}
+
+
 def test_init_understands_a_trial_of_one_row_a_person(tmp_path: Path) -> None:
     wide = as_wide(tmp_path, visits(tmp_path))
     wide["scan_date_pre"], wide["scan_date_post"] = "2024-01-10", "2024-04-11"

@@ -40,7 +40,7 @@ class Participants:
         cells: text, None where missing.
         path: the file.
         lines: of its rows.
-        session_times: of scans, from BIDS `sessions.tsv` beside the table.
+        session_times: of scans, see `read_session_times`.
         own_names: (column, session) -> what the file calls that column, see `wide.by_session`.
     """
 

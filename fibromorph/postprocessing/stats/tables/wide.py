@@ -16,13 +16,18 @@ from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION
 BySession = Mapping[str, Mapping[str, str]]
 """Name of what was measured -> session -> column that holds it there."""
 
-FIRST, LAST = range(2), 9
+LATER = ("fu", "followup", "follow_up")
+MOST_SESSIONS = 8
 SERIES: tuple[tuple[str, ...], ...] = (
-    *(("pre", "post", later) for later in ("fu", "followup", "follow_up")),
-    *(("before", "after", later) for later in ("fu", "followup", "follow_up")),
-    *((first, later) for first in ("baseline", "bl") for later in ("fu", "followup", "follow_up")),
+    *(("pre", "post", later) for later in LATER),
+    *(("before", "after", later) for later in LATER),
+    *((first, later) for first in ("baseline", "bl") for later in LATER),
     *((first, "post", "fu") for first in ("baseline", "bl")),
-    *(tuple(f"{t}{n}" for n in range(first, LAST)) for t in ("t", "v", "") for first in FIRST),
+    *(
+        tuple(f"{t}{first + n}" for n in range(MOST_SESSIONS))
+        for t in ("t", "v", "")
+        for first in (0, 1)
+    ),
 )
 """What names of columns of one measure begin or end with, in time."""
 
@@ -93,9 +98,13 @@ def guess_by_session(
     found: dict[str, dict[str, str]] = {}
     for stem, marked in _marked(columns, {mark for marks in every for mark in marks}).items():
         for marks in every:
-            # Of two columns one of which ends in a number, the other need not be the first.
-            plain = {marks[0]: stem} if stem in columns and not marks[1].isdigit() else {}
-            held = plain | marked
+            held = marked
+            if stem in columns:
+                # Beside `vas_fu` it is the first; beside `vas_pre`, or in `bdi` and `bdi2`, it is
+                # something of its own, and its name is taken.
+                if marks[1].isdigit() or not {*marked} <= {*marks[1:]}:
+                    continue
+                held = {marks[0]: stem} | marked
             if is_known(stem) and all(mark in held for mark in marks):
                 chosen = [held[mark] for mark in marks]
                 found.setdefault(stem, dict(zip(sessions, chosen, strict=True)))
