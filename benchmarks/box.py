@@ -16,7 +16,7 @@ import numpy as np
 
 from fibromorph.grid import Shape3
 from fibromorph.located import BRAIN_BLOCK
-from fibromorph.preprocess import Conformed, conform
+from fibromorph.preprocess import SPLINE, Conformed, conform
 from fibromorph.scans import Scan, read_scan, resample
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
@@ -52,7 +52,7 @@ def in_box(seen: Conformed, scan: Scan, longer: Shape3, aside: int = 0) -> Confo
     i, j, k = (-n // 2 - aside for n in longer)
     lengths = (n + m for n, m in zip(seen.grid.shape, longer, strict=True))
     grid = seen.grid.box((i, j, k), (next(lengths), next(lengths), next(lengths)))
-    intensities = resample(scan.data, scan.grid, grid)
+    intensities = resample(scan.data, scan.grid, grid, order=SPLINE)
     brain = resample(seen.brain, seen.grid.blocks(BRAIN_BLOCK), grid.blocks(BRAIN_BLOCK))
     return replace(seen, intensities=intensities, brain=brain, grid=grid)
 

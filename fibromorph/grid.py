@@ -83,6 +83,11 @@ class Grid:
         motion[:3, 3] = self.centre_ras - turn @ self.centre_ras + triple(shift_mm)
         return self.moved(motion)
 
+    def along(self, axes: NDArray[np.float64]) -> Grid:
+        """The lattice about its middle, (3, 3) columns the directions of its axes in RAS."""
+        directions = self.affine_ijk_to_ras[:3, :3] / self.spacing_mm
+        return self.repositioned(axes @ np.linalg.inv(directions), (0.0, 0.0, 0.0))
+
     def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """True if both lattices have the same shape and place every corner within tolerance."""
         return self.shape == other.shape and self.apart_mm(other) <= tolerance_mm

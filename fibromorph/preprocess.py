@@ -18,6 +18,7 @@ from fibromorph.errors import ScanError
 from fibromorph.grid import Grid, shape3
 from fibromorph.located import BRAIN_BLOCK, Located
 from fibromorph.manifest import GraphFile
+from fibromorph.pose import pose_of
 from fibromorph.scans import Scan, resample, working_grid
 
 SHAPE_MULTIPLE = 32
@@ -37,6 +38,9 @@ SMALLEST_BRAIN_ML = 250.0
 
 LEAST_INSIDE = 0.05
 """Coarse voxels with a smaller share inside the skull do not count: all air has a little of it."""
+
+SPLINE = 2
+"""Order of the interpolation of what networks see: linear would blur every head by its tilt."""
 
 Image = NDArray[np.float32]
 
@@ -75,14 +79,17 @@ class Conformed:
     Attributes:
         intensities: (i, j, k) float32 in the scan's own unit, lengths multiples of the network's.
         brain: (i/4, j/4, k/4) float32, the share of each block of voxels that is brain, 0 to 1.
-        grid: where its voxels lie: RAS+, at the network's spacing, around the brain.
+        grid: where its voxels lie: at the network's spacing, around the brain, to the right, to the
+            front and up in the head itself; in RAS where its pose is not known.
         intracranial_ml: what lies inside the skull, as the locator saw it; None = it cannot tell.
+        tilt_deg: by how much the head was tilted in the scan; None = its pose is not known.
     """
 
     intensities: Image
     brain: Image
     grid: Grid
     intracranial_ml: float | None = None
+    tilt_deg: float | None = None
 
     @property
     def network_input(self) -> Image:
@@ -92,6 +99,9 @@ class Conformed:
 
 def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) -> Conformed:
     """Find the brain on coarse voxels, then sample the scan around it on the network's.
+
+    Heads are turned upright, however they lay: networks answer a little otherwise for every
+    position, and people in pain may not lie as others do.
 
     Args:
         scan: as it was read.
@@ -108,12 +118,17 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     air = air_of(scan.data)
     located = locate(normalise(resample(scan.data, scan.grid, padded, fill=air)))
     found = _largest_part(located.brain > 0.5)
-    grid = _box_around(_enclosing(found, padded, scan), field, network.shape_multiple)
+    _require_brain(found, padded, scan)
     # Around what was found lie its own edges; what is further away is not this brain.
     shares = located.brain * ndimage.binary_dilation(found)
+    pose = pose_of(shares, padded)
+    if pose and pose.tilt_deg > 0:
+        field = field.along(pose.axes)
+    grid = _box_around(found, padded, field, network.shape_multiple)
     brain = resample(shares, padded, grid.blocks(BRAIN_BLOCK))
-    intensities = resample(scan.data, scan.grid, grid, fill=air)
-    return Conformed(intensities, brain, grid, _intracranial_ml(located, padded))
+    intensities = resample(scan.data, scan.grid, grid, order=SPLINE, fill=air)
+    tilt_deg = pose.tilt_deg if pose else None
+    return Conformed(intensities, brain, grid, _intracranial_ml(located, padded), tilt_deg)
 
 
 def air_of(data: Image) -> float:
@@ -124,8 +139,8 @@ def air_of(data: Image) -> float:
     return float(np.percentile(data[::SPARSE, ::SPARSE, ::SPARSE], DARKEST_PERCENT))
 
 
-def _enclosing(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> Grid:
-    """The part of the locator's lattice that encloses the brain tightly.
+def _require_brain(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> None:
+    """See that a brain was found.
 
     Raises:
         ScanError: nothing in the field of view is both brain and of a brain's size.
@@ -137,8 +152,6 @@ def _enclosing(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> Grid:
             value=f"{found_ml:.0f} ml",
             subject=scan.source,
         )
-    start, stop = _extent(brain)
-    return padded.box(shape3(start), shape3(stop - start))
 
 
 def _intracranial_ml(located: Located, grid: Grid) -> float | None:
@@ -154,13 +167,15 @@ def _padded(grid: Grid, multiple: int, smallest: int) -> Grid:
     return grid.box(shape3(-((shape - grid.shape) // 2)), shape3(shape))
 
 
-def _box_around(brain: Grid, field: Grid, multiple: int) -> Grid:
+def _box_around(brain: NDArray[np.bool_], padded: Grid, field: Grid, multiple: int) -> Grid:
     """The box of `field`'s lattice, centred on the brain, with the margin and allowed lengths."""
     spacing = np.asarray(field.spacing_mm)
-    extent_mm = np.asarray(brain.shape) * brain.spacing_mm + 2 * MARGIN_MM
-    shape = np.array([padded_length(int(n), multiple) for n in np.ceil(extent_mm / spacing)])
-    centre = (field.affine_ras_to_ijk @ [*brain.centre_ras, 1.0])[:3]
-    return field.box(shape3(np.rint(centre - (shape - 1) / 2)), shape3(shape))
+    to_field = field.affine_ras_to_ijk @ padded.affine_ijk_to_ras
+    voxels = np.argwhere(brain) @ to_field[:3, :3].T + to_field[:3, 3]
+    first, last = voxels.min(axis=0), voxels.max(axis=0)
+    extent_mm = (last - first) * spacing + padded.spacing_mm + 2 * MARGIN_MM
+    shape = np.array([padded_length(int(n), multiple) for n in np.ceil(extent_mm / spacing - 1e-6)])
+    return field.box(shape3(np.rint((first + last - shape + 1) / 2)), shape3(shape))
 
 
 def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -170,8 +185,3 @@ def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     return np.asarray(parts == sizes.argmax())
-
-
-def _extent(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    voxels = np.argwhere(mask)
-    return voxels.min(axis=0), voxels.max(axis=0) + 1

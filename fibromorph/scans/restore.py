@@ -18,46 +18,64 @@ SLAB = 8
 Id = TypeVar("Id", bound=np.integer)
 
 
-def restore_labels(labels: NDArray[Id], grid_from: Grid, grid_to: Grid) -> NDArray[Id]:
+Votes = NDArray[np.float32]
+
+SMALLEST_VOTE = 0.01
+"""Of a voxel that was undecided, so that one among its like still has a label."""
+
+
+def restore_labels(
+    labels: NDArray[Id], grid_from: Grid, grid_to: Grid, confidence: Votes | None = None
+) -> NDArray[Id]:
     """An integer label image on another lattice.
 
     Coinciding lattices are copied exactly. Otherwise each voxel takes the label whose membership,
     interpolated linearly, is the largest (background is a label too), so that borders do not
-    get the steps of nearest-neighbour sampling. The price: interpolation smooths, which draws
-    convex borders inwards. A ball of radius r on voxels of h loses about h^2 / (2 r^2) of its
-    volume (0.8 % at 8 mm, 3 % at 4 mm, from 1 mm); nearest neighbour would not.
+    get the steps of nearest-neighbour sampling.
+
+    Without `confidence` each voxel's label is taken for all of it, and interpolation then smooths,
+    which draws convex borders inwards: a ball of radius r on voxels of h loses about
+    h^2 / (2 r^2) of its volume (0.8 % at 8 mm, 3 % at 4 mm, from 1 mm). With it a voxel votes by
+    2 p - 1. Between two labels that is the difference of their posteriors, and the border lies
+    where the posteriors, interpolated, are alike.
 
     Args:
         labels: (i, j, k) integers >= 0 on `grid_from`.
         grid_from: the lattice of `labels`.
         grid_to: the scan's own.
+        confidence: (i, j, k) posterior p of each label, 0 to 1.
 
     Returns:
         (i, j, k) on `grid_to`, same dtype, 0 outside `grid_from`.
 
     Raises:
-        ValueError: `labels` is not of the shape of `grid_from`.
+        ValueError: `labels` or `confidence` is not of the shape of `grid_from`.
     """
-    if labels.shape != grid_from.shape:
-        raise ValueError(f"restore_labels: {labels.shape} on {grid_from.shape}")
+    for image in (labels, confidence):
+        if image is not None and image.shape != grid_from.shape:
+            raise ValueError(f"restore_labels: {image.shape} on {grid_from.shape}")
     axes = axis_map(grid_from, grid_to)
     if axes is not None and axes.coincides:
         return copy_voxels(labels, axes, grid_to.shape, labels.dtype.type(0))
-    return _vote(labels, index_map(grid_from, grid_to), grid_to.shape)
+    return _vote(labels, confidence, index_map(grid_from, grid_to), grid_to.shape)
 
 
-def _vote(labels: NDArray[Id], matrix: Affine, shape: Shape3) -> NDArray[Id]:
+def _vote(
+    labels: NDArray[Id], confidence: Votes | None, matrix: Affine, shape: Shape3
+) -> NDArray[Id]:
     out = np.zeros(shape, dtype=labels.dtype)
     box = _bounding_box(labels)
     if box is None:
         return out
     # One voxel of background all round, so that every cell has eight corners.
     cells = np.pad(labels[box], 1)
+    sure = None if confidence is None else np.pad(confidence[box], 1, constant_values=1.0)
+    votes = None if sure is None else (2 * sure - 1).clip(min=SMALLEST_VOTE)
     offset = matrix[:3, 3] - [s.start - 1 for s in box]
     uniform = _uniform_cells(cells)
     for slab in _slabs(matrix[:3, :3], offset, cells.shape, shape):
         coordinates = _coordinates(matrix[:3, :3], offset, slab)
-        out[slab] = _vote_slab(cells, uniform, coordinates)
+        out[slab] = _vote_slab(cells, votes, uniform, coordinates)
     return out
 
 
@@ -119,7 +137,10 @@ def _coordinates(
 
 
 def _vote_slab(
-    cells: NDArray[Id], uniform: NDArray[np.bool_], coordinates: list[NDArray[np.float32]]
+    cells: NDArray[Id],
+    votes: Votes | None,
+    uniform: NDArray[np.bool_],
+    coordinates: list[NDArray[np.float32]],
 ) -> NDArray[Id]:
     base, inside = _base_index(coordinates, cells.shape)
     flat = cells.reshape(-1)
@@ -128,7 +149,8 @@ def _vote_slab(
     if border.size:
         fractions = [c.reshape(-1)[border] for c in coordinates]
         fractions = [f - np.floor(f) for f in fractions]
-        out.reshape(-1)[border] = _heaviest(flat, base.reshape(-1)[border], fractions, cells.shape)
+        corner = base.reshape(-1)[border]
+        out.reshape(-1)[border] = _heaviest(flat, votes, corner, fractions, cells.shape)
     return out
 
 
@@ -146,18 +168,21 @@ def _base_index(
 
 def _heaviest(
     flat: NDArray[Id],
+    votes: Votes | None,
     base: NDArray[np.int32],
     fractions: list[NDArray[np.float32]],
     shape: tuple[int, ...],
 ) -> NDArray[Id]:
-    """The label with the largest linear weight among the eight corners of each cell."""
+    """The label with the most votes, weighted linearly, of the eight corners of each cell."""
     strides = (shape[1] * shape[2], shape[2], 1)
     found = []
     weights = []
     for corner in _corners():
-        found.append(flat[base + sum(c * s for c, s in zip(corner, strides, strict=True))])
+        index = base + sum(c * s for c, s in zip(corner, strides, strict=True))
+        found.append(flat[index])
         parts = [f if c else 1 - f for c, f in zip(corner, fractions, strict=True)]
-        weights.append(parts[0] * parts[1] * parts[2])
+        weight = parts[0] * parts[1] * parts[2]
+        weights.append(weight if votes is None else weight * votes.reshape(-1)[index])
     best = np.full(base.shape, -1, dtype=np.float32)
     winner = np.zeros(base.shape, dtype=flat.dtype)
     for candidate in found:

@@ -153,6 +153,7 @@ def set_aside(path: Path, sha256: str) -> None:
 def provenance(result: Segmented) -> dict[str, object]:
     """What was done to what, with what, as plain JSON; no names or dates of the person scanned."""
     scan, manifest, quality = result.scan, result.bundle.manifest, result.quality
+    tilt_deg = result.conformed.tilt_deg
     return {
         "generated_by": {"name": PACKAGE, "version": fibromorph.__version__},
         "created": _now(),
@@ -163,6 +164,7 @@ def provenance(result: Segmented) -> dict[str, object]:
             "shape": list(scan.grid.shape),
             "spacing_mm": [round(s, 6) for s in scan.grid.spacing_mm],
             "skull_stripped": result.stripped,
+            "tilt_deg": None if tilt_deg is None else round(tilt_deg, 1),
         },
         "findings": [vars(finding) for finding in scan.findings],
         "model": {
@@ -198,7 +200,7 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
         created=_now(),
         version=fibromorph.__version__,
         model=f"{manifest.name} {manifest.version}",
-        scan_facts=_scan_facts(result.scan, result.stripped),
+        scan_facts=_scan_facts(result),
         findings=tuple((f.severity, f.message) for f in result.scan.findings),
         mosaic_png=result.picture,
         rows=result.rows,
@@ -210,14 +212,19 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
     )
 
 
-def _scan_facts(scan: Scan, stripped: bool) -> tuple[tuple[str, str], ...]:
+def _scan_facts(result: Segmented) -> tuple[tuple[str, str], ...]:
+    scan, tilt_deg = result.scan, result.conformed.tilt_deg
+    position = (
+        "as the scan's axes say" if tilt_deg is None else f"{tilt_deg:.0f} degrees, turned upright"
+    )
     shape = " x ".join(str(n) for n in scan.grid.shape)
     spacing = " x ".join(f"{s:.2f}" for s in scan.grid.spacing_mm)
     return (
         ("File", scan.source.name),
         ("Format", scan.format),
         ("Voxels", f"{shape}, {spacing} mm"),
-        ("Skull", "removed" if stripped else "present"),
+        ("Skull", "removed" if result.stripped else "present"),
+        ("Tilt of the head", position),
         ("SHA-256", f"{scan.sha256[:DIGEST_SHOWN]}..."),
     )
 

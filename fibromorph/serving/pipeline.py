@@ -76,7 +76,7 @@ class Segmented:
         return _drawn(self.conformed, self.labels, self.table)
 
 
-CONFORMED_ALONE = "brain located on 4 mm voxels, box around it sampled at 1 mm, RAS+"
+CONFORMED_ALONE = "brain located on 4 mm voxels, box around it sampled at 1 mm, upright"
 CONFORMED_JOINTLY = (
     "sampled at 1 mm on one lattice with this person's other sessions, half-way between them"
 )
@@ -129,7 +129,7 @@ def segment_scan(
         labels = keep_main_components(prediction.labels, manifest.table)
     drawing = begun(_drawn, conformed, labels, manifest.table) if draw else None
     with watch.step("own grid", "labels back on the scan's voxels"):
-        on_scan_grid = restore_labels(labels, conformed.grid, scan.grid)
+        on_scan_grid = restore_labels(labels, conformed.grid, scan.grid, prediction.confidence)
     with watch.step("volumes", "voxels counted, posteriors summed, quality scored"):
         stripped = looks_stripped(conformed.intensities, labels, conformed.grid.spacing_mm)
         seen_ml = conformed.intracranial_ml

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from fibromorph.grid import Grid
 from fibromorph.scans import restore_labels
 from tests.scans import phantoms
 
@@ -33,6 +35,24 @@ def test_the_volume_of_a_region_survives(degrees: float) -> None:
     for label in (phantoms.LEFT_ID, phantoms.RIGHT_ID):
         before_ml, after_ml = before[label] * WORK.voxel_ml, after[label] * own.voxel_ml
         assert after_ml == pytest.approx(before_ml, rel=0.02)
+
+
+def test_what_is_sure_of_a_border_draws_it_where_it_is() -> None:
+    work = phantoms.ras_grid((40, 40, 40), (1.0, 1.0, 1.0))
+    own = phantoms.turned(phantoms.ras_grid((80, 80, 80), (0.5, 0.5, 0.5)), 11.0)
+
+    def inside_mm(grid: Grid) -> NDArray[np.float64]:
+        """How far voxels lie inside a ball."""
+        from_middle = phantoms.ras_mm(grid) - np.reshape(work.centre_ras, (3, 1, 1, 1))
+        return np.asarray(5.0 - np.linalg.norm(from_middle, axis=0))
+
+    share = (0.5 + inside_mm(work)).clip(0, 1).astype(np.float32)
+    labels = (share > 0.5).astype(np.int32)
+    plain, weighted = (
+        np.count_nonzero(restore_labels(labels, work, own, sure) != (inside_mm(own) > 0))
+        for sure in (None, np.maximum(share, 1 - share))
+    )
+    assert weighted < plain / 3
 
 
 def test_a_crop_restores_into_the_whole_and_nothing_beyond() -> None:

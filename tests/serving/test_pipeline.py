@@ -13,6 +13,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from fibromorph.located import BRAIN_BLOCK
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
+from fibromorph.preprocess import SPLINE
 from fibromorph.scans import read_scan, resample
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import write_outputs
@@ -84,8 +85,8 @@ def test_an_oblique_scan_gives_the_same_volumes(
     result = segment_scan(read_scan(path), engine)
     assert result.labels_on_scan_grid.shape == image.shape
     expected, found = soft(upright.rows), soft(result.rows)
-    for name in ("Left-Cerebral-White-Matter", "Right-Cerebral-White-Matter", "Brain-Stem"):
-        assert found[name] == pytest.approx(expected[name], rel=0.05)
+    drift = [found[name] / ml - 1 for name, ml in expected.items() if ml > LARGE_ML]
+    assert np.abs(drift).max() < 0.03
 
 
 def test_what_the_box_holds_beside_the_brain_changes_no_volume(
@@ -95,7 +96,9 @@ def test_what_the_box_holds_beside_the_brain_changes_no_volume(
     i, j, k = seen.grid.shape
     wide = seen.grid.box((-16, -16, -16), (i + 32, j + 32, k + 32))
     brain = np.pad(seen.brain, 16 // BRAIN_BLOCK)
-    wider = replace(seen, intensities=resample(scan.data, scan.grid, wide), brain=brain, grid=wide)
+    wider = replace(
+        seen, intensities=resample(scan.data, scan.grid, wide, order=SPLINE), brain=brain, grid=wide
+    )
     expected, found = soft(upright.rows), soft(segment_scan(scan, engine, conformed=wider).rows)
     drift = [found[name] / ml - 1 for name, ml in expected.items() if ml > LARGE_ML]
     assert np.abs(drift).max() < 0.025
@@ -116,6 +119,7 @@ def test_four_files_come_out(upright: Segmented, template: Path, tmp_path: Path)
     assert np.allclose(labels.affine, source.affine)
     assert read_volumes(paths["volumes"])[-1].name == "eTIV"
     provenance = json.loads(paths["provenance"].read_text())
+    assert 0 < provenance["input"]["tilt_deg"] < 30
     assert provenance["model"]["sha256"] == upright.bundle.manifest.network.sha256
     assert provenance["input"]["sha256"] == upright.scan.sha256
     page = paths["report"].read_text()

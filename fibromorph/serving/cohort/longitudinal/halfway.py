@@ -9,7 +9,7 @@ import numpy as np
 
 from fibromorph.grid import Affine, Grid, Shape3
 from fibromorph.located import BRAIN_BLOCK
-from fibromorph.preprocess import Conformed, air_of, conform
+from fibromorph.preprocess import SPLINE, Conformed, air_of, conform
 from fibromorph.scans import Finding, Scan, resample
 from fibromorph.serving.cohort.longitudinal.positions import groups_of, positions_of
 from fibromorph.serving.cohort.longitudinal.rigid import (
@@ -132,14 +132,11 @@ def _seen_together(
     Args:
         scans: of one head; a single one is left where it is.
         own: their boxes.
-        positions: motions about the middles of these.
+        positions: motions from mm about the middles of these, along their axes.
     """
     if len(scans) == 1:
         return [(scans[0], own[0])]
-    motions = [
-        position @ _shift(-box.grid.centre_ras)
-        for position, box in zip(positions, own, strict=True)
-    ]
+    motions = [position @ _into_box(box.grid) for position, box in zip(positions, own, strict=True)]
     moved = [
         replace(scan, grid=scan.grid.moved(motion))
         for scan, motion in zip(scans, motions, strict=True)
@@ -151,22 +148,28 @@ def _seen_together(
     ]
 
 
-def _shift(by_mm: np.ndarray) -> Affine:
-    shift = np.eye(4)
-    shift[:3, 3] = by_mm
-    return shift
+def _into_box(grid: Grid) -> Affine:
+    """From RAS mm to mm about the middle of a lattice, along its axes."""
+    axes = grid.affine_ijk_to_ras[:3, :3] / grid.spacing_mm
+    motion = np.eye(4)
+    motion[:3, :3] = axes.T
+    motion[:3, 3] = -axes.T @ grid.centre_ras
+    return motion
 
 
 def _seen_on(lattice: Grid, moved: Scan, own: Conformed, motion: Affine) -> Conformed:
     """A moved scan on the common lattice, with the brain that was found in its own box."""
     shares = own.grid.blocks(BRAIN_BLOCK).moved(motion)
     brain = resample(own.brain, shares, lattice.blocks(BRAIN_BLOCK))
-    intensities = resample(moved.data, moved.grid, lattice, fill=air_of(moved.data))
-    return Conformed(intensities, brain, lattice, own.intracranial_ml)
+    intensities = resample(moved.data, moved.grid, lattice, order=SPLINE, fill=air_of(moved.data))
+    return Conformed(intensities, brain, lattice, own.intracranial_ml, own.tilt_deg)
 
 
 def _lattice(own: Sequence[Conformed]) -> Grid:
-    """RAS+ voxels of the network's spacing around the middle, as many as the largest box has."""
+    """Voxels of the network's spacing around the middle, as many as the largest box has.
+
+    The middle of heads that are upright is upright.
+    """
     lengths = np.max([c.grid.shape for c in own], axis=0)
     shape: Shape3 = (int(lengths[0]), int(lengths[1]), int(lengths[2]))
     spacing_mm = own[0].grid.spacing_mm[0]

@@ -48,17 +48,17 @@ class _Image:
 
     Attributes:
         values: (i, j, k).
-        to_voxels: (3, 3) RAS mm to voxels: the box's axes may be tilted by a degree.
+        spacing_mm: between them, along all axes.
         middle: (3,) voxel indices of the middle of the box.
     """
 
     values: NDArray[np.float32]
-    to_voxels: NDArray[np.float64]
+    spacing_mm: float
     middle: NDArray[np.float64]
 
     def at(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Values at (3, n) RAS mm from the middle."""
-        voxels = self.to_voxels @ points + self.middle[:, None]
+        """Values at (3, n) mm from the middle along the box's axes."""
+        voxels = points / self.spacing_mm + self.middle[:, None]
         return np.asarray(ndimage.map_coordinates(self.values, voxels, order=1, mode="nearest"))
 
 
@@ -86,7 +86,8 @@ class Registration:
     """What was found for a pair.
 
     Attributes:
-        motion: (4, 4) rigid, RAS mm about the middle of the box of `moving` to those of `fixed`.
+        motion: (4, 4) rigid, from mm about the middle of the box of `moving`, along its axes, to
+            those of `fixed`.
         turn_deg: how far it turns.
         likeness: correlation of both brains' finer structure once they lie on each other.
     """
@@ -185,8 +186,7 @@ def _blurred(scan: Conformed, sigma_mm: float) -> NDArray[np.float32]:
 
 
 def _image(values: NDArray[np.float32], grid: Grid) -> _Image:
-    to_voxels = grid.affine_ras_to_ijk[:3, :3]
-    return _Image(values, to_voxels, (np.array(values.shape) - 1) / 2)
+    return _Image(values, grid.spacing_mm[0], (np.array(values.shape) - 1) / 2)
 
 
 def _thinned(blurred: NDArray[np.float32], grid: Grid, spacing_mm: float) -> _Image:
@@ -194,7 +194,7 @@ def _thinned(blurred: NDArray[np.float32], grid: Grid, spacing_mm: float) -> _Im
     step = max(1, int(spacing_mm / 2 / grid.spacing_mm[0]))
     whole = _image(blurred, grid)
     few = np.ascontiguousarray(blurred[::step, ::step, ::step])
-    return _Image(few, whole.to_voxels / step, whole.middle / step)
+    return _Image(few, whole.spacing_mm * step, whole.middle / step)
 
 
 def _lattice(fixed: Head, moving: Head, spacing_mm: float) -> NDArray[np.float64]:
