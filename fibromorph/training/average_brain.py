@@ -1,7 +1,7 @@
 """How the average brain came about that tells how heads lie (`fibromorph.pose`).
 
-`python -m fibromorph.training.average_brain LABEL_MAPS OUT.npy` gives the one that ships to within 1
-of 255 at 99 % of its points (an earlier form of these lines made it, from the same label maps).
+`python -m fibromorph.training.average_brain LABEL_MAPS OUT.npy` gives the one that ships to within
+1 of 255 at 99 % of its points (an earlier form of these lines made it, from the same label maps).
 """
 
 from __future__ import annotations
