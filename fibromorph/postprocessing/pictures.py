@@ -75,10 +75,10 @@ def mosaic_png(
     """A row of slices per plane, axial, coronal, sagittal, outlined in the table's colours.
 
     Neurological convention: the left of the head is on the left, and marked; on sagittal slices
-    the face looks to the right. Every slice says its RAS coordinate in mm.
+    the face looks to the right. Every slice says where its middle lies, in RAS mm.
 
     Args:
-        image: (i, j, k) intensities on a RAS lattice (axes to the right, front and top).
+        image: (i, j, k) intensities; axes to the right, front and top of the head.
         labels: (i, j, k) ids of `table` on the same voxels.
         grid: where they lie.
         table: gives the colours.
@@ -159,7 +159,8 @@ def _size(grid: Grid, plane: Plane) -> tuple[int, int]:
 
 
 def _coordinate_mm(grid: Grid, plane: Plane, index: int) -> float:
-    voxel = np.array([0.0, 0.0, 0.0, 1.0])
+    """Of the middle of a slice, which is no plane of RAS where the head was turned upright."""
+    voxel = np.array([*(np.array(grid.shape) - 1) / 2, 1.0])
     voxel[plane.axis] = index
     return float((grid.affine_ijk_to_ras @ voxel)[plane.axis])
 
