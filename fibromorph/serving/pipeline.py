@@ -44,6 +44,7 @@ class Segmented:
         engine: what ran it, with version and threads.
         conformed: the part of the scan that the network saw.
         labels: (i, j, k) uint8 ids on the conformed grid, cleaned.
+        confidence: (i, j, k) float32 posteriors there, of the labels before they were cleaned.
         labels_on_scan_grid: (i, j, k) uint8 ids on the scan's own voxels.
         rows: volumes, see `volumes.measure`.
         quality: see `quality.score`.
@@ -57,6 +58,7 @@ class Segmented:
     engine: str
     conformed: Conformed
     labels: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
     labels_on_scan_grid: NDArray[np.uint8]
     rows: tuple[VolumeRow, ...]
     quality: Quality
@@ -159,6 +161,7 @@ def segment_scan(
         engine.description,
         conformed,
         labels,
+        prediction.confidence,
         on_scan_grid,
         rows,
         quality,

@@ -201,7 +201,8 @@ def _in_head_of(scan: Scan, result: Segmented, lattice: Grid) -> NDArray[np.uint
     move by up to half a voxel.
     """
     moved = lattice.affine_ijk_to_ras @ result.scan.grid.affine_ras_to_ijk
-    return restore_labels(result.labels, result.conformed.grid.moved(moved), scan.grid)
+    there = result.conformed.grid.moved(moved)
+    return restore_labels(result.labels, there, scan.grid, result.confidence)
 
 
 def _mean_dice(labels: NDArray[np.uint8], base: Segmented, truth: Labels) -> float:
