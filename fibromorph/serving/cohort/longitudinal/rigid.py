@@ -39,7 +39,8 @@ LEAST_LIKENESS = 0.6
 """Of one head; docs/cohorts.md has what re-scans, other heads and mirrored ones reach."""
 
 MOST_TURN_DEG = 40.0
-"""Between two positions in a scanner; half of it is what networks are trained to bear."""
+"""Between two boxes, in which heads are upright where their poses are known; half of it is what
+networks are trained to bear."""
 
 
 @dataclass(frozen=True, eq=False)
