@@ -43,6 +43,11 @@ class Grid:
         return triple(np.linalg.norm(self.affine_ijk_to_ras[:3, :3], axis=0))
 
     @property
+    def axes(self) -> NDArray[np.float64]:
+        """(3, 3) columns are the directions of i, j, k in RAS, each of length 1."""
+        return self.affine_ijk_to_ras[:3, :3] / self.spacing_mm
+
+    @property
     def voxel_ml(self) -> float:
         """Volume of one voxel in millilitres, sheared grids included."""
         return float(abs(np.linalg.det(self.affine_ijk_to_ras[:3, :3]))) / 1000.0
@@ -84,9 +89,8 @@ class Grid:
         return self.moved(motion)
 
     def along(self, axes: NDArray[np.float64]) -> Grid:
-        """The lattice about its middle, (3, 3) columns the directions of its axes in RAS."""
-        directions = self.affine_ijk_to_ras[:3, :3] / self.spacing_mm
-        return self.repositioned(axes @ np.linalg.inv(directions), (0.0, 0.0, 0.0))
+        """The lattice turned about its middle until its `axes` are these."""
+        return self.repositioned(axes @ np.linalg.inv(self.axes), (0.0, 0.0, 0.0))
 
     def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """True if both lattices have the same shape and place every corner within tolerance."""

@@ -99,8 +99,7 @@ def working_grid(grid: Grid, spacing_mm: float = 1.0) -> Grid:
     if np.abs(np.asarray(canonical.spacing_mm) / spacing_mm - 1).max() <= SAME_SPACING:
         return canonical
     extent_mm = np.asarray(canonical.shape) * canonical.spacing_mm
-    directions = canonical.affine_ijk_to_ras[:3, :3] / canonical.spacing_mm
-    return _centred(directions, extent_mm, canonical.centre_ras, spacing_mm)
+    return _centred(canonical.axes, extent_mm, canonical.centre_ras, spacing_mm)
 
 
 def _world_grid(grid: Grid, spacing_mm: float) -> Grid:

@@ -57,20 +57,18 @@ def restore_labels(
     axes = axis_map(grid_from, grid_to)
     if axes is not None and axes.coincides:
         return copy_voxels(labels, axes, grid_to.shape, labels.dtype.type(0))
-    return _vote(labels, confidence, index_map(grid_from, grid_to), grid_to.shape)
+    sure = np.ones(labels.shape, np.float32) if confidence is None else confidence
+    return _vote(labels, sure, index_map(grid_from, grid_to), grid_to.shape)
 
 
-def _vote(
-    labels: NDArray[Id], confidence: Votes | None, matrix: Affine, shape: Shape3
-) -> NDArray[Id]:
+def _vote(labels: NDArray[Id], sure: Votes, matrix: Affine, shape: Shape3) -> NDArray[Id]:
     out = np.zeros(shape, dtype=labels.dtype)
     box = _bounding_box(labels)
     if box is None:
         return out
     # One voxel of background all round, so that every cell has eight corners.
     cells = np.pad(labels[box], 1)
-    sure = None if confidence is None else np.pad(confidence[box], 1, constant_values=1.0)
-    votes = None if sure is None else (2 * sure - 1).clip(min=SMALLEST_VOTE)
+    votes = np.pad((2 * sure[box] - 1).clip(min=SMALLEST_VOTE), 1, constant_values=1.0)
     offset = matrix[:3, 3] - [s.start - 1 for s in box]
     uniform = _uniform_cells(cells)
     for slab in _slabs(matrix[:3, :3], offset, cells.shape, shape):
@@ -138,7 +136,7 @@ def _coordinates(
 
 def _vote_slab(
     cells: NDArray[Id],
-    votes: Votes | None,
+    votes: Votes,
     uniform: NDArray[np.bool_],
     coordinates: list[NDArray[np.float32]],
 ) -> NDArray[Id]:
@@ -168,7 +166,7 @@ def _base_index(
 
 def _heaviest(
     flat: NDArray[Id],
-    votes: Votes | None,
+    votes: Votes,
     base: NDArray[np.int32],
     fractions: list[NDArray[np.float32]],
     shape: tuple[int, ...],
@@ -181,8 +179,7 @@ def _heaviest(
         index = base + sum(c * s for c, s in zip(corner, strides, strict=True))
         found.append(flat[index])
         parts = [f if c else 1 - f for c, f in zip(corner, fractions, strict=True)]
-        weight = parts[0] * parts[1] * parts[2]
-        weights.append(weight if votes is None else weight * votes.reshape(-1)[index])
+        weights.append(parts[0] * parts[1] * parts[2] * votes.reshape(-1)[index])
     best = np.full(base.shape, -1, dtype=np.float32)
     winner = np.zeros(base.shape, dtype=flat.dtype)
     for candidate in found:

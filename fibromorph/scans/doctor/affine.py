@@ -172,6 +172,6 @@ def _check_axes(grid: Grid, subject: Path) -> tuple[Finding, ...]:
 
 def shear_degrees(grid: Grid) -> float:
     """Largest deviation of the angle between two axes from 90 degrees."""
-    unit = grid.affine_ijk_to_ras[:3, :3] / np.asarray(grid.spacing_mm)
+    unit = grid.axes
     cosines = (unit.T @ unit)[np.triu_indices(3, 1)]
     return float(np.degrees(np.arcsin(np.clip(np.abs(cosines), 0, 1))).max())

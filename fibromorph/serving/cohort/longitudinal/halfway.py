@@ -150,10 +150,9 @@ def _seen_together(
 
 def _into_box(grid: Grid) -> Affine:
     """From RAS mm to mm about the middle of a lattice, along its axes."""
-    axes = grid.affine_ijk_to_ras[:3, :3] / grid.spacing_mm
     motion = np.eye(4)
-    motion[:3, :3] = axes.T
-    motion[:3, 3] = -axes.T @ grid.centre_ras
+    motion[:3, :3] = grid.axes.T
+    motion[:3, 3] = -grid.axes.T @ grid.centre_ras
     return motion
 
 
