@@ -88,9 +88,12 @@ class Grid:
         motion[:3, 3] = self.centre_ras - turn @ self.centre_ras + triple(shift_mm)
         return self.moved(motion)
 
-    def along(self, axes: NDArray[np.float64]) -> Grid:
-        """The lattice turned about its middle until its `axes` are these."""
-        return self.repositioned(axes @ np.linalg.inv(self.axes), (0.0, 0.0, 0.0))
+    def around(self, place_ras: NDArray[np.float64], axes: NDArray[np.float64]) -> Grid:
+        """A lattice as wide and fine, its first voxel at (3,) RAS mm, its `axes` these, (3, 3)."""
+        affine: Affine = np.eye(4)
+        affine[:3, :3] = axes * self.spacing_mm
+        affine[:3, 3] = place_ras
+        return Grid(self.shape, affine)
 
     def same_as(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """True if both lattices have the same shape and place every corner within tolerance."""

@@ -24,12 +24,9 @@ LARGEST_MISFIT = 0.3
 
 LARGEST_TILT_DEG = 60.0
 
-TOLERANCE = 1e-4
-"""Relative, of the sum of squares and of the step: within 0.03 degrees of what 1e-8 gives."""
-
-WHOLE_DEG = 1.0
-"""Poses are told in steps of this about each axis: last digits, in which engines differ, give no
-other lattice, and a head that lies upright keeps its own."""
+TOLERANCE = 1e-6
+"""Relative, of the sum of squares and of the step: last digits, in which engines differ, move no
+lattice by what a label would show."""
 
 SHIFT_UNIT_MM = 20.0
 """By which a shift changes the overlap about as much as a radian does."""
@@ -49,6 +46,7 @@ class Pose:
     """
 
     axes: NDArray[np.float64]
+    middle_ras: NDArray[np.float64]
     misfit: float
 
     @property
@@ -95,9 +93,11 @@ def laid_over(brain: Image, grid: Grid, average: Points) -> Pose:
     best = optimize.least_squares(
         difference, np.zeros(9), method="lm", diff_step=1e-3, ftol=TOLERANCE, xtol=TOLERANCE
     )
-    turn_deg = WHOLE_DEG * np.rint(np.rad2deg(best.x[:3]) / WHOLE_DEG)
-    axes = Rotation.from_rotvec(np.deg2rad(turn_deg)).as_matrix()
-    return Pose(axes, float(np.abs(best.fun).sum() / wanted.sum()))
+    return Pose(
+        axes=Rotation.from_rotvec(best.x[:3]).as_matrix(),
+        middle_ras=centre + SHIFT_UNIT_MM * best.x[3:6],
+        misfit=float(np.abs(best.fun).sum() / wanted.sum()),
+    )
 
 
 @cache

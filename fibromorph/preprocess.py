@@ -122,8 +122,8 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     # Around what was found lie its own edges; what is further away is not this brain.
     shares = located.brain * ndimage.binary_dilation(found)
     pose = pose_of(shares, padded)
-    if pose and pose.tilt_deg > 0:
-        field = field.along(pose.axes)
+    if pose:
+        field = field.around(pose.middle_ras, pose.axes)
     grid = _box_around(found, padded, field, network.shape_multiple)
     brain = resample(shares, padded, grid.blocks(BRAIN_BLOCK))
     intensities = resample(scan.data, scan.grid, grid, order=SPLINE, fill=air)
@@ -175,7 +175,9 @@ def _box_around(brain: NDArray[np.bool_], padded: Grid, field: Grid, multiple: i
     first, last = voxels.min(axis=0), voxels.max(axis=0)
     extent_mm = (last - first) * spacing + padded.spacing_mm + 2 * MARGIN_MM
     shape = np.array([padded_length(int(n), multiple) for n in np.ceil(extent_mm / spacing - 1e-6)])
-    return field.box(shape3(np.rint((first + last - shape + 1) / 2)), shape3(shape))
+    # In whole blocks, so that what networks pool falls on the same parts of a head in every scan.
+    start = BRAIN_BLOCK * np.rint((first + last - shape + 1) / 2 / BRAIN_BLOCK)
+    return field.box(shape3(start), shape3(shape))
 
 
 def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -46,6 +46,17 @@ def test_a_turned_brain_is_found_as_it_lies(angles: tuple[float, float, float]) 
     assert pose.misfit < 0.15
 
 
+def test_a_pose_moves_with_its_head() -> None:
+    brain, grid = brain_turned(np.eye(3))
+    turn = Rotation.from_euler("xyz", (9, -3, 14), degrees=True).as_matrix()
+    one, other = pose_of(brain, grid), pose_of(brain, grid.repositioned(turn, (3.0, 0.4, -7.7)))
+    assert one is not None
+    assert other is not None
+    assert apart_deg(other.axes, turn @ one.axes) < 0.05
+    expected = grid.centre_ras + turn @ (one.middle_ras - grid.centre_ras) + (3.0, 0.4, -7.7)
+    assert other.middle_ras == pytest.approx(expected, abs=0.05)
+
+
 def test_nothing_follows_from_what_is_hardly_a_brain() -> None:
     brain, grid = brain_turned(np.eye(3))
     half = brain.copy()
@@ -76,9 +87,8 @@ def base(template: Path, engine: Engine) -> Segmented:
 def test_a_head_turned_in_the_scanner_keeps_its_volumes(base: Segmented, engine: Engine) -> None:
     [turned] = [p for p in perturbations() if p.name == "rotated 20 deg"]
     other = segment_scan(turned.change(base, np.random.default_rng(1)).scan, engine)
-    assert apart_deg(base.conformed.grid.axes, other.conformed.grid.axes) == pytest.approx(
-        20, abs=3
-    )
+    lattices = base.conformed.grid, other.conformed.grid
+    assert apart_deg(*(grid.axes for grid in lattices)) == pytest.approx(20, abs=3)
     before, after = (
         {row.name: row.soft_volume_ml or 0.0 for row in found.rows} for found in (base, other)
     )

@@ -46,7 +46,7 @@ class Anatomy(Protocol):
 
     @property
     def structures(self) -> Structures:
-        """Places to scale."""
+        """How its head lies, and places to scale."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def draw_spatial(
     spacing_mm: float = 1.0,
 ) -> SpatialParams:
     """Draw affine, elastic deformation, mirroring and the place of the crop."""
-    matrix = spacing_mm * _draw_linear(rng, settings)
+    # From the head as networks are shown it, upright.
+    matrix = spacing_mm * source.structures.axes @ _draw_linear(rng, settings)
     flipped = chance(rng, settings.flip)
     if flipped:
         matrix = matrix @ np.diag([-1.0, 1.0, 1.0])
