@@ -13,13 +13,15 @@ import numpy as np
 from tqdm import tqdm
 
 from fibromorph.datasets.labelmaps import find_label_maps, load_label_map
-from fibromorph.datasets.structures import seen_coarsely
 from fibromorph.datasets.tissues import FLUID, target_classes
-from fibromorph.grid import Grid
+from fibromorph.grid import Grid, shape3
 from fibromorph.labels import FREESURFER
 from fibromorph.pose import Image, Points, laid_over, points_of, sampled, smoothed
 
 SHAPE = (24, 28, 24)
+BLOCK = 4
+"""Voxels of 1 mm along each side of those that the locator sees."""
+
 ROUNDS = 4
 """From the second on poses change by less than a degree."""
 
@@ -52,8 +54,13 @@ def brain_of(path: Path) -> tuple[Image, Grid]:
     Raises:
         LabelError: see `load_label_map`.
     """
-    classes = np.array(target_classes())[load_label_map(path).index]
-    return seen_coarsely((classes > 0) & (classes != FREESURFER.class_of_name(FLUID)))
+    index = load_label_map(path).index
+    shape = shape3(np.array(index.shape) // BLOCK * BLOCK)
+    classes = np.array(target_classes())[index[: shape[0], : shape[1], : shape[2]]]
+    brain = ((classes > 0) & (classes != FREESURFER.class_of_name(FLUID))).astype(np.float32)
+    i, j, k = (n // BLOCK for n in shape)
+    shares = brain.reshape(i, BLOCK, j, BLOCK, k, BLOCK).mean(axis=(1, 3, 5))
+    return shares, Grid(shape, np.eye(4)).blocks(BLOCK)
 
 
 def main(folder: Path, out: Path) -> None:

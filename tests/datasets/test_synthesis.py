@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -25,7 +24,6 @@ from fibromorph.datasets.synthesis import (
     synthesise,
 )
 from fibromorph.errors import ConfigError
-from fibromorph.grid import shape3
 from fibromorph.labels import FREESURFER
 
 SHAPE = (64, 64, 64)
@@ -94,25 +92,6 @@ def test_a_mirrored_sample_is_the_mirror_image(head_map: LabelMap, head_index: T
     mirrored = _make(head_map, head_index, replace(STILL, flip=1.0))
     differing = (plain.classes != mirrored.classes.flip(0)).float().mean()
     assert differing < 0.05
-
-
-def _around(source: LabelMap, middle: tuple[float, ...], axes: list[list[int]]) -> LabelMap:
-    """The map with a brain's box as large as a sample, and a head that lies so."""
-    start, stop = (shape3(np.array(middle) + side * np.array(SHAPE) / 2) for side in (-1, 1))
-    structures = replace(source.structures, axes=np.array(axes, dtype=float))
-    return replace(source, brain_start=start, brain_stop=stop, structures=structures)
-
-
-def test_a_head_that_lies_on_its_face_gives_upright_samples(
-    head_map: LabelMap, head_index: Tensor
-) -> None:
-    x, y, z = (np.array(head_map.brain_start) + head_map.brain_stop) / 2
-    upright = _around(head_map, (x, y, z), [[1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    # A quarter turn about the axis from left to right: the front is below, above is in front.
-    prone = head_index.permute(0, 2, 1).flip(2)
-    turned = _around(head_map, (x, z, prone.shape[2] - y), [[1, 0, 0], [0, 0, 1], [0, -1, 0]])
-    expected, found = _make(upright, head_index, STILL), _make(turned, prone, STILL)
-    assert (found.classes != expected.classes).float().mean() < 0.01
 
 
 def test_samples_are_finite_and_normalised(head_map: LabelMap, head_index: Tensor) -> None:

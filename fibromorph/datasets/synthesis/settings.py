@@ -16,7 +16,7 @@ class SynthesisSettings:
     """How far samples may stray from the label map. Shares and amplitudes; 0 turns a part off.
 
     Attributes:
-        rotation_deg: largest rotation about each axis, away from upright.
+        rotation_deg: largest rotation about each axis.
         scaling: largest relative change of size along each axis.
         shear: largest shear.
         elastic_mm: standard deviation of the smooth displacement.

@@ -46,7 +46,7 @@ class Anatomy(Protocol):
 
     @property
     def structures(self) -> Structures:
-        """How its head lies, and places to scale."""
+        """Places to scale."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ def draw_spatial(
     spacing_mm: float = 1.0,
 ) -> SpatialParams:
     """Draw affine, elastic deformation, mirroring and the place of the crop."""
-    # From the head as networks are shown it, upright.
-    matrix = spacing_mm * source.structures.axes @ _draw_linear(rng, settings)
+    matrix = spacing_mm * _draw_linear(rng, settings)
     flipped = chance(rng, settings.flip)
     if flipped:
         matrix = matrix @ np.diag([-1.0, 1.0, 1.0])

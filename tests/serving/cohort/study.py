@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fibromorph.pose import AVERAGE_STEP_MM, average_brain
+
 SPACING_MM = 4.0
 SHAPE = (44, 52, 48)
 SESSIONS = ("01", "02")
@@ -40,13 +42,26 @@ class Study:
 
 
 def head(rng: np.random.Generator, noise: float = 4.0, core: float = 0.75) -> NDArray[np.float32]:
-    """(i, j, k) a skull-stripped head: bright core of this radius, darker mantle, no more."""
-    axes = np.ogrid[tuple(slice(0, n) for n in SHAPE)]
-    radii = np.array([15.0, 18.0, 16.0]) * rng.uniform(0.95, 1.05, 3)
-    parts = [((a - (n - 1) / 2) / r) ** 2 for a, n, r in zip(axes, SHAPE, radii, strict=True)]
-    distance = np.sqrt(sum(parts))
-    image = np.where(distance < core, 200.0, np.where(distance < 1.0, 120.0, 0.0))
-    return np.asarray(image + (distance < 1.0) * rng.normal(0, noise, SHAPE), np.float32).clip(0)
+    """(i, j, k) a skull-stripped head: bright core of this size, darker mantle, no more.
+
+    Both have the outline of a brain, so that how it lies can be told.
+    """
+    size = rng.uniform(0.95, 1.05, 3)
+    bright, inside = (_brain_shaped(size * part) for part in (core, 1.0))
+    image = np.where(bright, 200.0, np.where(inside, 120.0, 0.0))
+    return np.asarray(image + inside * rng.normal(0, noise, SHAPE), np.float32).clip(0)
+
+
+def _brain_shaped(size: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(i, j, k) an average brain, this much larger along each axis, around the middle."""
+    average = average_brain()
+    voxels = [(np.arange(n) - (n - 1) / 2) * SPACING_MM for n in SHAPE]
+    places = [
+        axis / (stretch * AVERAGE_STEP_MM) + (n - 1) / 2
+        for axis, stretch, n in zip(voxels, size, average.shape, strict=True)
+    ]
+    shares = ndimage.map_coordinates(average, np.meshgrid(*places, indexing="ij"), order=1)
+    return np.asarray(shares > 0.5)
 
 
 def folded_head(person: int, noise_seed: int = 0) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ class ScanQuality:
     Attributes:
         overall: 0 to 1.
         verdict: 'good', 'check' or 'bad'.
-        measures: snr_white, cjv, ...
+        measures: of the image, snr_white, cjv, ..., and tilt_deg, where the head's pose is known.
         flags: sentences, gravest first.
     """
 
@@ -157,7 +157,7 @@ def _measured(store: Store, record: Mapping[str, Any]) -> _Measured:
     return _Measured(
         task,
         _numbers(rows),
-        _quality(facts["quality"]),
+        _quality(facts["quality"], facts["input"].get("tilt_deg")),
         _model(record["recipe"]),
         {name: facts[name] for name in OF_THE_TOOL},
         regions_changed(before, rows),
@@ -225,9 +225,10 @@ def _facts(sidecar: Path) -> dict[str, Any]:
     return facts
 
 
-def _quality(facts: Mapping[str, Any]) -> ScanQuality:
+def _quality(facts: Mapping[str, Any], tilt_deg: float | None) -> ScanQuality:
+    measures = facts["measures"] | ({} if tilt_deg is None else {"tilt_deg": tilt_deg})
     flags = tuple(str(flag["message"]) for flag in facts["flags"])
-    return ScanQuality(facts["overall"], facts["verdict"], facts["measures"], flags)
+    return ScanQuality(facts["overall"], facts["verdict"], measures, flags)
 
 
 def _model(recipe: Mapping[str, str]) -> str:
