@@ -69,6 +69,8 @@ def train(arguments: Sequence[str]) -> None:
             trainer_defaults={
                 "logger": lazy_instance(RunLogger),
                 "callbacks": [RunRecord(), ProgressLines()],
+                # `ProgressLines` tells more.
+                "enable_progress_bar": False,
             },
             parser_kwargs={**STRICT, "fit": {**STRICT, "usage": USAGE}},
         )

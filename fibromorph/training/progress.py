@@ -1,8 +1,7 @@
-"""How far a run is, as lines of a log file: a bar is of use in a terminal only."""
+"""How far a run is, in lines: a bar would count epochs, in which no run is planned."""
 
 from __future__ import annotations
 
-import sys
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -13,7 +12,7 @@ from fibromorph.training.schedule import planned_steps
 
 
 class ProgressLines(pl.Callback):
-    """Logs learning rate and pace, and prints a line where no bar shows how far the run is.
+    """Logs learning rate and pace, and prints how far the run is.
 
     At every `trainer.log_every_n_steps`, as `loss` is logged. The pace counts all there is between
     two lines: validation and checkpoints, too.
@@ -32,12 +31,8 @@ class ProgressLines(pl.Callback):
         pl_module: pl.LightningModule,  # noqa: ARG002 (Lightning's signature)
         stage: str,  # noqa: ARG002
     ) -> None:
-        """In a file, a bar would be one long line that appears when all is over."""
-        bar = trainer.progress_bar_callback
-        if bar is not None and not sys.stdout.isatty():
-            bar.disable()
-            bar = None
-        self._prints = bar is None and trainer.is_global_zero
+        """Who asks for a bar gets that, and no lines."""
+        self._prints = trainer.progress_bar_callback is None and trainer.is_global_zero
 
     def on_train_start(
         self,

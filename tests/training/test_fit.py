@@ -52,7 +52,6 @@ trainer:
   max_steps: {steps}
   log_every_n_steps: 1
   num_sanity_val_steps: 0
-  enable_progress_bar: false
   enable_model_summary: false
   logger:
     class_path: fibromorph.training.tracking.RunLogger
@@ -243,7 +242,7 @@ def test_the_locator_is_trained_by_the_same_command(
             *("locator", "--data.label_maps", "maps", "--data.held_out", "0"),
             *("--data.steps_per_epoch", "1", "--trainer.max_steps", "1"),
             *("--trainer.accelerator", "cpu", "--trainer.logger", "false"),
-            *("--trainer.default_root_dir", "locator", "--trainer.enable_progress_bar", "false"),
+            *("--trainer.default_root_dir", "locator"),
         ]
     )
     (checkpoint,) = (folder / "locator").rglob("*.ckpt")
