@@ -139,6 +139,20 @@ def test_every_job_can_be_listed_and_found(page: Page, played: Played) -> None:
     expect(items).to_have_count(50)
 
 
+def test_studies_are_all_listed_and_their_list_renews_itself(page: Page, played: Played) -> None:
+    played.add(job(200), *(job(number, kind="study") for number in range(1, 61)))
+    page.goto(played.url)
+    page.click("#tab-study")
+    items = page.locator("#studies li")
+    expect(items).to_have_count(50)
+    page.click("#more-studies")
+    expect(items).to_have_count(60)
+    expect(page.locator("#more-studies")).to_be_hidden()
+    played.add(job(61, "running", kind="study", label="therapy"))
+    expect(items).to_have_count(61)
+    expect(items.first).to_contain_text("therapy")
+
+
 def test_the_list_renews_itself_under_the_keyboard(page: Page, played: Played) -> None:
     played.add(job(1), job(2))
     page.goto(played.url)

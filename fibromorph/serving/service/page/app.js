@@ -1,7 +1,7 @@
 // The page: send a scan, watch it, look at it.
 
 import { Problem, blob, isRefused, json, send, setKey } from "./api.js";
-import { $, complain, download, end, entry, follow, isDoubtful, isOver, renew } from "./parts.js";
+import { $, PAGE_LENGTH, complain, download, end, entry, follow, isDoubtful, isOver, newest, renew } from "./parts.js";
 import * as study from "./study.js";
 import * as table from "./table.js";
 import * as viewer from "./viewer.js";
@@ -15,8 +15,6 @@ const DOWNLOADS = [
   ["preview", "Picture (PNG)", "_preview.png"],
 ];
 const LOOK_AGAIN_MS = 5000;
-const PAGE_LENGTH = 50;
-const LONGEST_PAGE = 200;
 const NAMES = "fibromorph-names";
 
 let chosen = null;
@@ -68,9 +66,10 @@ function dropped(files) {
   else complain($("upload-problem"), `One scan at a time: ${files.length} files were dropped, none was sent.`);
 }
 
+// Looks again at what the open tab shows.
 async function refresh() {
   try {
-    await list();
+    await ($("study").hidden ? list() : study.list());
     if (!$("model").options.length) await fillModels();
     $("status").textContent = "";
   } catch (error) {
@@ -81,25 +80,16 @@ async function refresh() {
   }
 }
 
-// All that is shown is asked for again: of many that wait, the oldest are the next to change.
 async function list() {
   listing.abort();
   listing = new AbortController();
-  const { signal } = listing;
   const label = $("find").value.trim();
-  const jobs = [];
   // No scan has an id that none can have.
-  let before = $("find").checkValidity() ? Infinity : null;
-  while (before && jobs.length < mostShown) {
-    const query = new URLSearchParams({ limit: Math.min(mostShown - jobs.length, LONGEST_PAGE) });
-    if (label) query.set("label", label);
-    if (before < Infinity) query.set("before", before);
-    const page = await json(`v1/jobs?${query}`, { signal });
-    jobs.push(...page.jobs);
-    before = page.before;
-  }
+  const { jobs, older } = $("find").checkValidity()
+    ? await newest("v1/jobs", mostShown, label && { label }, listing.signal)
+    : { jobs: [], older: false };
   renew($("jobs"), () => $("jobs").replaceChildren(...jobs.map(line)));
-  $("more").hidden = !before;
+  $("more").hidden = !older;
   $("no-jobs").hidden = jobs.length > 0;
   $("no-jobs").textContent = label ? "No scan has exactly this id." : "None yet.";
 }
@@ -231,6 +221,7 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 $("file").onchange = () => upload($("file").files[0]);
 $("find").oninput = () => { mostShown = PAGE_LENGTH; refresh(); };
+$("more-studies").onclick = () => { study.showMore(); refresh(); };
 $("more").onclick = () => { mostShown += PAGE_LENGTH; refresh(); };
 $("upload").onsubmit = (event) => event.preventDefault();
 $("end").onclick = () => endChosen().catch((error) => complain($("job-problem"), error));
@@ -257,7 +248,7 @@ function open(tab) {
     each.tabIndex = each === tab ? 0 : -1;
     $(each.getAttribute("aria-controls")).hidden = each !== tab;
   }
-  if (tab === $("tab-study")) study.refresh().catch((error) => complain($("status"), error));
+  refresh();
 }
 for (const tab of tabs) {
   tab.onclick = () => open(tab);

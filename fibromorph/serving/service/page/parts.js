@@ -3,7 +3,9 @@
 import { Problem, blob, events, json } from "./api.js";
 
 const TRY_AGAIN_MS = 3000;
+const LONGEST_PAGE = 200;
 
+export const PAGE_LENGTH = 50;
 export const $ = (id) => document.getElementById(id);
 export const isOver = (job) => !["queued", "running"].includes(job.state);
 export const isDoubtful = (job) => Boolean(job.quality) && job.quality !== "good";
@@ -17,6 +19,21 @@ export function complain(element, error) {
 function askForKey() {
   $("key-button").hidden = false;
   if (!$("key-dialog").open) $("key-dialog").showModal();
+}
+
+// The newest `most` jobs that a list has, and whether it has older ones. All are asked for again at
+// each look: of many that wait, the oldest are the next to change.
+export async function newest(path, most, filter, signal) {
+  const jobs = [];
+  let before = null;
+  do {
+    const limit = Math.min(most - jobs.length, LONGEST_PAGE);
+    const query = new URLSearchParams({ ...filter, limit, ...(before && { before }) });
+    const page = await json(`${path}?${query}`, { signal });
+    jobs.push(...page.jobs);
+    before = page.before;
+  } while (before && jobs.length < most);
+  return { jobs, older: Boolean(before) };
 }
 
 // Renews entries of a list; whoever walks it by keyboard stays where they were.

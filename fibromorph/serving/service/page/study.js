@@ -1,19 +1,33 @@
 // The study tab: a table of participants in, the group report out.
 
 import { blob, json } from "./api.js";
-import { $, complain, download, end, entry, follow, isOver, renew } from "./parts.js";
+import { $, PAGE_LENGTH, complain, download, end, entry, follow, isOver, newest, renew } from "./parts.js";
 
 const INPUTS = [["participants", /\.(tsv|csv|txt)$/i], ["design", /\.ya?ml$/i]];
 let chosen = null;
 let watching = new AbortController();
+let listing = new AbortController();
+let mostShown = PAGE_LENGTH;
 
 const nameOf = (job) => job.label || `study ${job.id.slice(0, 8)}`;
 
-export async function refresh() {
-  const { jobs } = await json("v1/studies");
+export async function list() {
+  listing.abort();
+  listing = new AbortController();
+  const { jobs, older } = await newest("v1/studies", mostShown, {}, listing.signal);
   const items = jobs.map((job) => entry(job, nameOf(job), chosen?.id, choose));
   renew($("studies"), () => $("studies").replaceChildren(...items));
+  $("more-studies").hidden = !older;
 }
+
+export function showMore() {
+  mostShown += PAGE_LENGTH;
+}
+
+// After something has changed; a later look than this one is as good.
+const refresh = () => list().catch((error) => {
+  if (error.name !== "AbortError") throw error;
+});
 
 // A key was entered: what was shown may have been cut off.
 export function begin() {
