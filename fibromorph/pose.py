@@ -24,9 +24,16 @@ LARGEST_MISFIT = 0.3
 
 LARGEST_TILT_DEG = 60.0
 
-TOLERANCE = 1e-6
+ROUGHLY, TOLERANCE = 1e-3, 1e-6
 """Relative, of the sum of squares and of the step: last digits, in which engines differ, move no
 lattice by what a label would show."""
+
+NEAR_STEPS = 1
+"""What lies further from the average brain, in its own points, is not looked at."""
+
+UNLIKE = 0.15
+"""Differences of shares beyond this count little in the end: what a locator misses of one brain,
+the average has, and it must not turn that over the gap."""
 
 SHIFT_UNIT_MM = 20.0
 """By which a shift changes the overlap about as much as a radian does."""
@@ -42,6 +49,7 @@ class Pose:
     Attributes:
         axes: (3, 3) float64, columns are the directions in RAS that run to the right, to the front
             and up in the head itself; a rotation.
+        middle_ras: (3,) float64, RAS mm where the middle of the average brain came to lie.
         misfit: what is left between the brain and the average, as a share of that one's sum.
     """
 
@@ -58,9 +66,6 @@ class Pose:
 def pose_of(brain: Image, grid: Grid) -> Pose | None:
     """How a head lies; None where what was seen is hardly a whole brain, or lies as none does.
 
-    Known turns by 5 to 40 degrees of three heads are found to within 0.3 to 5 degrees, most to
-    within 2.
-
     Args:
         brain: (i, j, k) share of each voxel that is brain, 0 to 1, all of one head.
         grid: where these voxels lie.
@@ -72,31 +77,41 @@ def pose_of(brain: Image, grid: Grid) -> Pose | None:
 def laid_over(brain: Image, grid: Grid, average: Points) -> Pose:
     """Turn, shift and scale an average brain onto one that was found.
 
-    Least squares over a rotation, a shift and three scales, by Levenberg and Marquardt's method.
+    Least squares over a rotation, a shift and three scales, by Levenberg and Marquardt's method,
+    then, from there, with squares that level off as Geman and McClure's (1987) do.
 
     Args:
         brain, grid: see `pose_of`.
         average: (i, j, k) shares of brain, 0 to 1, see `average_brain`.
     """
-    points = points_of(average.shape)
-    middle = average.reshape(1, -1) @ points / average.sum()
+    near = ndimage.binary_dilation(average > 0, iterations=NEAR_STEPS)
+    points: Points = points_of(average.shape)[near.ravel()]
+    wanted: Points = average[near]
+    middle = wanted @ points / wanted.sum()
     smooth, centre = smoothed(brain, grid)
     sizes = float(smooth.sum()) * grid.voxel_ml, float(average.sum()) * AVERAGE_STEP_MM**3 / 1000.0
     scale = (sizes[0] / sizes[1]) ** (1 / 3)
-    wanted = average.ravel()
 
     def difference(by: NDArray[np.float64]) -> NDArray[np.float64]:
         turn = Rotation.from_rotvec(by[:3]).as_matrix()
         laid = ((points - middle) * (scale * np.exp(by[6:]))) @ turn.T
-        return sampled(smooth, grid, laid + centre + SHIFT_UNIT_MM * by[3:6]) - wanted
+        found = sampled(smooth, grid, laid + centre + SHIFT_UNIT_MM * by[3:6])
+        return found - wanted
 
-    best = optimize.least_squares(
-        difference, np.zeros(9), method="lm", diff_step=1e-3, ftol=TOLERANCE, xtol=TOLERANCE
-    )
+    def unlike(by: NDArray[np.float64]) -> NDArray[np.float64]:
+        left = difference(by)
+        levelled: NDArray[np.float64] = left / np.hypot(1.0, left / UNLIKE)
+        return levelled
+
+    best = np.zeros(9)
+    for residuals, tolerance in ((difference, ROUGHLY), (unlike, TOLERANCE)):
+        best = optimize.least_squares(
+            residuals, best, method="lm", diff_step=1e-3, ftol=tolerance, xtol=tolerance
+        ).x
     return Pose(
-        axes=Rotation.from_rotvec(best.x[:3]).as_matrix(),
-        middle_ras=centre + SHIFT_UNIT_MM * best.x[3:6],
-        misfit=float(np.abs(best.fun).sum() / wanted.sum()),
+        axes=Rotation.from_rotvec(best[:3]).as_matrix(),
+        middle_ras=centre + SHIFT_UNIT_MM * best[3:6],
+        misfit=float(np.abs(difference(best)).sum() / wanted.sum()),
     )
 
 

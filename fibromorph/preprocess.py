@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from fibromorph.errors import ScanError
 from fibromorph.grid import Grid, shape3
 from fibromorph.located import BRAIN_BLOCK, Located
 from fibromorph.manifest import GraphFile
-from fibromorph.pose import pose_of
+from fibromorph.pose import Pose, pose_of
 from fibromorph.scans import Scan, resample, working_grid
 
 SHAPE_MULTIPLE = 32
@@ -113,22 +114,64 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
         ScanError: no brain was found.
     """
     field = working_grid(scan.grid, network.spacing_mm)
-    coarse = working_grid(scan.grid, locator.spacing_mm)
-    padded = _padded(coarse, locator.shape_multiple, locator.smallest_length)
     air = air_of(scan.data)
-    located = locate(normalise(resample(scan.data, scan.grid, padded, fill=air)))
-    found = _largest_part(located.brain > 0.5)
-    _require_brain(found, padded, scan)
-    # Around what was found lie its own edges; what is further away is not this brain.
-    shares = located.brain * ndimage.binary_dilation(found)
-    pose = pose_of(shares, padded)
+
+    def look(grid: Grid) -> _Seen:
+        return _Seen(grid, locate(normalise(resample(scan.data, scan.grid, grid, fill=air))))
+
+    coarse = working_grid(scan.grid, locator.spacing_mm)
+    seen = look(_padded(coarse, locator))
+    _require_brain(seen, scan)
+    if seen.pose:
+        # The first answer depends on how the head lies, and on what else is in the picture.
+        upright = look(_upright(coarse, seen.pose, locator))
+        seen = upright if upright.pose else seen
+    pose = seen.pose
     if pose:
         field = field.around(pose.middle_ras, pose.axes)
-    grid = _box_around(found, padded, field, network.shape_multiple)
-    brain = resample(shares, padded, grid.blocks(BRAIN_BLOCK))
+    grid = _box_around(seen, field, network.shape_multiple)
+    brain = resample(seen.shares, seen.grid, grid.blocks(BRAIN_BLOCK))
     intensities = resample(scan.data, scan.grid, grid, order=SPLINE, fill=air)
     tilt_deg = pose.tilt_deg if pose else None
-    return Conformed(intensities, brain, grid, _intracranial_ml(located, padded), tilt_deg)
+    return Conformed(intensities, brain, grid, seen.intracranial_ml, tilt_deg)
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What the locator saw.
+
+    Attributes:
+        grid: of its voxels.
+        located: its answer.
+    """
+
+    grid: Grid
+    located: Located
+
+    @cached_property
+    def found(self) -> NDArray[np.bool_]:
+        """(i, j, k) the voxels of the brain."""
+        return _largest_part(self.located.brain > 0.5)
+
+    @cached_property
+    def shares(self) -> Image:
+        """(i, j, k) the share of each voxel that is this brain."""
+        # Around what was found lie its own edges; what is further away is not this brain.
+        shares: Image = self.located.brain * ndimage.binary_dilation(self.found)
+        return shares
+
+    @cached_property
+    def pose(self) -> Pose | None:
+        """How the head lies, if that can be told."""
+        return pose_of(self.shares, self.grid)
+
+    @property
+    def intracranial_ml(self) -> float | None:
+        """Sum of the shares inside the skull, of all that hangs together."""
+        if self.located.inside is None:
+            return None
+        counted = _largest_part(self.located.inside > LEAST_INSIDE)
+        return float(self.located.inside[counted].sum()) * self.grid.voxel_ml
 
 
 def air_of(data: Image) -> float:
@@ -139,13 +182,13 @@ def air_of(data: Image) -> float:
     return float(np.percentile(data[::SPARSE, ::SPARSE, ::SPARSE], DARKEST_PERCENT))
 
 
-def _require_brain(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> None:
+def _require_brain(seen: _Seen, scan: Scan) -> None:
     """See that a brain was found.
 
     Raises:
         ScanError: nothing in the field of view is both brain and of a brain's size.
     """
-    found_ml = float(np.count_nonzero(brain)) * padded.voxel_ml
+    found_ml = float(np.count_nonzero(seen.found)) * seen.grid.voxel_ml
     if found_ml < SMALLEST_BRAIN_ML:
         raise ScanError(
             f"a head scan must show a brain of at least {SMALLEST_BRAIN_ML:.0f} ml",
@@ -154,26 +197,27 @@ def _require_brain(brain: NDArray[np.bool_], padded: Grid, scan: Scan) -> None:
         )
 
 
-def _intracranial_ml(located: Located, grid: Grid) -> float | None:
-    """Sum of the shares inside the skull, of all that hangs together."""
-    if located.inside is None:
-        return None
-    counted = _largest_part(located.inside > LEAST_INSIDE)
-    return float(located.inside[counted].sum()) * grid.voxel_ml
-
-
-def _padded(grid: Grid, multiple: int, smallest: int) -> Grid:
-    shape = np.array([padded_length(max(n, smallest), multiple) for n in grid.shape])
+def _padded(grid: Grid, locator: GraphFile) -> Grid:
+    """The field of view, as large as the locator needs it."""
+    lengths = (max(n, locator.smallest_length) for n in grid.shape)
+    shape = np.array([padded_length(n, locator.shape_multiple) for n in lengths])
     return grid.box(shape3(-((shape - grid.shape) // 2)), shape3(shape))
 
 
-def _box_around(brain: NDArray[np.bool_], padded: Grid, field: Grid, multiple: int) -> Grid:
+def _upright(grid: Grid, pose: Pose, locator: GraphFile) -> Grid:
+    """The locator's smallest field of view, around the brain and along the head's own axes."""
+    length = padded_length(locator.smallest_length, locator.shape_multiple)
+    field = grid.around(pose.middle_ras, pose.axes)
+    return field.box((-(length // 2),) * 3, (length,) * 3)
+
+
+def _box_around(seen: _Seen, field: Grid, multiple: int) -> Grid:
     """The box of `field`'s lattice, centred on the brain, with the margin and allowed lengths."""
     spacing = np.asarray(field.spacing_mm)
-    to_field = field.affine_ras_to_ijk @ padded.affine_ijk_to_ras
-    voxels = np.argwhere(brain) @ to_field[:3, :3].T + to_field[:3, 3]
+    to_field = field.affine_ras_to_ijk @ seen.grid.affine_ijk_to_ras
+    voxels = np.argwhere(seen.found) @ to_field[:3, :3].T + to_field[:3, 3]
     first, last = voxels.min(axis=0), voxels.max(axis=0)
-    extent_mm = (last - first) * spacing + padded.spacing_mm + 2 * MARGIN_MM
+    extent_mm = (last - first) * spacing + seen.grid.spacing_mm + 2 * MARGIN_MM
     shape = np.array([padded_length(int(n), multiple) for n in np.ceil(extent_mm / spacing - 1e-6)])
     # In whole blocks, so that what networks pool falls on the same parts of a head in every scan.
     start = BRAIN_BLOCK * np.rint((first + last - shape + 1) / 2 / BRAIN_BLOCK)
