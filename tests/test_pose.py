@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from fibromorph.grid import Grid
+from fibromorph.grid import Grid, shape3
 from fibromorph.pose import AVERAGE_STEP_MM, Image, Points, average_brain, pose_of
+from fibromorph.preprocess import conform
 from fibromorph.scans import read_scan, resample
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.measuring.perturbations import perturbations
@@ -99,3 +101,16 @@ def test_a_head_turned_in_the_scanner_keeps_its_volumes(base: Segmented, engine:
     counted = np.count_nonzero(other.labels_on_scan_grid) * other.scan.grid.voxel_ml
     expected = np.count_nonzero(base.labels_on_scan_grid) * base.scan.grid.voxel_ml
     assert counted == pytest.approx(expected, rel=0.02)
+
+
+def test_air_around_a_head_changes_nothing(base: Segmented, engine: Engine) -> None:
+    scan, manifest, room = base.scan, engine.bundle.manifest, 60
+    wide = replace(
+        scan,
+        data=np.pad(scan.data, room, constant_values=scan.data.min()),
+        grid=scan.grid.box((-room,) * 3, shape3(np.add(scan.grid.shape, 2 * room))),
+    )
+    seen = conform(wide, manifest.network, manifest.locator, engine.locate)
+    assert apart_deg(seen.grid.axes, base.conformed.grid.axes) < 2.0
+    # It was 1.7 times as large before the locator looked again.
+    assert seen.brain.sum() == pytest.approx(base.conformed.brain.sum(), rel=0.02)
