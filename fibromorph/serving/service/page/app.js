@@ -1,7 +1,7 @@
 // The page: send a scan, watch it, look at it.
 
 import { Problem, blob, isRefused, json, send, setKey } from "./api.js";
-import { $, PAGE_LENGTH, complain, download, end, entry, follow, isDoubtful, isOver, newest, renew } from "./parts.js";
+import { $, JobList, complain, download, end, entry, follow, isDoubtful, isOver } from "./parts.js";
 import * as study from "./study.js";
 import * as table from "./table.js";
 import * as viewer from "./viewer.js";
@@ -19,14 +19,13 @@ const NAMES = "fibromorph-names";
 
 let chosen = null;
 let watching = new AbortController();
-let listing = new AbortController();
-let mostShown = PAGE_LENGTH;
 
 // What a file without an id was called, often a patient's name: only this tab knows it.
 const names = () => JSON.parse(sessionStorage.getItem(NAMES) || "{}");
 const keepNames = (kept) => sessionStorage.setItem(NAMES, JSON.stringify(kept));
-const line = (job) => entry(job, nameOf(job), chosen?.id, choose);
 const nameOf = (job) => job.label || names()[job.id] || `scan ${job.id.slice(0, 8)}`;
+const line = (job) => entry(job, nameOf(job), chosen?.id, choose);
+const scans = new JobList("v1/jobs", $("jobs"), $("more"), line);
 
 function forgetName(id) {
   const { [id]: _, ...others } = names();
@@ -69,11 +68,10 @@ function dropped(files) {
 // Looks again at what the open tab shows.
 async function refresh() {
   try {
-    await ($("study").hidden ? list() : study.list());
+    await ($("study").hidden ? list() : study.list.look());
     if (!$("model").options.length) await fillModels();
     $("status").textContent = "";
   } catch (error) {
-    if (error.name === "AbortError") return;
     if (error instanceof Problem) complain($("status"), error);
     else $("status").textContent = "The service cannot be reached.";
     $("status").hidden = false;
@@ -81,16 +79,11 @@ async function refresh() {
 }
 
 async function list() {
-  listing.abort();
-  listing = new AbortController();
   const label = $("find").value.trim();
   // No scan has an id that none can have.
-  const { jobs, older } = $("find").checkValidity()
-    ? await newest("v1/jobs", mostShown, label && { label }, listing.signal)
-    : { jobs: [], older: false };
-  renew($("jobs"), () => $("jobs").replaceChildren(...jobs.map(line)));
-  $("more").hidden = !older;
-  $("no-jobs").hidden = jobs.length > 0;
+  const found = await scans.look($("find").checkValidity() ? (label ? { label } : {}) : null);
+  if (found === null) return;
+  $("no-jobs").hidden = found > 0;
   $("no-jobs").textContent = label ? "No scan has exactly this id." : "None yet.";
 }
 
@@ -131,7 +124,7 @@ function draw(job) {
   $("end").disabled = job.cancel_requested && job.state === "running";
   complain($("job-problem"), job.problem && { message: job.problem.detail });
   drawStages(job);
-  renew($("jobs"), () => $("jobs").querySelector(`li[data-id="${job.id}"]`)?.replaceWith(line(job)));
+  scans.renew(job);
 }
 
 function drawLost() {
@@ -220,9 +213,9 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 $("file").onchange = () => upload($("file").files[0]);
-$("find").oninput = () => { mostShown = PAGE_LENGTH; refresh(); };
-$("more-studies").onclick = () => { study.showMore(); refresh(); };
-$("more").onclick = () => { mostShown += PAGE_LENGTH; refresh(); };
+$("find").oninput = () => { scans.showLess(); refresh(); };
+$("more").onclick = () => { scans.showMore(); refresh(); };
+$("more-studies").onclick = () => { study.list.showMore(); refresh(); };
 $("upload").onsubmit = (event) => event.preventDefault();
 $("end").onclick = () => endChosen().catch((error) => complain($("job-problem"), error));
 $("opacity").oninput = () => viewer.setOpacity(Number($("opacity").value));

@@ -3,9 +3,8 @@
 import { Problem, blob, events, json } from "./api.js";
 
 const TRY_AGAIN_MS = 3000;
+const PAGE_LENGTH = 50;
 const LONGEST_PAGE = 200;
-
-export const PAGE_LENGTH = 50;
 export const $ = (id) => document.getElementById(id);
 export const isOver = (job) => !["queued", "running"].includes(job.state);
 export const isDoubtful = (job) => Boolean(job.quality) && job.quality !== "good";
@@ -21,23 +20,57 @@ function askForKey() {
   if (!$("key-dialog").open) $("key-dialog").showModal();
 }
 
-// The newest `most` jobs that a list has, and whether it has older ones. All are asked for again at
-// each look: of many that wait, the oldest are the next to change.
-export async function newest(path, most, filter, signal) {
-  const jobs = [];
-  let before = null;
-  do {
-    const limit = Math.min(most - jobs.length, LONGEST_PAGE);
-    const query = new URLSearchParams({ ...filter, limit, ...(before && { before }) });
-    const page = await json(`${path}?${query}`, { signal });
-    jobs.push(...page.jobs);
-    before = page.before;
-  } while (before && jobs.length < most);
-  return { jobs, older: Boolean(before) };
+// A list of jobs, the newest first, and its button "More".
+export class JobList {
+  #asked = new AbortController();
+  #most = PAGE_LENGTH;
+
+  // `line` makes a job's entry.
+  constructor(path, list, more, line) {
+    Object.assign(this, { path, list, more, line });
+  }
+
+  // How many there are; null if a later look has overtaken this one. All that is shown is asked for
+  // again: of many that wait, the oldest are the next to change. A filter of null lets none through.
+  async look(filter = {}) {
+    this.#asked.abort();
+    this.#asked = new AbortController();
+    const { signal } = this.#asked;
+    const jobs = [];
+    let before = filter && Infinity;
+    try {
+      while (before && jobs.length < this.#most) {
+        const limit = Math.min(this.#most - jobs.length, LONGEST_PAGE);
+        const query = new URLSearchParams({ ...filter, limit, ...(before < Infinity && { before }) });
+        const page = await json(`${this.path}?${query}`, { signal });
+        jobs.push(...page.jobs);
+        before = page.before;
+      }
+    } catch (error) {
+      if (signal.aborted) return null;
+      throw error;
+    }
+    renew(this.list, () => this.list.replaceChildren(...jobs.map(this.line)));
+    this.more.hidden = !before;
+    return jobs.length;
+  }
+
+  // Renews the entry of one.
+  renew(job) {
+    renew(this.list, () => this.list.querySelector(`li[data-id="${job.id}"]`)?.replaceWith(this.line(job)));
+  }
+
+  showMore() {
+    this.#most += PAGE_LENGTH;
+  }
+
+  showLess() {
+    this.#most = PAGE_LENGTH;
+  }
 }
 
 // Renews entries of a list; whoever walks it by keyboard stays where they were.
-export function renew(list, change) {
+function renew(list, change) {
   const held = list.contains(document.activeElement) && document.activeElement.dataset.id;
   change();
   if (held) list.querySelector(`button[data-id="${held}"]`)?.focus({ preventScroll: true });

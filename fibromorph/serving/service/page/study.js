@@ -1,33 +1,17 @@
 // The study tab: a table of participants in, the group report out.
 
 import { blob, json } from "./api.js";
-import { $, PAGE_LENGTH, complain, download, end, entry, follow, isOver, newest, renew } from "./parts.js";
+import { $, JobList, complain, download, end, entry, follow, isOver } from "./parts.js";
 
 const INPUTS = [["participants", /\.(tsv|csv|txt)$/i], ["design", /\.ya?ml$/i]];
 let chosen = null;
 let watching = new AbortController();
-let listing = new AbortController();
-let mostShown = PAGE_LENGTH;
 
 const nameOf = (job) => job.label || `study ${job.id.slice(0, 8)}`;
 
-export async function list() {
-  listing.abort();
-  listing = new AbortController();
-  const { jobs, older } = await newest("v1/studies", mostShown, {}, listing.signal);
-  const items = jobs.map((job) => entry(job, nameOf(job), chosen?.id, choose));
-  renew($("studies"), () => $("studies").replaceChildren(...items));
-  $("more-studies").hidden = !older;
-}
+const line = (job) => entry(job, nameOf(job), chosen?.id, choose);
 
-export function showMore() {
-  mostShown += PAGE_LENGTH;
-}
-
-// After something has changed; a later look than this one is as good.
-const refresh = () => list().catch((error) => {
-  if (error.name !== "AbortError") throw error;
-});
+export const list = new JobList("v1/studies", $("studies"), $("more-studies"), line);
 
 // A key was entered: what was shown may have been cut off.
 export function begin() {
@@ -44,7 +28,7 @@ async function choose(job) {
     for await (const now of follow(job.id, signal, drawLost)) draw(now);
     signal.throwIfAborted();
     if (chosen.state === "done") await showReport(chosen, signal);
-    await refresh();
+    await list.look();
   } catch (error) {
     if (error.name !== "AbortError") complain($("study-failed"), error);
   }
@@ -100,7 +84,7 @@ async function start() {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ participants, design }),
   });
-  await refresh();
+  await list.look();
   choose(job);
 }
 
@@ -111,7 +95,7 @@ async function endChosen() {
     if (!left) leave();
     else if (isOver(left) && !isOver(job)) choose(left);
   }
-  await refresh();
+  await list.look();
 }
 
 function leave() {
