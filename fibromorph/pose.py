@@ -70,6 +70,8 @@ def pose_of(brain: Image, grid: Grid) -> Pose | None:
         brain: (i, j, k) share of each voxel that is brain, 0 to 1, all of one head.
         grid: where these voxels lie.
     """
+    if not brain.any():
+        return None
     pose = laid_over(brain, grid, average_brain())
     return pose if pose.misfit <= LARGEST_MISFIT and pose.tilt_deg <= LARGEST_TILT_DEG else None
 
@@ -104,6 +106,7 @@ def laid_over(brain: Image, grid: Grid, average: Points) -> Pose:
         return levelled
 
     best = np.zeros(9)
+    # This method of SciPy's takes no loss, so it is in the residuals.
     for residuals, tolerance in ((difference, ROUGHLY), (unlike, TOLERANCE)):
         best = optimize.least_squares(
             residuals, best, method="lm", diff_step=1e-3, ftol=tolerance, xtol=tolerance

@@ -10,6 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from fibromorph.grid import Grid, shape3
+from fibromorph.located import Located
 from fibromorph.pose import AVERAGE_STEP_MM, Image, Points, average_brain, pose_of
 from fibromorph.preprocess import conform
 from fibromorph.scans import read_scan, resample
@@ -101,6 +102,21 @@ def test_a_head_turned_in_the_scanner_keeps_its_volumes(base: Segmented, engine:
     counted = np.count_nonzero(other.labels_on_scan_grid) * other.scan.grid.voxel_ml
     expected = np.count_nonzero(base.labels_on_scan_grid) * base.scan.grid.voxel_ml
     assert counted == pytest.approx(expected, rel=0.02)
+
+
+def test_where_a_second_look_finds_no_brain_the_first_counts(
+    base: Segmented, engine: Engine
+) -> None:
+    manifest, looks = base.bundle.manifest, []
+
+    def once(image: Image) -> Located:
+        looks.append(image)
+        brain = engine.locate(image).brain
+        return Located(brain if len(looks) == 1 else np.zeros_like(brain))
+
+    seen = conform(base.scan, manifest.network, manifest.locator, once)
+    assert len(looks) == 2
+    assert apart_deg(seen.grid.axes, base.conformed.grid.axes) < 3.0
 
 
 def test_air_around_a_head_changes_nothing(base: Segmented, engine: Engine) -> None:
