@@ -7,7 +7,6 @@ samples scans is still being imported.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,21 +17,10 @@ BRAIN_BLOCK = 4
 Image = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
-class Located:
-    """What the locator says of the coarse voxels of a field of view.
+def brain_of(outputs: Sequence[NDArray[np.uint8]]) -> Image:
+    """Share of each coarse voxel that is brain, (i, j, k) float32, 0 to 1.
 
-    Attributes:
-        brain: (i, j, k) float32, probability of brain, 0 to 1.
-        inside: the same shape, the share of each voxel that lies inside the skull; None from a
-            locator that was not trained to tell.
+    Args:
+        outputs: the locator's; the first is what this returns, times 255.
     """
-
-    brain: Image
-    inside: Image | None = None
-
-    @classmethod
-    def of(cls, outputs: Sequence[NDArray[np.uint8]]) -> Located:
-        """From the graph's outputs, times 255: brain, and inside the skull if it has that."""
-        brain, *inside = (output.astype(np.float32) / 255.0 for output in outputs)
-        return cls(brain, inside[0] if inside else None)
+    return outputs[0].astype(np.float32) / 255.0

@@ -96,6 +96,8 @@ class GraphFile(_Frozen):
         shape_multiple: what the input's lengths must be multiples of.
         smallest_length: what they must be at least, because the network was trained with no less
             around the brain.
+        normalised_by: whose mean and variance the input has to be of 0 and 1: the whole 'box' that
+            is seen or, when the locator looks again, the 'brain' that it has found.
     """
 
     file: str = Field(pattern=r"^[A-Za-z0-9._-]+\.onnx$")
@@ -103,6 +105,7 @@ class GraphFile(_Frozen):
     spacing_mm: float = Field(gt=0)
     shape_multiple: int = Field(ge=1)
     smallest_length: int = Field(ge=1)
+    normalised_by: Literal["box", "brain"] = "box"
 
 
 class Training(_Frozen):

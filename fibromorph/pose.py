@@ -60,7 +60,12 @@ class Pose:
     @property
     def tilt_deg(self) -> float:
         """By how much the head is turned away from RAS, about whichever axis."""
-        return float(np.rad2deg(Rotation.from_matrix(self.axes).magnitude()))
+        return apart_deg(self.axes, np.eye(3))
+
+
+def apart_deg(axes: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """By how much one (3, 3) rotation is turned away from another, about whichever axis."""
+    return float(np.rad2deg(Rotation.from_matrix(axes @ other.T).magnitude()))
 
 
 def pose_of(brain: Image, grid: Grid) -> Pose | None:

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from fibromorph.errors import ScanError
 from fibromorph.grid import Grid, shape3
-from fibromorph.located import BRAIN_BLOCK, Located
+from fibromorph.located import BRAIN_BLOCK
 from fibromorph.manifest import GraphFile
 from fibromorph.pose import Pose, pose_of
 from fibromorph.scans import Scan, resample, working_grid
@@ -37,9 +37,6 @@ DARKEST_PERCENT, SPARSE = 0.5, 4
 SMALLEST_BRAIN_ML = 250.0
 """What is smaller than this is not taken for a brain."""
 
-LEAST_INSIDE = 0.05
-"""Coarse voxels with a smaller share inside the skull do not count: all air has a little of it."""
-
 SPLINE = 2
 """Order of the interpolation of what networks see: linear would blur every head by its tilt."""
 
@@ -50,17 +47,22 @@ A = TypeVar("A", bound=Any)
 """A numpy array or a torch tensor: this module must not import torch, so it cannot name both."""
 
 
-def normalise(image: A) -> A:
+def normalise(image: A, weights: A | None = None) -> A:
     """Zero mean, unit variance, outliers clipped at `CLIP_SD` standard deviations.
 
     Args:
         image: intensities in any unit, any shape, numpy array or torch tensor of floats.
+        weights: the same shape; of each voxel in mean and variance, not all 0. None = all alike.
 
     Returns:
         The same type and shape; a constant image becomes all zero.
     """
-    centred = image - image.mean()
-    sd = (centred * centred).mean() ** 0.5
+
+    def mean(values: A) -> Any:
+        return values.mean() if weights is None else (values * weights).sum() / weights.sum()
+
+    centred = image - mean(image)
+    sd = mean(centred * centred) ** 0.5
     normalised: A = (centred / (sd + 1e-8)).clip(-CLIP_SD, CLIP_SD)
     return normalised
 
@@ -70,7 +72,7 @@ def padded_length(length: int, multiple: int = SHAPE_MULTIPLE) -> int:
     return -(-length // multiple) * multiple
 
 
-Locate = Callable[[Image], Located]
+Locate = Callable[[Image], Image]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +84,12 @@ class Conformed:
         brain: (i/4, j/4, k/4) float32, the share of each block of voxels that is brain, 0 to 1.
         grid: where its voxels lie: at the network's spacing, around the brain, to the right, to the
             front and up in the head itself; in RAS where its pose is not known.
-        intracranial_ml: what lies inside the skull, as the locator saw it; None = it cannot tell.
         tilt_deg: by how much the head was tilted in the scan; None = its pose is not known.
     """
 
     intensities: Image
     brain: Image
     grid: Grid
-    intracranial_ml: float | None = None
     tilt_deg: float | None = None
 
     @property
@@ -115,17 +115,7 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     """
     field = working_grid(scan.grid, network.spacing_mm)
     air = air_of(scan.data)
-
-    def look(grid: Grid) -> _Seen:
-        return _Seen(grid, locate(normalise(resample(scan.data, scan.grid, grid, fill=air))))
-
-    coarse = working_grid(scan.grid, locator.spacing_mm)
-    seen = look(_padded(coarse, locator))
-    _require_brain(seen, scan)
-    if seen.pose:
-        # The first answer depends on how the head lies, and on what else is in the picture.
-        upright = look(_upright(coarse, seen.pose, locator))
-        seen = upright if upright.pose else seen
+    seen = _look_twice(scan, locator, locate, air)
     pose = seen.pose
     if pose:
         field = field.around(pose.middle_ras, pose.axes)
@@ -133,7 +123,7 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     brain = resample(seen.shares, seen.grid, grid.blocks(BRAIN_BLOCK))
     intensities = resample(scan.data, scan.grid, grid, order=SPLINE, fill=air)
     tilt_deg = pose.tilt_deg if pose else None
-    return Conformed(intensities, brain, grid, seen.intracranial_ml, tilt_deg)
+    return Conformed(intensities, brain, grid, tilt_deg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,22 +132,22 @@ class _Seen:
 
     Attributes:
         grid: of its voxels.
-        located: its answer.
+        brain: (i, j, k) its answer, share of each voxel that is brain.
     """
 
     grid: Grid
-    located: Located
+    brain: Image
 
     @cached_property
     def found(self) -> NDArray[np.bool_]:
         """(i, j, k) the voxels of the brain."""
-        return _largest_part(self.located.brain > 0.5)
+        return _largest_part(self.brain > 0.5)
 
     @cached_property
     def shares(self) -> Image:
         """(i, j, k) the share of each voxel that is this brain."""
         # Around what was found lie its own edges; what is further away is not this brain.
-        shares: Image = self.located.brain * ndimage.binary_dilation(self.found)
+        shares: Image = self.brain * ndimage.binary_dilation(self.found)
         return shares
 
     @cached_property
@@ -165,13 +155,28 @@ class _Seen:
         """How the head lies, if that can be told."""
         return pose_of(self.shares, self.grid)
 
-    @property
-    def intracranial_ml(self) -> float | None:
-        """Sum of the shares inside the skull, of all that hangs together."""
-        if self.located.inside is None:
-            return None
-        counted = _largest_part(self.located.inside > LEAST_INSIDE)
-        return float(self.located.inside[counted].sum()) * self.grid.voxel_ml
+
+def _look_twice(scan: Scan, locator: GraphFile, locate: Locate, air: float) -> _Seen:
+    """What the locator sees of the upright head; of the field of view, where that tells no pose.
+
+    Raises:
+        ScanError: no brain was found.
+    """
+
+    def look(grid: Grid, brain: Image | None = None) -> _Seen:
+        image = resample(scan.data, scan.grid, grid, fill=air)
+        return _Seen(grid, locate(normalise(image, brain)))
+
+    coarse = working_grid(scan.grid, locator.spacing_mm)
+    seen = look(_padded(coarse, locator))
+    _require_brain(seen, scan)
+    if seen.pose is None:
+        return seen
+    # The first answer depends on how the head lies, and on what else is in the picture.
+    grid = _upright(coarse, seen.pose, locator)
+    by_brain = locator.normalised_by == "brain"
+    again = look(grid, resample(seen.shares, seen.grid, grid) if by_brain else None)
+    return again if again.pose else seen
 
 
 def air_of(data: Image) -> float:

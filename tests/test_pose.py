@@ -10,8 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from fibromorph.grid import Grid, shape3
-from fibromorph.located import Located
-from fibromorph.pose import AVERAGE_STEP_MM, Image, Points, average_brain, pose_of
+from fibromorph.pose import AVERAGE_STEP_MM, Image, Points, apart_deg, average_brain, pose_of
 from fibromorph.preprocess import conform
 from fibromorph.scans import read_scan, resample
 from fibromorph.serving.engine import Engine
@@ -33,10 +32,6 @@ def brain_turned(turn: Points) -> tuple[Image, Grid]:
         np.eye(3), own.centre_ras - (np.array(length) - 1) * COARSE_MM / 2
     )
     return resample(average, own, seen), seen
-
-
-def apart_deg(one: Points, other: Points) -> float:
-    return float(np.rad2deg(Rotation.from_matrix(one @ other.T).magnitude()))
 
 
 @pytest.mark.parametrize("angles", [(0, 0, 0), (25, 0, 0), (-12, 8, -5), (0, 0, 40)])
@@ -109,10 +104,10 @@ def test_where_a_second_look_finds_no_brain_the_first_counts(
 ) -> None:
     manifest, looks = base.bundle.manifest, []
 
-    def once(image: Image) -> Located:
+    def once(image: Image) -> Image:
         looks.append(image)
-        brain = engine.locate(image).brain
-        return Located(brain if len(looks) == 1 else np.zeros_like(brain))
+        brain = engine.locate(image)
+        return brain if len(looks) == 1 else np.zeros_like(brain)
 
     seen = conform(base.scan, manifest.network, manifest.locator, once)
     assert len(looks) == 2
@@ -127,6 +122,6 @@ def test_air_around_a_head_changes_nothing(base: Segmented, engine: Engine) -> N
         grid=scan.grid.box((-room,) * 3, shape3(np.add(scan.grid.shape, 2 * room))),
     )
     seen = conform(wide, manifest.network, manifest.locator, engine.locate)
-    assert apart_deg(seen.grid.axes, base.conformed.grid.axes) < 2.0
-    # It was 1.7 times as large before the locator looked again.
-    assert seen.brain.sum() == pytest.approx(base.conformed.brain.sum(), rel=0.02)
+    assert apart_deg(seen.grid.axes, base.conformed.grid.axes) < 1.0
+    # It was 1.7 times as large before the locator looked again; 4 % of it move volumes by 0.2 %.
+    assert seen.brain.sum() == pytest.approx(base.conformed.brain.sum(), rel=0.05)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from fibromorph.errors import ScanError
 from fibromorph.grid import Grid
-from fibromorph.located import BRAIN_BLOCK, Located
+from fibromorph.located import BRAIN_BLOCK
 from fibromorph.preprocess import (
     Image,
     conform,
@@ -35,6 +36,17 @@ def test_normalise_gives_zeros_for_a_constant() -> None:
     assert not normalise(np.full((4, 4, 4), 5, np.float32)).any()
 
 
+def test_normalise_inside_a_brain_does_not_care_what_is_around_it() -> None:
+    image = np.random.default_rng(1).normal(100, 20, (8, 8, 8)).astype(np.float32)
+    brain = np.zeros_like(image)
+    brain[2:6, 2:6, 2:6] = 0.8
+    other = np.where(brain > 0, image, 7.0).astype(np.float32)
+    inside = brain > 0
+    assert np.allclose(normalise(image, brain)[inside], normalise(other, brain)[inside])
+    assert abs(float(normalise(image, brain)[inside].mean())) < 1e-4
+    assert float(normalise(image, brain)[inside].std()) == pytest.approx(1, abs=1e-3)
+
+
 def test_normalise_pulls_in_a_hot_voxel() -> None:
     image = np.zeros((20, 20, 20), np.float32)
     image[3, 3, 3] = 1e6
@@ -50,9 +62,9 @@ def test_an_offset_of_all_intensities_changes_nothing(engine: Engine) -> None:
     data[20:120, 20:130, 30:140] += 100.0
     manifest, seen = engine.bundle.manifest, []
 
-    def bright(image: Image) -> Located:
+    def bright(image: Image) -> Image:
         seen.append(image)
-        return Located((image > image.mean()).astype(np.float32))
+        return np.asarray(image > image.mean(), np.float32)
 
     plain, shifted = (
         conform(scan_of(data + offset), manifest.network, manifest.locator, bright)
@@ -66,8 +78,8 @@ def test_box_holds_what_the_locator_found(engine: Engine) -> None:
     data = np.zeros((180, 200, 190), np.float32)
     data[30:150, 20:170, 40:160] = 100.0
 
-    def everything_bright(image: Image) -> Located:
-        return Located((image > 0).astype(np.float32))
+    def everything_bright(image: Image) -> Image:
+        return (image > 0).astype(np.float32)
 
     manifest = engine.bundle.manifest
     conformed = conform(scan_of(data), manifest.network, manifest.locator, everything_bright)
@@ -81,26 +93,30 @@ def test_box_holds_what_the_locator_found(engine: Engine) -> None:
     assert (conformed.brain[bright] > 0).mean() > 0.99
 
 
-def test_the_skull_s_content_is_summed_and_air_is_not(engine: Engine) -> None:
-    data = np.zeros((160, 160, 160), np.float32)
-    data[30:130, 30:130, 30:130] = 100.0
+@pytest.mark.parametrize("by", ["box", "brain"])
+def test_a_locator_looks_again_at_intensities_of_what_it_was_trained_by(
+    template: Path, engine: Engine, by: Literal["box", "brain"]
+) -> None:
+    manifest, looks = engine.bundle.manifest, []
 
-    def half_inside(image: Image) -> Located:
-        brain = (image > image.max() / 2).astype(np.float32)
-        return Located(brain, np.where(brain > 0, 0.5, 0.01).astype(np.float32))
+    def watched(image: Image) -> Image:
+        looks.append(image)
+        return engine.locate(image)
 
-    manifest = engine.bundle.manifest
-    conformed = conform(scan_of(data), manifest.network, manifest.locator, half_inside)
-    # Half of a litre, less what its border loses on voxels of 4 mm.
-    assert conformed.intracranial_ml == pytest.approx(0.5 * 96**3 / 1000)
+    locator = manifest.locator.model_copy(update={"normalised_by": by})
+    conform(read_scan(template), manifest.network, locator, watched)
+    first, again = (float(image.mean()) for image in looks)
+    assert abs(first) < 0.05
+    # Nearly all around a brain is darker than it.
+    assert abs(again) < 0.05 if by == "box" else again < -1
 
 
 def test_no_brain_is_one_clear_error(engine: Engine) -> None:
     noise = np.random.default_rng(1).uniform(0, 100, (128, 128, 128)).astype(np.float32)
     manifest = engine.bundle.manifest
 
-    def nothing(image: Image) -> Located:
-        return Located(np.zeros_like(image))
+    def nothing(image: Image) -> Image:
+        return np.zeros_like(image)
 
     with pytest.raises(ScanError, match="brain of at least 250 ml"):
         conform(scan_of(noise), manifest.network, manifest.locator, nothing)

@@ -115,17 +115,20 @@ def midline_to_hemispheres(image: LabelImage) -> NDArray[np.int32]:
 
 def _to_nearer(image: LabelImage, ids: Iterable[int], right: int, left: int) -> NDArray[np.int32]:
     """Ids without a side replaced by the nearer of two that have one."""
-    from scipy.ndimage import distance_transform_edt
+    from scipy.ndimage import distance_transform_edt, find_objects
 
     out = image.astype(np.int32)
     middle = np.isin(out, list(ids))
     if middle.any():
+        # All that distances are taken between lies in this box, a fraction of the field of view.
+        (box,) = find_objects((middle | (out == right) | (out == left)).astype(np.uint8))
+        part, inside = out[box], middle[box]
         # Of an id that is nowhere in the image there is no distance.
         to_right, to_left = (
-            distance_transform_edt(out != i) if (out == i).any() else np.full(out.shape, np.inf)
+            distance_transform_edt(part != i) if (part == i).any() else np.full(part.shape, np.inf)
             for i in (right, left)
         )
-        out[middle] = np.where(to_right <= to_left, right, left)[middle]
+        part[inside] = np.where(to_right <= to_left, right, left)[inside]
     return out
 
 

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fibromorph.errors import BundleError, ConfigError
 from fibromorph.labels import LabelTable
-from fibromorph.located import Located
+from fibromorph.located import brain_of
 from fibromorph.manifest import (
     CARD_NAME,
     LARGEST_DIFFERING_SHARE,
@@ -160,8 +160,8 @@ def export_bundle(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         part = Path(name)
-        write_locator(locator_weights, part / LOCATOR.file)
-        conformed = _conform(part / LOCATOR.file, check_scan)
+        locator = write_locator(locator_weights, part)
+        conformed = _conform(part, locator, check_scan)
         graph = SegmentationGraph(net, table).eval()
         offsets: Mapping[str, float] = {}
         if shift:
@@ -172,7 +172,7 @@ def export_bundle(
         export_segmentation(graph, part / NETWORK.file)
         note(f"comparing ONNX Runtime with torch on {check_scan.name}")
         parity = measure_parity(graph, part / NETWORK.file, conformed, check_scan)
-        manifest = _manifest(part, facts, table, training)
+        manifest = _manifest(_hashed(part, NETWORK), locator, facts, table, training)
         manifest = manifest.model_copy(update={"parity": parity, "balance": dict(offsets)})
         write_manifest(part, manifest)
         write_card(part, manifest)
@@ -180,18 +180,20 @@ def export_bundle(
     return manifest
 
 
-def write_locator(source: Path, path: Path) -> None:
-    """The locator of a bundle as it is, or that of a checkpoint exported.
+def write_locator(source: Path, folder: Path) -> GraphFile:
+    """The locator of a bundle as it is, or that of a checkpoint exported, into a folder.
 
     Raises:
         BundleError: neither is there, or the weights do not fit.
     """
-    if (folder := where_it_lies(source)).is_dir():
-        shutil.copy(open_bundle(folder).locator_path, path)
-        return
+    if (bundle_folder := where_it_lies(source)).is_dir():
+        bundle = open_bundle(bundle_folder)
+        shutil.copy(bundle.locator_path, folder / LOCATOR.file)
+        return bundle.manifest.locator.model_copy(update={"file": LOCATOR.file})
     locator = LocatorNet()
     load_weights(locator, read_weights(source))
-    export_locator(LocatorGraph(locator).eval(), path)
+    export_locator(LocatorGraph(locator).eval(), folder / LOCATOR.file)
+    return _hashed(folder, LOCATOR)
 
 
 def measure_parity(
@@ -223,10 +225,17 @@ def measure_parity(
     )
 
 
-def _manifest(folder: Path, facts: BundleFacts, table: LabelTable, training: Training) -> Manifest:
-    def hashed(geometry: GraphFile) -> GraphFile:
-        return geometry.model_copy(update={"sha256": file_sha256(folder / geometry.file)})
+def _hashed(folder: Path, graph: GraphFile) -> GraphFile:
+    return graph.model_copy(update={"sha256": file_sha256(folder / graph.file)})
 
+
+def _manifest(
+    network: GraphFile,
+    locator: GraphFile,
+    facts: BundleFacts,
+    table: LabelTable,
+    training: Training,
+) -> Manifest:
     return Manifest(
         name=facts.name,
         version=facts.version,
@@ -234,8 +243,8 @@ def _manifest(folder: Path, facts: BundleFacts, table: LabelTable, training: Tra
         licence=facts.licence,
         protocol=table.protocol,
         statistics="brain",
-        network=hashed(NETWORK),
-        locator=hashed(LOCATOR),
+        network=network,
+        locator=locator,
         labels=tuple(LabelEntry(**vars(label)) for label in table),
         training=training,
         notes=facts.notes,
@@ -287,11 +296,11 @@ def _balancing(source: Path, table: LabelTable) -> Balancing:
     return by_errors
 
 
-def _conform(locator: Path, check_scan: Path) -> Conformed:
-    def locate(image: NDArray[np.float32]) -> Located:
-        return Located.of(_run(locator, image=image))
+def _conform(folder: Path, locator: GraphFile, check_scan: Path) -> Conformed:
+    def locate(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return brain_of(_run(folder / locator.file, image=image))
 
-    return conform(read_scan(check_scan), NETWORK, LOCATOR, locate)
+    return conform(read_scan(check_scan), NETWORK, locator, locate)
 
 
 def _run(path: Path, **inputs: NDArray[np.float32]) -> list[NDArray[Any]]:

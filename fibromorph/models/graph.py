@@ -203,7 +203,7 @@ class SegmentationGraph(nn.Module):
 
 
 class LocatorNet(nn.Module):
-    """Where in the field of view brain and skull are: a small U-Net on 4 mm voxels.
+    """Where in the field of view the brain is: a small U-Net on 4 mm voxels.
 
     The U-Net ends in features: its last channels are normalised by image, and logits of its own
     would not know how large a part of the field of view a head is.
@@ -220,32 +220,31 @@ class LocatorNet(nn.Module):
             num_res_units=1,
             norm="instance",
         )
-        self.head = nn.Sequential(nn.LeakyReLU(0.01), nn.Conv3d(channels[0], 2, 1))
+        self.head = nn.Sequential(nn.LeakyReLU(0.01), nn.Conv3d(channels[0], 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of 'brain' and of 'inside the skull'.
+        """Logits of 'brain'.
 
         Args:
             image: (batch, 1, i, j, k) normalised, i, j, k multiples of 8.
 
         Returns:
-            (batch, 2, i, j, k).
+            (batch, 1, i, j, k).
         """
         logits: Tensor = self.head(self.net(image))
         return logits
 
 
 class LocatorGraph(nn.Module):
-    """Image in; probability of brain and share inside the skull out."""
+    """Image in; share of brain out."""
 
     def __init__(self, net: LocatorNet) -> None:
         super().__init__()
         self.net = net
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(i, j, k) float32 normalised -> twice (i, j, k) uint8, brain and inside, times 255."""
-        brain, inside = (torch.sigmoid(self.net(image[None, None])[0]) * 255 + 0.5).to(torch.uint8)
-        return brain, inside
+    def forward(self, image: Tensor) -> Tensor:
+        """(i, j, k) float32 normalised -> (i, j, k) uint8, share of each voxel times 255."""
+        return (torch.sigmoid(self.net(image[None, None])[0, 0]) * 255 + 0.5).to(torch.uint8)
 
 
 def _rolled(image: Tensor, steps: int) -> Tensor:

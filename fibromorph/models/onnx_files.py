@@ -21,7 +21,13 @@ from fibromorph.preprocess import SHAPE_MULTIPLE
 NETWORK = GraphFile(
     file="network.onnx", spacing_mm=1.0, shape_multiple=SHAPE_MULTIPLE, smallest_length=64
 )
-LOCATOR = GraphFile(file="locator.onnx", spacing_mm=4.0, shape_multiple=8, smallest_length=64)
+LOCATOR = GraphFile(
+    file="locator.onnx",
+    spacing_mm=4.0,
+    shape_multiple=8,
+    smallest_length=64,
+    normalised_by="brain",
+)
 OPSET = 20
 LARGEST_FOLDED = 16
 """Tensors of more numbers than this are parameters, not constants to compute with."""
@@ -44,7 +50,7 @@ def export_locator(graph: LocatorGraph, path: Path) -> None:
     """Write the locator as one self-contained ONNX file."""
     along = [LOCATOR.shape_multiple * torch.export.Dim(axis, min=2, max=32) for axis in "ijk"]
     shapes = {"image": dict(enumerate(along))}
-    _export(graph, (torch.zeros(64, 72, 48),), shapes, ["brain", "inside"], path)
+    _export(graph, (torch.zeros(64, 72, 48),), shapes, ["brain"], path)
 
 
 def halve(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,16 +54,15 @@ def compare(
         grid: where these voxels lie.
         ids: structures to compare; those that the reference lacks are left out.
     """
-    boxes = ndimage.find_objects(np.maximum(labels, 0).astype(np.int32))
-    reference_boxes = ndimage.find_objects(np.maximum(reference, 0).astype(np.int32))
-    out = []
-    for label_id in ids:
-        own, other = _box(boxes, label_id), _box(reference_boxes, label_id)
-        if other is not None:
-            box = _union(own or other, other)
-            a, b = labels[box] == label_id, reference[box] == label_id
-            out.append(_agreement(label_id, a, b, grid.spacing_mm, grid.voxel_ml))
-    return out
+    return [
+        _agreement(label_id, a, b, grid.spacing_mm, grid.voxel_ml)
+        for label_id, a, b in _pairs(labels, reference, ids)
+    ]
+
+
+def dices(labels: LabelImage, reference: LabelImage, ids: Iterable[int]) -> list[float]:
+    """Dice alone of what `compare` compares, without the time that its surfaces take."""
+    return [_dice(a, b) for _, a, b in _pairs(labels, reference, ids)]
 
 
 def surface_distances_mm(a: Mask, b: Mask, spacing_mm: Spacing) -> NDArray[np.float64]:
@@ -79,8 +78,24 @@ def _agreement(label_id: int, a: Mask, b: Mask, spacing_mm: Spacing, voxel_ml: f
         there, back = surface_distances_mm(a, b, spacing_mm), surface_distances_mm(b, a, spacing_mm)
         hd95 = float(max(np.percentile(there, 95), np.percentile(back, 95)))
         assd = float(np.concatenate([there, back]).mean())
-    dice = 2.0 * int((a & b).sum()) / (n_a + n_b)
-    return Agreement(label_id, dice, hd95, assd, n_a * voxel_ml, n_b * voxel_ml)
+    return Agreement(label_id, _dice(a, b), hd95, assd, n_a * voxel_ml, n_b * voxel_ml)
+
+
+def _dice(a: Mask, b: Mask) -> float:
+    return 2.0 * int((a & b).sum()) / (int(a.sum()) + int(b.sum()))
+
+
+def _pairs(
+    labels: LabelImage, reference: LabelImage, ids: Iterable[int]
+) -> Iterator[tuple[int, Mask, Mask]]:
+    """Both masks, in the box around them, of every structure that the reference has."""
+    boxes = ndimage.find_objects(np.maximum(labels, 0).astype(np.int32))
+    reference_boxes = ndimage.find_objects(np.maximum(reference, 0).astype(np.int32))
+    for label_id in ids:
+        own, other = _box(boxes, label_id), _box(reference_boxes, label_id)
+        if other is not None:
+            box = _union(own or other, other)
+            yield label_id, labels[box] == label_id, reference[box] == label_id
 
 
 def _surface(mask: Mask) -> Mask:

@@ -56,25 +56,18 @@ def tissue_share_around(
     return float(np.mean(shell > floor + TISSUE_LEVEL * (bright - floor)))
 
 
-def etiv_ml(
-    labels: NDArray[np.uint8], grid: Grid, *, stripped: bool, seen_ml: float | None = None
-) -> float | None:
-    """Intracranial volume in ml.
+def etiv_ml(labels: NDArray[np.uint8], grid: Grid, *, stripped: bool) -> float | None:
+    """Intracranial volume in ml: brain and CSF, closed over `CLOSING_MM` and filled.
 
-    What was seen on coarse voxels counts, if anything was: the whole head is in view there, and a
-    brain that has shrunk does not take its skull along. Otherwise it is brain and CSF, closed over
-    4 mm and filled. None, never a number, for a skull-stripped scan or an empty image.
+    None, never a number, for a skull-stripped scan or an empty image.
 
     Args:
         labels: (i, j, k) ids of the working segmentation, 0 = background.
         grid: where these voxels lie.
         stripped: what `looks_stripped` says of the scan.
-        seen_ml: `Conformed.intracranial_ml`.
     """
     if stripped or not labels.any():
         return None
-    if seen_ml is not None:
-        return seen_ml
     mask = intracranial_mask(labels, grid.spacing_mm)
     return float(np.count_nonzero(mask)) * grid.voxel_ml
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fibromorph.errors import BundleError, ConfigError
-from fibromorph.located import BRAIN_BLOCK, Image, Located
+from fibromorph.located import BRAIN_BLOCK, Image, brain_of
 from fibromorph.manifest import Bundle, Manifest
 from fibromorph.serving.background import begun
 from fibromorph.serving.devices import (
@@ -123,13 +123,13 @@ class Engine:
         """Engine, version and threads, for provenance."""
         return f"{package_on(self.device)}, {self.threads} threads"
 
-    def locate(self, image: Image) -> Located:
-        """Brain and skull on the locator's coarse grid.
+    def locate(self, image: Image) -> Image:
+        """Share of brain of each voxel of the locator's coarse grid, (i, j, k), 0 to 1.
 
         Args:
             image: (i, j, k) float32, normalised, at the locator's spacing.
         """
-        return Located.of(self._locator(image))
+        return brain_of(self._locator(image))
 
     def segment(self, image: Image, brain: Image) -> Prediction:
         """Label every voxel of a box.

@@ -134,7 +134,6 @@ def segment_scan(
         on_scan_grid = restore_labels(labels, conformed.grid, scan.grid, prediction.confidence)
     with watch.step("volumes", "voxels counted, posteriors summed, quality scored"):
         stripped = looks_stripped(conformed.intensities, labels, conformed.grid.spacing_mm)
-        seen_ml = conformed.intracranial_ml
         rows = measure(
             on_scan_grid,
             scan.grid,
@@ -142,7 +141,7 @@ def segment_scan(
             confidence_by_id(labels, prediction.confidence, manifest.table),
             calibration,
             manifest.table,
-            etiv_ml=etiv_ml(labels, conformed.grid, stripped=stripped, seen_ml=seen_ml),
+            etiv_ml=etiv_ml(labels, conformed.grid, stripped=stripped),
         )
         quality = score(
             conformed.intensities,

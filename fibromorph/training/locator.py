@@ -1,9 +1,9 @@
-"""Training of the locator: the cheap first look that finds brain and skull in a field of view."""
+"""Training of the locator, which finds the brain in a field of view before the network looks."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from fibromorph.models.graph import LocatorNet
 from fibromorph.models.weights import load_weights, read_weights
 from fibromorph.preprocess import normalise
 from fibromorph.training.data import LabelMapData, data_of
+from fibromorph.training.masks import redraw_brain
 from fibromorph.training.pictures import Shown, ShownOutput
 from fibromorph.training.recipe import keep_plain
 from fibromorph.training.sampling import VALIDATION_SEED
@@ -35,11 +36,19 @@ COARSER = 2
 """Samples are made on finer voxels than the locator sees: those at a border hold a bit of both."""
 FLUID_CLASS = FREESURFER.class_of_name(FLUID)
 
-WIDE_SYNTHESIS = SynthesisSettings(
+FIRST_LOOK = SynthesisSettings(
     rotation_deg=30.0, scaling=0.2, jitter_mm=50.0, random_contrast=0.15, cut=0.2, bias=0.4,
-    atrophy=0.6, atrophy_most=0.08, stripped=0.25,
+    gamma=0.25, noise_sd=0.1, atrophy=0.6, atrophy_most=0.08, stripped=0.25, defaced=0.2,
 )  # fmt: skip
 """The locator meets scans before anything is known of them, and skulls with room to spare."""
+
+LOOK_AGAIN = replace(FIRST_LOOK, rotation_deg=8.0, anywhere=0.0, jitter_mm=8.0, stripped=0.35)
+"""Then it sees the head again, as upright and as much in the middle as it could tell."""
+
+LOOKS = 2
+
+LEAST_BRAIN = 500.0
+"""Coarse voxels; a head that shows less is not looked at again."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +57,34 @@ class CoarseSample:
 
     Attributes:
         image: (i, j, k) float32 normalised.
-        shares: (2, i, j, k) float32, how much of each voxel is brain (fluid around it left out),
-            and how much lies inside the skull.
+        brain: (i, j, k) float32, how much of each voxel is brain, fluid around it left out.
     """
 
     image: Tensor
-    shares: Tensor
+    brain: Tensor
 
     @classmethod
-    def of(cls, fine: Sample) -> CoarseSample:
-        """A sample of `FINE_SPACING_MM`, its voxels averaged."""
-        inside = fine.classes > 0
-        brain = inside & (fine.classes != FLUID_CLASS)
-        parts = torch.stack([fine.image, brain.float(), inside.float()])[None]
-        image, *shares = F.avg_pool3d(parts, COARSER)[0]
-        return cls(normalise(image), torch.stack(shares))
+    def of(cls, fine: Sample, again: int | None = None) -> CoarseSample:
+        """A sample of `FINE_SPACING_MM`, its voxels averaged.
+
+        Args:
+            fine: the sample.
+            again: None: this is a first look; else the seed of what an earlier look drew, inside
+                which the image is normalised.
+        """
+        brain = (fine.classes > 0) & (fine.classes != FLUID_CLASS)
+        image, shares = F.avg_pool3d(torch.stack([fine.image, brain.float()])[None], COARSER)[0]
+        drawn = None
+        if again is not None and shares.sum() > LEAST_BRAIN:
+            drawn = redraw_brain(shares[None, None], again)[0, 0]
+        return cls(normalise(image, drawn), shares)
 
 
 class LocatorModule(pl.LightningModule):
-    """Brain, and all that lies inside the skull, on 4 mm voxels.
+    """Brain on 4 mm voxels, at a first look and at an upright head.
 
     Args:
-        synthesis: what samples look like.
+        first_look, look_again: what samples look like; every other one is of the other kind.
         learning_rate: falls along a cosine to zero.
         seed: of the samples.
         initial_weights: a checkpoint of a locator to go on from with a new schedule.
@@ -77,7 +92,8 @@ class LocatorModule(pl.LightningModule):
 
     def __init__(
         self,
-        synthesis: SynthesisSettings = WIDE_SYNTHESIS,
+        first_look: SynthesisSettings = FIRST_LOOK,
+        look_again: SynthesisSettings = LOOK_AGAIN,
         learning_rate: float = 3e-3,
         seed: int = 1,
         initial_weights: Path | None = None,
@@ -86,7 +102,7 @@ class LocatorModule(pl.LightningModule):
         require_amount(learning_rate, "learning_rate")
         self.save_hyperparameters()
         self.table = FREESURFER
-        self.synthesis = synthesis
+        self.synthesis = first_look, look_again
         self.learning_rate = learning_rate
         self.seed = seed
         self.net = LocatorNet()
@@ -99,26 +115,36 @@ class LocatorModule(pl.LightningModule):
         """The data module of the running fit."""
         return data_of(self)
 
-    def make_sample(self, seed: int, validation: bool = False) -> Sample:
-        """One synthetic field of view of 256 mm, on voxels finer than the locator's."""
+    def make_sample(self, seed: int, look: int, validation: bool = False) -> Sample:
+        """One synthetic field of view of 256 mm, on voxels finer than the locator's.
+
+        Args:
+            seed: of the sample.
+            look: 0 = the first one, 1 = at the upright head.
+            validation: of a head that is not trained on.
+        """
         maps = self.data.validation_maps if validation else self.data.training_maps
         source = maps[random.Random(seed).randrange(len(maps))]
         index = torch.from_numpy(source.index).to(self.device)
-        return synthesise(
-            source, index, FINE_SHAPE, self.synthesis, seed, spacing_mm=FINE_SPACING_MM
-        )
+        settings = self.synthesis[look]
+        return synthesise(source, index, FINE_SHAPE, settings, seed, spacing_mm=FINE_SPACING_MM)
+
+    def look(self, seed: int, number: int, validation: bool = False) -> CoarseSample:
+        """What the locator sees of a sample: a first look if its number is even."""
+        again = seed if number % LOOKS else None
+        return CoarseSample.of(self.make_sample(seed, number % LOOKS, validation), again)
 
     def examples(self, count: int) -> list[Shown]:
         """Samples to look at, not of those trained on."""
-        samples = [self.make_sample(VALIDATION_SEED - 1 - n) for n in range(count)]
+        samples = [self.make_sample(VALIDATION_SEED - 1 - n, n % LOOKS) for n in range(count)]
         return [Shown(s.image, s.classes, table=self.table, title="synthetic") for s in samples]
 
     def training_step(self, batch: list[Slot], batch_idx: int) -> Tensor:  # noqa: ARG002
         seeds = [hash((self.seed, self.global_step, s.number)) & 0x7FFF_FFFF for s in batch]
-        samples = [CoarseSample.of(self.make_sample(seed)) for seed in seeds]
-        logits = self.net(torch.stack([s.image for s in samples])[:, None])
+        samples = [self.look(seed, s.number) for seed, s in zip(seeds, batch, strict=True)]
+        logits = self.net(torch.stack([s.image for s in samples])[:, None])[:, 0]
         # Of shares, this loss is lowest where the answer is their expectation: sums are unbiased.
-        loss = F.binary_cross_entropy_with_logits(logits, torch.stack([s.shares for s in samples]))
+        loss = F.binary_cross_entropy_with_logits(logits, torch.stack([s.brain for s in samples]))
         self.log("locator_loss", loss, prog_bar=True)
         return loss
 
@@ -127,11 +153,11 @@ class LocatorModule(pl.LightningModule):
         if number >= self.data.held_out:
             # Real scans are cropped to the brain: nothing to locate. Or nobody's number.
             return None
-        sample = CoarseSample.of(self.make_sample(VALIDATION_SEED + number, validation=True))
-        answer = torch.sigmoid(self.net(sample.image[None, None])[0])
-        found, brain = answer[0] > 0.5, sample.shares[0] > 0.5
+        sample = self.look(VALIDATION_SEED + number, number, validation=True)
+        answer = torch.sigmoid(self.net(sample.image[None, None])[0, 0])
+        found, brain = answer > 0.5, sample.brain > 0.5
         dice = 2 * (found & brain).sum() / (found.sum() + brain.sum()).clip(min=1)
-        error = (answer[1].sum() / sample.shares[1].sum().clip(min=1) - 1).abs()
+        error = (answer.sum() / sample.brain.sum().clip(min=1) - 1).abs()
         self._scores.append(torch.stack([dice.float(), error, torch.ones_like(error)]))
         title = f"synthetic: image, brain, found (Dice {float(dice):.2f})"
         return {"shown": Shown(sample.image, brain.long(), found.long(), title=title)}
@@ -142,7 +168,7 @@ class LocatorModule(pl.LightningModule):
         self._scores = []
         dice, error, count = self.trainer.strategy.reduce(own, reduce_op="sum")
         if count > 0:
-            means = {"locator_dice": dice / count, "intracranial_error": error / count}
+            means = {"locator_dice": dice / count, "locator_volume_error": error / count}
             self.log_dict(means, sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -132,6 +132,29 @@ def test_a_removed_skull_leaves_brain_and_a_margin(head_index: Tensor) -> None:
     assert (tight & ~roomy).sum() == 0
 
 
+def test_a_removed_face_takes_no_brain_with_it(head_map: LabelMap, head_index: Tensor) -> None:
+    rng = Draws(4)
+    spatial = draw_spatial(rng, STILL, head_map, SHAPE, spacing_mm=2.0)
+    anatomy = apply_spatial(head_index, spatial, SHAPE)
+    defaced = draw_acquisition(rng, replace(STILL, defaced=1.0), SHAPE, spatial.matrix)
+    keep = keep_mask(anatomy, defaced)
+    outside = torch.tensor(tissues.outside_brain())[anatomy]
+    assert keep[~outside].all()
+    assert not keep[:, -1, 0].any()  # in front, and below
+    assert keep[:, 0, -1].all()
+
+
+def test_a_brain_lies_in_the_middle_if_it_is_to(head_map: LabelMap, head_index: Tensor) -> None:
+    def aside(settings: SynthesisSettings, seed: int) -> float:
+        classes = synthesise(head_map, head_index, SHAPE, settings, seed, spacing_mm=4.0).classes
+        middle = classes.nonzero().float().mean(0)
+        return float((middle - (SHAPE[0] - 1) / 2).abs().max())
+
+    seeds = range(8)
+    assert max(aside(replace(STILL, anywhere=0.0), seed) for seed in seeds) < 4
+    assert max(aside(STILL, seed) for seed in seeds) > 8
+
+
 def test_a_cut_field_of_view_shows_and_labels_nothing_beyond(
     head_map: LabelMap, head_index: Tensor
 ) -> None:

@@ -107,7 +107,9 @@ def test_the_checkpoint_tells_what_the_facts_leave_out(tmp_path: Path, template:
     weights = Run("t1-open").save(tmp_path / "last.ckpt")
     out = tmp_path / "t1-lab"
     export_bundle([weights], Path(DEFAULT_BUNDLE), template, out, _facts(tmp_path))
-    training = open_bundle(out).manifest.training
+    manifest = open_bundle(out).manifest
+    assert manifest.locator == open_bundle(shipped_folder() / DEFAULT_BUNDLE).manifest.locator
+    training = manifest.training
     assert (training.steps, training.run_id) == (30, "f00d")
     assert training.data_sha256 == {"sub-01": "0" * 64}
     assert "30 steps, run f00d in MLflow" in (out / "card.md").read_text()

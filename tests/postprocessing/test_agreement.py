@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fibromorph.grid import Grid
-from fibromorph.postprocessing.agreement import compare, surface_distances_mm
+from fibromorph.postprocessing.agreement import compare, dices, surface_distances_mm
 
 SPACING = (1.0, 2.0, 1.0)
 GRID = Grid((20, 20, 20), np.diag([*SPACING, 1.0]))
@@ -29,6 +29,7 @@ def test_a_segmentation_agrees_with_itself() -> None:
 
 def test_a_shift_of_two_voxels() -> None:
     (found,) = compare(cube(6), cube(4), GRID, [17])
+    assert dices(cube(6), cube(4), [17]) == [found.dice]
     assert found.dice == pytest.approx(6 / 8)
     assert found.hd95_mm == pytest.approx(2.0)
     assert 0 < found.assd_mm < 2.0

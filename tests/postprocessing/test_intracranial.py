@@ -54,11 +54,6 @@ def test_a_stripped_or_empty_scan_has_no_intracranial_volume(head: Head) -> None
     assert etiv_ml(np.zeros_like(head.labels), head.grid, stripped=False) is None
 
 
-def test_what_was_seen_of_the_skull_counts_unless_there_is_none(head: Head) -> None:
-    assert etiv_ml(head.labels, head.grid, stripped=False, seen_ml=1500.0) == 1500.0
-    assert etiv_ml(head.labels, head.grid, stripped=True, seen_ml=1500.0) is None
-
-
 def test_a_brain_at_the_edge_of_the_image_does_not_shrink() -> None:
     grid = ras_grid((40, 40, 40))
     labels = ellipsoid(coordinates_mm(grid), (60, 60, 60)).astype(np.uint8)

@@ -48,6 +48,7 @@ def table(manifest: Manifest) -> pd.DataFrame:
                         "perturbation": f"rotated {number} deg",
                         "kind": "acquisition",
                         "voxel_mm": 1.0,
+                        "pose_deg": 0.1,
                         "dice_27": quality - 0.1,
                         "quality": quality,
                         "verdict": "good",

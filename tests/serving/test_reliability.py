@@ -29,6 +29,7 @@ def test_every_perturbation_is_measured_and_the_bundle_learns_its_error(
     undisturbed = table[table.perturbation == "undisturbed"]
     assert undisturbed.drift.abs().max() == 0
     assert undisturbed.dice_27.iloc[0] == 1.0
+    assert undisturbed.pose_deg.max() < 0.01
     noise = table[table.perturbation == "noise only"]
     assert set(noise.verdict) <= {"refused", "bad", "check"}
     manifest = open_bundle(bundle).manifest

@@ -75,7 +75,7 @@ def synthesise(
         spatial = draw_spatial(rng, settings, source, shape, spacing_mm)
         anatomy = apply_spatial(index, spatial, shape)
         image = apply_contrast(anatomy, draw_contrast(rng, settings), rng)
-        acquisition = draw_acquisition(rng, settings, shape)
+        acquisition = draw_acquisition(rng, settings, shape, spatial.matrix)
         keep = keep_mask(anatomy, acquisition)
         image = apply_acquisition(image, acquisition, rng) * keep
         anatomy = anatomy * keep

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from fibromorph.datasets import tissues
 from fibromorph.datasets.synthesis.filters import blur, dilate, field, shape3, thicken
 from fibromorph.datasets.synthesis.random import (
     Draws,
+    Numbers,
     chance,
     normal,
     normal_number,
@@ -24,6 +26,12 @@ from fibromorph.lookups import lookup
 
 POINT_SPREAD_VOXELS = 0.3
 """Standard deviation of the sharpest point spread."""
+
+FACE_DOWN = (0.4, 1.6)
+"""How far down the way to a face leads, relative to how far it leads to the front."""
+FACE_SIDEWAYS_SD = 0.1
+FACE_MARGIN = 8.0
+"""Most voxels between the brain and what is cut away with a face."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,8 @@ class AcquisitionParams:
         strip_margin: None: whole head; -1: brain and all fluid inside the skull; n: brain and
             everything within n voxels of it.
         cut: None, or (axis, first kept voxel, one past the last).
+        face: None, or which way the face lies (a direction along i, j and k, length 1) and how many
+            voxels that way from the brain the picture ends.
     """
 
     blur_sd: tuple[float, float, float]
@@ -48,10 +58,20 @@ class AcquisitionParams:
     noise_sd: float
     strip_margin: int | None
     cut: tuple[int, int, int] | None
+    face: tuple[Numbers, float] | None = None
 
 
-def draw_acquisition(rng: Draws, settings: SynthesisSettings, shape: Shape3) -> AcquisitionParams:
-    """Draw point spread, voxel thickness, bias, gamma, noise, skull removal and field of view."""
+def draw_acquisition(
+    rng: Draws, settings: SynthesisSettings, shape: Shape3, matrix: Numbers | None = None
+) -> AcquisitionParams:
+    """Draw what scanner and sharing did to a picture.
+
+    Args:
+        rng: the numbers of the sample.
+        settings: see `SynthesisSettings`.
+        shape: of the sample.
+        matrix: `SpatialParams.matrix`, which tells where the face is; without it, it stays.
+    """
     i, j, k = (POINT_SPREAD_VOXELS + settings.blur_mm * numbers(rng, 0, 1, 3)).tolist()
     # Keyword arguments are evaluated in this order, and so is the stream of numbers.
     return AcquisitionParams(
@@ -62,18 +82,20 @@ def draw_acquisition(rng: Draws, settings: SynthesisSettings, shape: Shape3) -> 
         log_bias=number(rng, 0, settings.bias) * normal(rng, 4, 4, 4),
         gamma=math.exp(settings.gamma * normal_number(rng)),
         noise_sd=number(rng, 0.0, settings.noise_sd),
+        face=None if matrix is None else _draw_face(rng, settings, matrix),
     )
 
 
 def keep_mask(index: Tensor, params: AcquisitionParams) -> Tensor:
-    """True where skull removal and field of view leave the picture.
+    """True where skull removal, defacing and field of view leave the picture.
 
     Args:
         index: (i, j, k) int64 generation indices.
         params: see `AcquisitionParams`.
     """
     shape = index.shape[0], index.shape[1], index.shape[2]
-    return _not_stripped(index, params.strip_margin) & cut_mask(shape, params, index.device)
+    keep = _not_stripped(index, params.strip_margin) & cut_mask(shape, params, index.device)
+    return keep if params.face is None else keep & _without_face(index, *params.face)
 
 
 def cut_mask(shape: Shape3, params: AcquisitionParams, device: torch.device) -> Tensor:
@@ -134,6 +156,26 @@ def _draw_cut(
     length = shape[axis]
     first = int(length * depth)
     return (axis, first, length) if chance(rng, 0.5) else (axis, 0, length - first)
+
+
+def _draw_face(
+    rng: Draws, settings: SynthesisSettings, matrix: Numbers
+) -> tuple[Numbers, float] | None:
+    if not chance(rng, settings.defaced):
+        return None
+    in_head = np.array([FACE_SIDEWAYS_SD * normal_number(rng), 1.0, -number(rng, *FACE_DOWN)])
+    way = np.linalg.solve(matrix, in_head)
+    return way / np.linalg.norm(way), number(rng, 0.0, FACE_MARGIN)
+
+
+def _without_face(index: Tensor, way: Numbers, margin: float) -> Tensor:
+    steps = [
+        w * torch.arange(n, device=index.device)
+        for w, n in zip(way.tolist(), index.shape, strict=True)
+    ]
+    place = steps[0][:, None, None] + steps[1][:, None] + steps[2]
+    brain = place[~lookup(tissues.outside_brain(), index.device, torch.bool)[index]]
+    return place <= brain.max() + margin if len(brain) else torch.ones_like(index, dtype=torch.bool)
 
 
 def _not_stripped(index: Tensor, margin: int | None) -> Tensor:

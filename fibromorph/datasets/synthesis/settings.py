@@ -28,7 +28,9 @@ class SynthesisSettings:
             difference being fluid: intracranial volume must not follow the brain.
         atrophy_most: largest relative change of such a brain's size along each axis.
         flip: share of samples mirrored left-right, sides swapped with it.
-        jitter_mm: how far the crop's centre may lie from the brain's, beyond what fits.
+        anywhere: share of what fits by which the crop's centre may lie from the brain's: 1 = up to
+            the border of the crop, 0 = the brain lies in the middle.
+        jitter_mm: how far the crop's centre may lie from the brain's, beyond that.
         random_contrast: share of samples with any contrast at all instead of a T1's.
         tissue_sd: largest standard deviation inside a tissue, white matter being 1.
         noise_sd: largest standard deviation of the scanner's noise.
@@ -39,6 +41,7 @@ class SynthesisSettings:
         thickest_mm: the thickest of them.
         stripped: share of samples with everything outside the brain removed.
         cut: share of samples whose field of view ends inside the crop.
+        defaced: share of samples whose face is cut away, as it is before scans are shared.
     """
 
     rotation_deg: float = 15.0
@@ -51,6 +54,7 @@ class SynthesisSettings:
     atrophy: float = 0.3
     atrophy_most: float = 0.05
     flip: float = 0.5
+    anywhere: float = 1.0
     jitter_mm: float = 8.0
     random_contrast: float = 0.05
     tissue_sd: float = 0.06
@@ -62,12 +66,13 @@ class SynthesisSettings:
     thickest_mm: float = 3.0
     stripped: float = 0.4
     cut: float = 0.1
+    defaced: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             require_amount(getattr(self, field.name), field.name)
-        shares = ("atrophy", "flip", "random_contrast", "thick", "stripped", "cut")
-        for name in ("local_structures", *shares):
+        samples = ("atrophy", "flip", "random_contrast", "thick", "stripped", "cut", "defaced")
+        for name in ("local_structures", "anywhere", *samples):
             if getattr(self, name) > 1:
                 raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
         for name, limit in BELOW.items():

@@ -84,7 +84,8 @@ def draw_spatial(
         matrix = matrix @ np.diag([-1.0, 1.0, 1.0])
     start, stop = np.array(source.brain_start), np.array(source.brain_stop)
     # A crop smaller than the brain may lie anywhere in it, a larger one anywhere around it.
-    slack = np.abs(stop - start - spacing_mm * np.array(shape)) / 2 + settings.jitter_mm
+    fits = np.abs(stop - start - spacing_mm * np.array(shape)) / 2
+    slack = settings.anywhere * fits + settings.jitter_mm
     centre = (start + stop - 1) / 2 + slack * numbers(rng, -1, 1, 3)
     coarse = F.interpolate(
         normal(rng, 1, 3, 4, 4, 4), size=(9, 9, 9), mode="trilinear", align_corners=True

@@ -46,12 +46,14 @@ class Reliability:
         fine: errors over acquisitions with voxels of up to `COARSE_MM`.
         coarse: over the others.
         by_perturbation: mean absolute drift over regions and scans, by acquisition.
+        poses: degrees between how the head was found to lie and how it was undisturbed, likewise.
         scores: the numbers that stand for all.
     """
 
     fine: Errors
     coarse: Errors
     by_perturbation: pd.Series[float]
+    poses: pd.Series[float]
     scores: dict[str, float]
 
 
@@ -132,6 +134,7 @@ def summarise_reliability(table: pd.DataFrame, manifest: Manifest) -> Reliabilit
     """
     changed = acquisitions(table)
     drift = changed.drift.abs().groupby(changed.perturbation, sort=False).mean()
+    poses = changed.pose_deg.groupby(changed.perturbation, sort=False).mean()
     moved = changed[changed.perturbation.str.startswith(MOVED)]
     deep = moved[moved.name.str.endswith(DEEP_GREY)]
     scans = table.drop_duplicates(["scan", "perturbation"])
@@ -153,7 +156,7 @@ def summarise_reliability(table: pd.DataFrame, manifest: Manifest) -> Reliabilit
         "wrecked scans": float(len(wrecked)),
         "wrecked scans that passed": float((wrecked.verdict == "good").sum()),
     }
-    return Reliability(*measured_errors(table), drift, scores)
+    return Reliability(*measured_errors(table), drift, poses, scores)
 
 
 def _rank_correlation(scans: pd.DataFrame) -> float:

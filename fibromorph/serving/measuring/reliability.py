@@ -17,7 +17,8 @@ from fibromorph.files import write_whole
 from fibromorph.grid import Grid
 from fibromorph.labels import FREESURFER, STRUCTURES_27, coarsened
 from fibromorph.manifest import Bundle
-from fibromorph.postprocessing.agreement import compare
+from fibromorph.pose import apart_deg
+from fibromorph.postprocessing.agreement import dices
 from fibromorph.postprocessing.drift_picture import write_drift_picture
 from fibromorph.scans import Scan, read_reference, read_scan, restore_labels
 from fibromorph.scans.read import require_distinct
@@ -109,9 +110,10 @@ def measure_reliability(
 
 def reliability_text(found: Reliability) -> str:
     """For a terminal: mean drift by perturbation, and the numbers that stand for all."""
-    drift = (100 * found.by_perturbation).round(2).to_string()
+    shown = {"volume, %": 100 * found.by_perturbation, "pose, deg": found.poses}
+    drift = pd.DataFrame(shown).round(2).to_string()
     scores = "\n".join(f"{name:<44} {value:.4g}" for name, value in found.scores.items())
-    return f"mean absolute volume difference, %\n{drift}\n\n{scores}"
+    return f"mean difference of volumes, and of how heads were found to lie\n{drift}\n\n{scores}"
 
 
 def _require_new_to(bundle: Bundle, scans: Sequence[ScanWithTruth]) -> None:
@@ -167,12 +169,14 @@ def _rows(
         lattice: where the voxels of the disturbed scan lie in the undisturbed head.
     """
     before = {row.name: row.soft_volume_ml for row in base.rows}
+    seen = _network_lattice(result, lattice)
     common = {
         "scan": base.scan.stem,
         "perturbation": name,
         "kind": kind,
         "voxel_mm": max(result.scan.grid.spacing_mm),
-        "dice_27": _mean_dice(_in_head_of(base.scan, result, lattice), base, truth),
+        "pose_deg": apart_deg(seen.axes, base.conformed.grid.axes),
+        "dice_27": _mean_dice(_in_head_of(base.scan, result, seen), base, truth),
         "quality": result.quality.overall,
         **{f"quality_{factor}": value for factor, value in result.quality.factors.items()},
         "verdict": result.quality.verdict,
@@ -194,18 +198,22 @@ def _rows(
     ]
 
 
-def _in_head_of(scan: Scan, result: Segmented, lattice: Grid) -> NDArray[np.uint8]:
+def _network_lattice(result: Segmented, lattice: Grid) -> Grid:
+    """Where the network's voxels of a disturbed scan lie in the undisturbed head."""
+    moved = lattice.affine_ijk_to_ras @ result.scan.grid.affine_ras_to_ijk
+    return result.conformed.grid.moved(moved)
+
+
+def _in_head_of(scan: Scan, result: Segmented, seen: Grid) -> NDArray[np.uint8]:
     """Labels of a disturbed scan on the voxels of the undisturbed one.
 
     The reference stays where it was drawn: on voxels half a step beside its own, it would itself
     move by up to half a voxel.
     """
-    moved = lattice.affine_ijk_to_ras @ result.scan.grid.affine_ras_to_ijk
-    there = result.conformed.grid.moved(moved)
-    return restore_labels(result.labels, there, scan.grid, result.confidence)
+    return restore_labels(result.labels, seen, scan.grid, result.confidence)
 
 
 def _mean_dice(labels: NDArray[np.uint8], base: Segmented, truth: Labels) -> float:
     coarse = coarsened(labels, base.table)
-    found = compare(coarse, truth, base.scan.grid, STRUCTURES_27)
-    return float(np.mean([agreement.dice for agreement in found])) if found else 0.0
+    found = dices(coarse, truth, STRUCTURES_27)
+    return float(np.mean(found)) if found else 0.0

@@ -161,7 +161,7 @@ def _seen_on(lattice: Grid, moved: Scan, own: Conformed, motion: Affine) -> Conf
     shares = own.grid.blocks(BRAIN_BLOCK).moved(motion)
     brain = resample(own.brain, shares, lattice.blocks(BRAIN_BLOCK))
     intensities = resample(moved.data, moved.grid, lattice, order=SPLINE, fill=air_of(moved.data))
-    return Conformed(intensities, brain, lattice, own.intracranial_ml, own.tilt_deg)
+    return Conformed(intensities, brain, lattice, own.tilt_deg)
 
 
 def _lattice(own: Sequence[Conformed]) -> Grid:
