@@ -28,7 +28,7 @@ def test_drawings_are_larger_and_smaller_than_the_brain_and_never_far_from_it(
     shares: torch.Tensor,
 ) -> None:
     sizes = torch.tensor([float(redraw_brain(shares, n).sum() / shares.sum()) for n in range(60)])
-    assert 0.6 < sizes.min() < 0.8  # the locator that ships draws 64 to 74 % of a brain
+    assert 0.6 < sizes.min() < 0.8  # locators up to 1.3 drew 64 to 74 % of a brain
     assert 1.1 < sizes.max() < 1.5
     overlap = [(redraw_brain(shares, n) * shares).sum() / shares.sum() for n in range(60)]
     assert min(overlap) > 0.5
