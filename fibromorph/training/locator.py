@@ -46,6 +46,7 @@ LOOK_AGAIN = replace(FIRST_LOOK, rotation_deg=8.0, anywhere=0.0, jitter_mm=8.0, 
 """Then it sees the head again, as upright and as much in the middle as it could tell."""
 
 LOOKS = 2
+"""The first one, and the one again."""
 
 LEAST_BRAIN = 500.0
 """Coarse voxels; a head that shows less is not looked at again."""
