@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box clean bench-service fuzz-service openapi web
+.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions clean bench-service fuzz-service openapi web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -65,6 +65,10 @@ bench-atrophy: $(VENV)/dev.done
 # Volumes of a scan in longer boxes around the same brain, and in boxes aside; SCAN is a file.
 bench-box: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.box $(SCAN) --model $(or $(MODEL),t1-open)
+
+# What dark spots in the white matter do to volumes; SCAN is a file.
+bench-lesions: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.lesions $(SCAN) --model $(or $(MODEL),t1-open)
 
 # Overhead and throughput of the service, and its answers to hostile uploads.
 bench-service: $(VENV)/dev.done

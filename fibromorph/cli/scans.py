@@ -30,7 +30,10 @@ def add_commands(commands: Commands) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="for the files of all scans"
     )
     parser.add_argument(
-        "--space", choices=("scan", "conformed"), default="scan", help="conformed: both grids"
+        "--space",
+        choices=("scan", "conformed"),
+        default="scan",
+        help="conformed: labels and scan upright at 1 mm, too",
     )
     add_engine_options(parser)
     parser = command(commands, "demo", "segment the T1 template that nilearn carries", _demo)

@@ -80,13 +80,19 @@ def _structure_of(label_id: int) -> str:
 
 
 @cache
+def structure_names() -> tuple[str, ...]:
+    """What every index of `GENERATION_IDS` is part of: a structure, or 'background'."""
+    return tuple(_structure_of(i) for i in GENERATION_IDS)
+
+
+@cache
 def target_classes(table: LabelTable = FREESURFER) -> tuple[int, ...]:
     """Network class (0 = background) of every index of `GENERATION_IDS`.
 
     Label maps are FreeSurfer's: of a structure that `table` knows in parts, the class is the one
     that stands for all of them (`LabelTable.coarse_classes`).
     """
-    return tuple(table.class_of_name(_structure_of(i)) for i in GENERATION_IDS)
+    return tuple(table.class_of_name(name) for name in structure_names())
 
 
 @cache
@@ -121,4 +127,4 @@ def t1_ranges() -> tuple[Range, ...]:
 @cache
 def outside_brain() -> tuple[bool, ...]:
     """True where an index of `GENERATION_IDS` is tissue outside the brain and its fluid, or air."""
-    return tuple(_structure_of(i) == "background" for i in GENERATION_IDS)
+    return tuple(name == "background" for name in structure_names())

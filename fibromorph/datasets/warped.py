@@ -8,6 +8,7 @@ neck of a label map are synthesised around the brain, and the fluid between.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -20,8 +21,10 @@ from fibromorph.datasets.synthesis import (
     SynthesisSettings,
     apply_acquisition,
     apply_contrast,
+    apply_lesions,
     draw_acquisition,
     draw_contrast,
+    draw_lesions,
     draw_spatial,
 )
 from fibromorph.datasets.synthesis.acquisition import cut_mask
@@ -34,6 +37,7 @@ from fibromorph.datasets.synthesis.spatial import (
 )
 from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS, outside_brain
 from fibromorph.grid import Shape3
+from fibromorph.labels import LabelTable
 from fibromorph.lookups import lookup
 
 FADE = 0.5
@@ -103,6 +107,9 @@ def warp(
                 ids = torch.where(bare & (ids == 0) & (around == FLUID_INDEX), FLUID_ID, ids)
         acquisition = draw_acquisition(rng, settings, shape)
         keep = cut_mask(shape, acquisition, image.device)
+        lesions = draw_lesions(rng, settings, shape)
+        if lesions:
+            image = apply_lesions(image, ids, _structure_names(scan.table), lesions)
         # A removed skull stays dark: noise is added where there was a picture.
         visible = keep & ((image > 0) if head is None else keep)
         image = apply_acquisition(image, acquisition, rng) * visible
@@ -110,6 +117,13 @@ def warp(
     if not spatial.flipped:
         return sample
     return replace(sample, sides=mirrored_sides(sample.sides))
+
+
+@cache
+def _structure_names(table: LabelTable) -> tuple[str, ...]:
+    """Of every id below 256, '' of what the table does not have."""
+    names = {label.id: s.name for s in table.structures for label in s.labels}
+    return tuple(names.get(n, "") for n in range(256))
 
 
 def _around(head: Head, scan: LabelledScan, places: Places, spatial: SpatialParams) -> Tensor:

@@ -6,7 +6,7 @@ from fibromorph.scans.reference import read_reference
 from fibromorph.scans.resample import resample
 from fibromorph.scans.restore import restore_labels
 from fibromorph.scans.scan import Finding, ReadLimits, Scan
-from fibromorph.scans.write import write_labels
+from fibromorph.scans.write import write_intensities, write_labels
 
 __all__ = [
     "Finding",
@@ -17,5 +17,6 @@ __all__ = [
     "resample",
     "restore_labels",
     "working_grid",
+    "write_intensities",
     "write_labels",
 ]

@@ -1,4 +1,4 @@
-"""Label images as files."""
+"""Label images and pictures as files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,23 @@ def write_labels(path: Path, labels: NDArray[np.integer], grid: Grid) -> None:
     Raises:
         LabelError: ids out of range, a shape that is not the grid's, or another suffix.
     """
-    image = nib.Nifti1Image(_smallest(labels, grid, path), grid.affine_ijk_to_ras)
+    _write(path, nib.Nifti1Image(_smallest(labels, grid, path), grid.affine_ijk_to_ras), grid)
+
+
+def write_intensities(path: Path, image: NDArray[np.float32], grid: Grid) -> None:
+    """Write a picture as NIfTI-1, int16 with the scale that its range needs; else as labels are.
+
+    Args:
+        path: `.nii.gz` or `.nii`, in a folder that exists.
+        image: (i, j, k) intensities, finite.
+        grid: where its voxels lie.
+    """
+    nifti = nib.Nifti1Image(image, grid.affine_ijk_to_ras)
+    nifti.set_data_dtype(np.int16)
+    _write(path, nifti, grid)
+
+
+def _write(path: Path, image: nib.Nifti1Image, grid: Grid) -> None:
     image.header.set_xyzt_units("mm")
     image.set_sform(grid.affine_ijk_to_ras, code=1)
     image.set_qform(grid.affine_ijk_to_ras, code=1)

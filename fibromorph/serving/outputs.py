@@ -16,7 +16,7 @@ from fibromorph.files import write_whole
 from fibromorph.manifest import Manifest, file_sha256
 from fibromorph.postprocessing.report import ReportContent, write_report
 from fibromorph.postprocessing.volumes import write_volumes
-from fibromorph.scans import Scan, write_labels
+from fibromorph.scans import Scan, write_intensities, write_labels
 from fibromorph.serving.pipeline import Segmented, repeat_shares_of
 
 STRIPPED_NOTE = (
@@ -87,7 +87,8 @@ def write_outputs(
         result: of `segment_scan`.
         folder: made when it does not exist.
         stem: NAME of the files; the scan's own if None; see `require_own`.
-        conformed: also write `NAME_space-conformed_dseg.nii.gz` on the working grid.
+        conformed: also write `NAME_space-conformed_dseg.nii.gz` and the picture that it lies on,
+            `NAME_space-conformed_T1w.nii.gz`, on the working grid.
 
     Returns:
         What each file is -> where it lies.
@@ -98,11 +99,14 @@ def write_outputs(
     final = output_paths(folder, stem)
     if conformed:
         final["conformed"] = folder / f"{stem}_space-conformed_dseg.nii.gz"
+        final["conformed_scan"] = folder / f"{stem}_space-conformed_T1w.nii.gz"
     with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
         paths = {what: Path(name) / path.name for what, path in final.items()}
         write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
         if conformed:
             write_labels(paths["conformed"], result.labels, result.conformed.grid)
+            seen = result.conformed
+            write_intensities(paths["conformed_scan"], seen.intensities, seen.grid)
         write_volumes(paths["volumes"], result.rows)
         write_report(paths["report"], report_content(result, stem))
         hashes = {p.name: file_sha256(p) for what, p in paths.items() if what != "provenance"}

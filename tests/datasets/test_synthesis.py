@@ -16,9 +16,11 @@ from fibromorph.datasets.synthesis import (
     Draws,
     Sample,
     SynthesisSettings,
+    apply_lesions,
     apply_spatial,
     draw_acquisition,
     draw_contrast,
+    draw_lesions,
     draw_spatial,
     keep_mask,
     synthesise,
@@ -76,6 +78,27 @@ def test_a_brain_shrinks_and_its_skull_stays(head_map: LabelMap, head_index: Ten
     assert torch.equal(outside[before], outside[after])
     tissue = [int((~outside[i] & (i != fluid)).sum()) for i in (before, after)]
     assert tissue[1] / tissue[0] == pytest.approx(0.93**3, abs=0.03)
+
+
+def test_lesions_darken_white_matter_and_nothing_else(
+    head_map: LabelMap, head_index: Tensor
+) -> None:
+    """They stay white matter in the labels, and lie in a minority of it."""
+    names = tissues.structure_names()
+    anatomy = apply_spatial(head_index, draw_spatial(Draws(1), STILL, head_map, SHAPE), SHAPE)
+    white = torch.tensor([name == "Cerebral-White-Matter" for name in names])[anatomy]
+    shares = []
+    for seed in range(12):
+        lesions = draw_lesions(Draws(seed), replace(STILL, lesions=1.0), SHAPE)
+        assert lesions
+        darker = 1 - apply_lesions(torch.ones(SHAPE), anatomy, names, lesions)
+        assert not darker[~white].any()
+        assert float(darker.max()) <= lesions.depth + 1e-6
+        shares.append(float((darker > 0).sum() / white.sum()))
+    assert 0.02 < max(shares) < 0.3
+    plain, spotted = (_make(head_map, head_index, replace(STILL, lesions=x)) for x in (0.0, 1.0))
+    assert torch.equal(plain.classes, spotted.classes)
+    assert not torch.equal(plain.image, spotted.image)
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])

@@ -45,6 +45,15 @@ def test_labels_move_with_the_image(on_device: ScanOnDevice) -> None:
         assert sample.groups == on_device.scan.groups
 
 
+def test_lesions_are_planted_in_the_white_matter_of_a_real_scan(on_device: ScanOnDevice) -> None:
+    plain, spotted = (warp(on_device, SHAPE, replace(STILL, lesions=x), seed=2) for x in (0.0, 1.0))
+    assert torch.equal(plain.classes, spotted.classes)
+    darker = plain.image - spotted.image
+    # Both are normalised, so that all of the picture moves a little.
+    assert (plain.classes[darker > 0.3] == FREESURFER.class_of_name("Cerebral-White-Matter")).all()
+    assert (darker > 0.3).any()
+
+
 def test_a_head_is_put_around_the_brain_and_leaves_it_alone(
     on_device: ScanOnDevice, head_map: LabelMap, head_index: Tensor
 ) -> None:

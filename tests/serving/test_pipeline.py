@@ -105,12 +105,13 @@ def test_what_the_box_holds_beside_the_brain_changes_no_volume(
     assert np.abs(drift).mean() < 0.01
 
 
-def test_four_files_come_out(upright: Segmented, template: Path, tmp_path: Path) -> None:
+def test_all_files_come_out(upright: Segmented, template: Path, tmp_path: Path) -> None:
     paths = write_outputs(upright, tmp_path, conformed=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "template.json",
         "template_dseg.nii.gz",
         "template_report.html",
+        "template_space-conformed_T1w.nii.gz",
         "template_space-conformed_dseg.nii.gz",
         "template_volumes.tsv",
     ]
@@ -125,6 +126,11 @@ def test_four_files_come_out(upright: Segmented, template: Path, tmp_path: Path)
     page = paths["report"].read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "Thalamus" in page
+    upright_scan, upright_labels = (nib.load(paths[f"conformed{x}"]) for x in ("_scan", ""))
+    assert np.array_equal(upright_scan.affine, upright_labels.affine)
+    seen = upright.conformed.intensities
+    assert upright_scan.shape == upright_labels.shape == seen.shape
+    assert np.abs(upright_scan.get_fdata() - seen).max() < 1e-4 * np.ptp(seen)
 
 
 def test_corrected_labels_are_set_aside(upright: Segmented, tmp_path: Path) -> None:

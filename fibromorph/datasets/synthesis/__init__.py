@@ -22,6 +22,7 @@ from fibromorph.datasets.synthesis.acquisition import (
     keep_mask,
 )
 from fibromorph.datasets.synthesis.contrast import ContrastParams, apply_contrast, draw_contrast
+from fibromorph.datasets.synthesis.lesions import LesionParams, apply_lesions, draw_lesions
 from fibromorph.datasets.synthesis.random import Draws
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
 from fibromorph.datasets.synthesis.spatial import SpatialParams, apply_spatial, draw_spatial
@@ -34,14 +35,17 @@ __all__ = [
     "AcquisitionParams",
     "ContrastParams",
     "Draws",
+    "LesionParams",
     "Sample",
     "SpatialParams",
     "SynthesisSettings",
     "apply_acquisition",
     "apply_contrast",
+    "apply_lesions",
     "apply_spatial",
     "draw_acquisition",
     "draw_contrast",
+    "draw_lesions",
     "draw_spatial",
     "keep_mask",
     "synthesise",
@@ -77,6 +81,9 @@ def synthesise(
         image = apply_contrast(anatomy, draw_contrast(rng, settings), rng)
         acquisition = draw_acquisition(rng, settings, shape, spatial.matrix)
         keep = keep_mask(anatomy, acquisition)
+        lesions = draw_lesions(rng, settings, shape)
+        if lesions:
+            image = apply_lesions(image, anatomy, tissues.structure_names(), lesions)
         image = apply_acquisition(image, acquisition, rng) * keep
         anatomy = anatomy * keep
     classes = lookup(tissues.target_classes(table), index.device)[anatomy]

@@ -42,6 +42,7 @@ class SynthesisSettings:
         stripped: share of samples with everything outside the brain removed.
         cut: share of samples whose field of view ends inside the crop.
         defaced: share of samples whose face is cut away, as it is before scans are shared.
+        lesions: share of samples with dark spots in the white matter, which stay white matter.
     """
 
     rotation_deg: float = 15.0
@@ -67,12 +68,13 @@ class SynthesisSettings:
     stripped: float = 0.4
     cut: float = 0.1
     defaced: float = 0.0
+    lesions: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             require_amount(getattr(self, field.name), field.name)
         samples = ("atrophy", "flip", "random_contrast", "thick", "stripped", "cut", "defaced")
-        for name in ("local_structures", "anywhere", *samples):
+        for name in ("local_structures", "anywhere", "lesions", *samples):
             if getattr(self, name) > 1:
                 raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
         for name, limit in BELOW.items():

@@ -170,6 +170,12 @@ def check_field_of_view(data: NDArray[np.float32], grid: Grid) -> tuple[Finding,
         value = [round(float(e), 1) for e in extents]
         findings.append(Finding("short_field_of_view", "warning", message, value))
     opened = _opened_faces(data, grid)
+    if len(opened) == len(FACES):
+        message = (
+            "The image is as bright as tissue at all of its faces: noise around the head, as in an"
+            " MP2RAGE image (UNI), may be taken for fluid, or the field of view lies inside it."
+        )
+        return (*findings, Finding("bright_all_around", "warning", message, len(opened)))
     for face, area_mm2 in opened.items():
         message = f"Tissue touches the {face} face of the image ({area_mm2 / 100:.0f} cm2)"
         message += ": the brain may be cut."

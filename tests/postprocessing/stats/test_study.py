@@ -51,6 +51,44 @@ def test_the_flow_names_everybody_who_is_left_out(folder: Path) -> None:
     assert study.flow[-1].remain == len(study.volumes) == 40
 
 
+THALAMI = {"Thalamus": ("Left-Thalamus", "Right-Thalamus")}
+
+
+def test_a_sum_of_regions_is_analysed_where_it_is_named(folder: Path) -> None:
+    change(folder, "volumes.tsv", 5, "Left-Thalamus", "n/a")
+    study = build(
+        folder, combined=THALAMI, families={"a": ("Thalamus", "*-Putamen"), "b": ("*-T*",)}
+    )
+    assert study.families["a"] == ["Left-Putamen", "Right-Putamen", "Thalamus"]
+    assert study.families["b"] == ["Left-Thalamus", "Right-Thalamus"]
+    parts = [study.volumes[part] for part in THALAMI["Thalamus"]]
+    pd.testing.assert_series_equal(
+        study.volumes["Thalamus"], parts[0] + parts[1], check_names=False
+    )
+    assert study.volumes["Thalamus"].isna().sum() == 1
+    assert study.sd is not None
+    left, right, both = (study.sd[r].dropna() for r in (*THALAMI["Thalamus"], "Thalamus"))
+    assert ((both > left) & (both < left + right)).loc[both.index].all()
+
+
+@pytest.mark.parametrize(
+    ("combined", "rule"),
+    [
+        ({"Left-Putamen": ("Left-Thalamus", "Right-Thalamus")}, "needs a name that"),
+        ({"eTIV": ("Left-Thalamus", "Right-Thalamus")}, "needs a name that"),
+        ({"Thalamus": ("Left-Thalamus",)}, "two or more"),
+        ({"Thalamus": ("Left-Thalamus", "Left-Thalamus")}, "each once"),
+        ({"Thalamus": ("Left-Thalamus", "Thalamus-R")}, "must be a region of the volumes table"),
+    ],
+)
+def test_a_sum_that_cannot_be_is_refused(
+    folder: Path, combined: dict[str, tuple[str, ...]], rule: str
+) -> None:
+    with pytest.raises(ConfigError, match=rule) as error:
+        build(folder, combined=combined)
+    assert f"combined.{next(iter(combined))}" in str(error.value)
+
+
 def test_missing_volumes_stay_and_are_counted(folder: Path) -> None:
     change(folder, "volumes.tsv", 5, PUTAMEN, "n/a")
     study = build(folder)

@@ -126,6 +126,14 @@ def test_a_cut_vertex_is_named_however_the_scan_is_stored(tmp_path: Path, codes:
     assert "short_field_of_view" in phantoms.codes(scan)
 
 
+def test_noise_around_the_head_is_not_taken_for_a_cut_brain(tmp_path: Path) -> None:
+    """As MP2RAGE has it: the air is as bright as tissue, and so are all faces of the image."""
+    noise = np.random.default_rng(0).uniform(0, 300, HEAD.shape)
+    found = phantoms.codes(_read(tmp_path, np.where(HEAD > 50, HEAD, noise).astype(np.float32)))
+    assert "bright_all_around" in found
+    assert not [code for code in found if code.startswith("cut_")]
+
+
 def test_what_lies_outside_a_standardised_brain_is_dark(tmp_path: Path) -> None:
     inside = HEAD > 50
     standard = (HEAD - HEAD[inside].mean()) / HEAD[inside].std()

@@ -37,8 +37,9 @@ class Design(Section):
         weights: weight scans by the error of their volumes where that is known.
         covariates: adjusted for in every model; `age` and `sex` belong here. Those that are the
             same in everybody are left out.
+        combined: name -> regions whose volumes are summed, to be named in `families`.
         families: family -> regions (names, or patterns with *); p values are corrected within a
-            family. A region may be in one family only.
+            family. A region may be in one family only; patterns take no combined ones.
     """
 
     title: str = "Regional brain volumes"
@@ -48,6 +49,7 @@ class Design(Section):
     groups: Groups
     covariates: tuple[str, ...] = ("age", "sex")
     etiv: EtivMethod = "covariate"
+    combined: dict[str, tuple[str, ...]] = Field(default={})
     families: dict[str, tuple[str, ...]] = Field(default={"regions": ("*",)})
     scores: dict[str, Annotated[Score, BeforeValidator(as_score)]] = Field(default={})
     correlations: Correlations = Correlations()

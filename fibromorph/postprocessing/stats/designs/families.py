@@ -11,16 +11,17 @@ from fibromorph.postprocessing.stats.tables.region_names import is_total
 
 
 def resolve_families(design: Design, regions: Sequence[str]) -> dict[str, list[str]]:
-    """Family -> regions of the table, in the table's order; patterns never take totals.
+    """Family -> regions of the table, in the table's order; patterns take no sums over regions.
 
     Raises:
         ConfigError: a name or pattern that no region meets, or a region in two families.
     """
+    sums = {r for r in regions if is_total(r) or r in design.combined}
     owner: dict[str, str] = {}
     families: dict[str, list[str]] = {}
     for family, patterns in design.families.items():
         where = design.at(f"families.{family}")
-        chosen = {r for pattern in patterns for r in _matching(pattern, regions, where)}
+        chosen = {r for pattern in patterns for r in _matching(pattern, regions, sums, where)}
         for region in chosen:
             if region in owner:
                 raise ConfigError(
@@ -33,10 +34,10 @@ def resolve_families(design: Design, regions: Sequence[str]) -> dict[str, list[s
     return families
 
 
-def _matching(pattern: str, regions: Sequence[str], where: str) -> list[str]:
+def _matching(pattern: str, regions: Sequence[str], sums: set[str], where: str) -> list[str]:
     if pattern in regions:
         return [pattern]
-    found = [r for r in regions if fnmatchcase(r, pattern) and not is_total(r)]
+    found = [r for r in regions if fnmatchcase(r, pattern) and r not in sums]
     if not found:
         some = ", ".join(regions[:8])
         raise ConfigError(

@@ -14,7 +14,7 @@ from fibromorph.postprocessing.stats.designs.families import resolve_families
 from fibromorph.postprocessing.stats.people.columns import Columns, group_of, read_columns
 from fibromorph.postprocessing.stats.people.flow import Flow
 from fibromorph.postprocessing.stats.people.study import SMALLEST_DF, SMALLEST_GROUP, Study
-from fibromorph.postprocessing.stats.tables import CohortVolumes, Participants
+from fibromorph.postprocessing.stats.tables import CohortVolumes, Participants, with_combined
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, PREFIX
 from fibromorph.postprocessing.stats.tables.scan_times import ACQ_TIME
 
@@ -32,6 +32,7 @@ def build_study(
         ConfigError: a column, level, region or participant of the design that is not there.
         TableError: a scan of an unknown participant, a bad cell, too few people.
     """
+    cohort = with_combined(cohort, design.combined, design.at("combined"))
     baseline = baseline_session(design, cohort)
     wanted = (baseline, *design.sessions.follow_up)
     participants, meant = participants.matched(cohort.participants)

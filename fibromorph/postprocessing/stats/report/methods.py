@@ -87,6 +87,7 @@ def _groups(results: Results) -> str:
         f" and {int((~study.patients).sum())} controls were compared in"
         f" {len(results.groups)} regions ({', '.join(study.families)}) by analysis of covariance,"
         f" adjusted for {covariates}, with errors robust to unequal variances (HC3 [1]).",
+        _combined(results),
         ETIV_TEXT[design.etiv],
         SITE_TEXT[design.site.method] if design.site.column else "",
         f"Family-wise p values come from {inference.permutations} permutations after Freedman and"
@@ -101,6 +102,12 @@ def _groups(results: Results) -> str:
         _specifications(results),
     ]
     return " ".join(part for part in parts if part)
+
+
+def _combined(results: Results) -> str:
+    combined, analysed = results.design.combined, results.groups.index
+    sums = [f"{name} ({', '.join(combined[name])})" for name in combined if name in analysed]
+    return f"Volumes of parts were summed: {'; '.join(sums)}." if sums else ""
 
 
 def _missing(design: Design) -> str:

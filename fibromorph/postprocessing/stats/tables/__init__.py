@@ -1,6 +1,7 @@
 """Reading: volumes of several tools and participants of BIDS, into the same two tables."""
 
 from fibromorph.postprocessing.stats.tables.cohort import CohortVolumes
+from fibromorph.postprocessing.stats.tables.combined import with_combined
 from fibromorph.postprocessing.stats.tables.formats import read_cohort
 from fibromorph.postprocessing.stats.tables.participants import Participants, read_participants
 from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
@@ -13,4 +14,5 @@ __all__ = [
     "by_session",
     "read_cohort",
     "read_participants",
+    "with_combined",
 ]
