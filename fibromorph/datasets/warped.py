@@ -26,6 +26,7 @@ from fibromorph.datasets.synthesis import (
     draw_contrast,
     draw_lesions,
     draw_spatial,
+    keep_mask,
 )
 from fibromorph.datasets.synthesis.acquisition import cut_mask
 from fibromorph.datasets.synthesis.spatial import (
@@ -37,13 +38,15 @@ from fibromorph.datasets.synthesis.spatial import (
 )
 from fibromorph.datasets.tissues import FLUID_ID, GENERATION_IDS, outside_brain
 from fibromorph.grid import Shape3
-from fibromorph.labels import LabelTable
+from fibromorph.labels import FREESURFER, LabelTable
 from fibromorph.lookups import lookup
 
 FADE = 0.5
 """Where the brain's mask, interpolated, falls below this the head shows."""
 
 FLUID_INDEX = GENERATION_IDS.index(FLUID_ID)
+BRAIN_INDEX = GENERATION_IDS.index(FREESURFER.ids_of("Cerebral-White-Matter")[0])
+"""Any structure of the brain will do where a skull is to be removed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +90,8 @@ def warp(
     Args:
         on_device: the scan.
         shape: of the sample.
-        settings: how far it may stray; contrast and skull removal are those of the scan.
+        settings: how far it may stray; the contrast is the scan's own, and a skull is removed only
+            where `head` has put one around it.
         seed: of this sample's own numbers, 0 or more.
         head: put around the brain where the scan is exactly zero; None = nothing.
     """
@@ -106,7 +110,12 @@ def warp(
             if scan.tells_fluid:
                 ids = torch.where(bare & (ids == 0) & (around == FLUID_INDEX), FLUID_ID, ids)
         acquisition = draw_acquisition(rng, settings, shape)
-        keep = cut_mask(shape, acquisition, image.device)
+        if head is None:
+            keep = cut_mask(shape, acquisition, image.device)
+        else:
+            # Beside what is labelled, what the scan shows is fluid and membranes.
+            inside = torch.where((ids > 0) & (ids != FLUID_ID), BRAIN_INDEX, FLUID_INDEX)
+            keep = keep_mask(torch.where(bare, around, inside), acquisition)
         lesions = draw_lesions(rng, settings, shape)
         if lesions:
             image = apply_lesions(image, ids, _structure_names(scan.table), lesions)

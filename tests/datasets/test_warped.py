@@ -67,6 +67,23 @@ def test_a_head_is_put_around_the_brain_and_leaves_it_alone(
     assert torch.corrcoef(both)[0, 1] > 0.98
 
 
+def test_the_skull_of_a_head_that_was_put_around_a_brain_is_removed_again(
+    on_device: ScanOnDevice, head_map: LabelMap, head_index: Tensor
+) -> None:
+    head = Head(head_map, head_index)
+    dressed, bare = (
+        warp(on_device, SHAPE, replace(STILL, stripped=share), 3, head) for share in (0.0, 1.0)
+    )
+    removed = bare.image == bare.image.min()
+    assert removed.float().mean() > (dressed.image == dressed.image.min()).float().mean() + 0.1
+    assert torch.equal(bare.classes[~removed], dressed.classes[~removed])
+    brain = (dressed.classes > 0) & (dressed.classes != FLUID)
+    assert not removed[brain].any()
+    # A scan without a skull has none to lose.
+    alone = warp(on_device, SHAPE, replace(STILL, stripped=1.0), seed=3)
+    assert torch.equal(alone.image, warp(on_device, SHAPE, STILL, seed=3).image)
+
+
 def test_fluid_in_a_roomier_skull_is_known_and_the_brain_is_the_same(
     scan_folder: Path, head_map: LabelMap, head_index: Tensor
 ) -> None:
