@@ -18,6 +18,14 @@ MOTTLE_RAMP = (0.14, 0.10)
 # to 0.6): it takes up to a tenth of the score.
 FINE_CJV_RAMP, FINE_SHARE = (1.0, 0.4), 0.1
 
+# Share of cerebral white matter in dark spots: a note from the first on, to be looked at from the
+# second. CALIBRATION
+DARK_LIMITS = (0.002, 0.008)
+DARK_BELOW = 0.5
+"""Darker than its surroundings by so much of the contrast between white and grey is dark."""
+DARK_BLOCK, DARK_DEPTH = 2, 2
+"""Voxels: length of the blocks that are looked at, and how deep in white matter they lie."""
+
 BLOCK_VOXELS = 3
 SHADING_VOXELS = 8.0
 WHOLE_BLOCK = 0.75
@@ -37,7 +45,8 @@ def image_measures(
     `mottle_white` is our own: how uneven white matter is at a scale of some millimetres, where it
     should not be, relative to |mu_white - mu_grey|. Noise is finer and shading coarser; what a
     moving head leaves is not. In five scans it was 0.05 to 0.09, with `perturbations`' noise of 6 %
-    or shading of 20 % up to 0.11, after its heavy motion 0.14 to 0.22.
+    or shading of 20 % up to 0.11, after its heavy motion 0.14 to 0.22. `dark_white`, ours too, is
+    the share of white matter that lies in dark spots deep in it, such as lesions.
     """
     white_mask = np.isin(labels, table.ids_of("Cerebral-White-Matter"))
     white = image[white_mask]
@@ -56,6 +65,8 @@ def image_measures(
     mottle = _mottle(image, white_mask)
     if mottle is not None:
         out["mottle_white"] = min(mottle / step, 99.0)
+    if middle["white"] > middle["grey"]:
+        out["dark_white"] = _dark_share(image, white_mask, DARK_BELOW * step)
     return out | {
         "snr_white": _snr(white, middle["white"]),
         "snr_grey": _snr(grey, middle["grey"]),
@@ -89,21 +100,37 @@ def ramp(value: float, zero_at: float, one_at: float) -> float:
 def _mottle(image: NDArray[np.float32], white: NDArray[np.bool_]) -> float | None:
     """MAD x 1.4826 of means over blocks inside white matter, what is smooth taken out."""
     inside = ~grow(~white, 1)
-    share = _block_means(inside.astype(np.float32))
-    total = _block_means(image * inside)
+    share = _block_means(inside.astype(np.float32), BLOCK_VOXELS)
+    total = _block_means(image * inside, BLOCK_VOXELS)
     whole = share >= WHOLE_BLOCK
     if np.count_nonzero(whole) < 100:
         return None
-    width = SHADING_VOXELS / BLOCK_VOXELS
-    smooth = (
-        ndimage.gaussian_filter(total, width)[whole] / ndimage.gaussian_filter(share, width)[whole]
+    smooth = _around(total, share, BLOCK_VOXELS)
+    return _mad(total[whole] / share[whole] - smooth[whole], 0.0)
+
+
+def _dark_share(image: NDArray[np.float32], white: NDArray[np.bool_], darker_by: float) -> float:
+    """Share of white matter in blocks that are darker than what is around them, deep in it."""
+    share = _block_means(white.astype(np.float32), DARK_BLOCK)
+    total = _block_means(image * white, DARK_BLOCK)
+    deep = _block_means((~grow(~white, DARK_DEPTH)).astype(np.float32), DARK_BLOCK) == 1
+    dark = deep & (total < _around(total, share, DARK_BLOCK) - darker_by)
+    return float(np.count_nonzero(dark)) * DARK_BLOCK**3 / np.count_nonzero(white)
+
+
+def _around(
+    total: NDArray[np.float32], share: NDArray[np.float32], block: int
+) -> NDArray[np.float32]:
+    """Mean over the white matter around each block, 0 where there is none near."""
+    width = SHADING_VOXELS / block
+    near = ndimage.gaussian_filter(share, width)
+    mean: NDArray[np.float32] = np.divide(
+        ndimage.gaussian_filter(total, width), near, out=np.zeros_like(near), where=near > 0
     )
-    left = total[whole] / share[whole] - smooth
-    return _mad(left, 0.0)
+    return mean
 
 
-def _block_means(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    n = BLOCK_VOXELS
+def _block_means(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     i, j, k = (length // n for length in values.shape)
     blocks = values[: i * n, : j * n, : k * n].reshape(i, n, j, n, k, n)
     return np.asarray(blocks.mean(axis=(1, 3, 5)))

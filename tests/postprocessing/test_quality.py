@@ -69,6 +69,21 @@ def test_white_matter_mottled_by_motion_is_seen_and_noise_is_not(head: Head) -> 
     assert "motion" not in codes(scored(noisy))
 
 
+def test_dark_spots_in_the_white_matter_are_named(head: Head) -> None:
+    white = np.isin(head.labels, (2, 41))
+    grey = np.median(head.image[np.isin(head.labels, (3, 42))])
+    deep = np.argwhere(ndimage.distance_transform_edt(white) > 5)
+    middles = np.ones(head.image.shape, dtype=bool)
+    middles[tuple(deep[:: len(deep) // 8].T)] = False
+    away = ndimage.distance_transform_edt(middles)
+    found = []
+    for radius in (0, 3, 5):
+        image = np.where((away < radius) & white, grey, head.image).astype(np.float32)
+        quality = scored(replace(head, image=image))
+        found.append([(flag.code, flag.severity) for flag in quality.flags])
+    assert found == [[], [("dark_white_matter", "note")], [("dark_white_matter", "check")]]
+
+
 def test_of_two_good_scans_the_less_noisy_has_the_higher_score(head: Head) -> None:
     fine = np.random.default_rng(0).standard_normal(head.image.shape).astype(np.float32)
     by_noise = [scored(replace(head, image=head.image + sd * fine)) for sd in (0.0, 6.0, 9.0)]
