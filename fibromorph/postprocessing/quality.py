@@ -253,12 +253,12 @@ def _contrast_flags(measures: Mapping[str, float]) -> Iterable[Flag]:
         grave: Severity = "bad" if mottle >= MOTTLE_RAMP[0] else "check"
         text = f"white matter is mottled, as after motion ({mottle:.0%} of the contrast with grey)"
         yield Flag("motion", grave, text, mottle)
-    dark = measures.get("dark_white", 0.0)
+    dark = measures.get("dark_white_percent", 0.0)
     if dark > DARK_LIMITS[0]:
         looked_at: Severity = "check" if dark >= DARK_LIMITS[1] else "note"
         text = (
-            f"dark spots in the white matter ({dark:.1%} of it), as lesions are: they may be taken"
-            " for grey matter, and volumes beside them move"
+            f"dark spots in the white matter ({dark:.1f} % of it), as lesions are: they may be"
+            " taken for grey matter, and volumes beside them move"
         )
         yield Flag("dark_white_matter", looked_at, text, dark)
 

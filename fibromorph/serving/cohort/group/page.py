@@ -33,7 +33,7 @@ MEASURES = {
     "cnr": ("Contrast to noise", "higher is better"),
     "cjv": ("CJV", "lower is better: noise and shading"),
     "mottle_white": ("Mottle, white matter", "lower is better: motion"),
-    "dark_white": ("Dark spots, white matter", "share of it: lesions"),
+    "dark_white_percent": ("Dark spots, white matter", "% of it: lesions"),
     "tilt_deg": ("Tilt of the head", "degrees it was turned to be upright"),
 }
 WORST_FIRST = ("bad", "check", "good")
