@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,10 @@ TOTALS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Total-Brain", ("grey", "white")),
     ("eTIV", ("grey", "white", "csf")),
 )
+
+
+T = TypeVar("T", bound=Any)
+"""A number, or a column of them."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +250,20 @@ def _combined_sd(sds: Sequence[float | None]) -> float | None:
     known = [sd for sd in sds if sd is not None]
     if len(known) < len(sds) or not known:
         return None
-    squares, total = sum(sd * sd for sd in known), sum(known)
-    return math.sqrt((1 - ERROR_CORRELATION) * squares + ERROR_CORRELATION * total**2)
+    return sd_of_sum(known)
+
+
+def sd_of_sum(sds: Sequence[T]) -> T:
+    """Standard deviation of the error of a sum, where those of its parts are all that is known.
+
+    var = (1 - r) sum(sd^2) + r (sum(sd))^2, r = `ERROR_CORRELATION`.
+
+    Args:
+        sds: of the parts.
+    """
+    squares, total = sum(sd * sd for sd in sds), sum(sds)
+    found: T = ((1 - ERROR_CORRELATION) * squares + ERROR_CORRELATION * total**2) ** 0.5
+    return found
 
 
 def _mean_confidence(rows: Sequence[VolumeRow]) -> float | None:

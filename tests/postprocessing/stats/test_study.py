@@ -89,6 +89,12 @@ def test_a_sum_that_cannot_be_is_refused(
     assert f"combined.{next(iter(combined))}" in str(error.value)
 
 
+def test_a_sum_that_no_family_names_is_not_forgotten(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="must be named in a family") as error:
+        build(folder, combined=THALAMI)
+    assert "Thalamus" in str(error.value)
+
+
 def test_missing_volumes_stay_and_are_counted(folder: Path) -> None:
     change(folder, "volumes.tsv", 5, PUTAMEN, "n/a")
     study = build(folder)

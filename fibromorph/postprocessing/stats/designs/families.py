@@ -14,7 +14,8 @@ def resolve_families(design: Design, regions: Sequence[str]) -> dict[str, list[s
     """Family -> regions of the table, in the table's order; patterns take no sums over regions.
 
     Raises:
-        ConfigError: a name or pattern that no region meets, or a region in two families.
+        ConfigError: a name or pattern that no region meets, a region in two families, or a combined
+            one in none.
     """
     sums = {r for r in regions if is_total(r) or r in design.combined}
     owner: dict[str, str] = {}
@@ -31,6 +32,10 @@ def resolve_families(design: Design, regions: Sequence[str]) -> dict[str, list[s
                 )
             owner[region] = family
         families[family] = [r for r in regions if r in chosen]
+    for name in design.combined:
+        if name not in owner:
+            rule = "a combined region must be named in a family; patterns take none"
+            raise ConfigError(rule, value=name, subject=design.at("families"))
     return families
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from fibromorph.errors import ConfigError
 from fibromorph.postprocessing.stats.tables.cohort import CohortVolumes
 from fibromorph.postprocessing.stats.tables.region_names import ETIV_NAMES
-from fibromorph.postprocessing.volumes import ERROR_CORRELATION
+from fibromorph.postprocessing.volumes import sd_of_sum
 
 
 def with_combined(
@@ -18,9 +18,8 @@ def with_combined(
 ) -> CohortVolumes:
     """The cohort with a column more for every sum; where a part is missing, so is the sum.
 
-    The error of a sum is that of unmeasured totals (`postprocessing.volumes.measure`): errors of
-    parts are taken to correlate by `ERROR_CORRELATION`. How much of a change a sum shows is not
-    known.
+    Its error is that of a total that was not measured, see `volumes.sd_of_sum`. How much of a change
+    a sum shows is not known.
 
     Args:
         cohort: as it was read.
@@ -61,13 +60,7 @@ def _with_sums(table: pd.DataFrame, combined: Mapping[str, Sequence[str]]) -> pd
 
 
 def _with_errors(sd: pd.DataFrame, combined: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    return sd.assign(**{name: _sd_of_sum(sd[list(parts)]) for name, parts in combined.items()})
-
-
-def _sd_of_sum(sd: pd.DataFrame) -> pd.Series:
-    r = ERROR_CORRELATION
-    squares, total = sd.pow(2).sum(axis=1, skipna=False), sd.sum(axis=1, skipna=False)
-    return ((1 - r) * squares + r * total**2) ** 0.5
+    return sd.assign(**{n: sd_of_sum([sd[p] for p in parts]) for n, parts in combined.items()})
 
 
 def _repeats(cohort: CohortVolumes, combined: Mapping[str, Sequence[str]]) -> dict[str, float]:
