@@ -18,8 +18,8 @@ def with_combined(
 ) -> CohortVolumes:
     """The cohort with a column more for every sum; where a part is missing, so is the sum.
 
-    Its error is that of a total that was not measured, see `volumes.sd_of_sum`. How much of a change
-    a sum shows is not known.
+    Its error is that of a total that was not measured, see `volumes.sd_of_sum`. How much of a
+    change a sum shows is not known.
 
     Args:
         cohort: as it was read.
