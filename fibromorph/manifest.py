@@ -135,6 +135,23 @@ class Parity(_Frozen):
     largest_soft_volume_difference: float
 
 
+class ThicknessErrors(_Frozen):
+    """What is known of the error of cortical thickness, see `postprocessing.thickness`.
+
+    Attributes:
+        ribbon: name and version of the bundle that drew both surfaces when it was measured.
+        relative_sd: standard deviation of its error over acquisitions of one head, over the
+            thickness, by the name of its row.
+        coarse_sd: the same over acquisitions whose voxels are longer than `COARSE_MM`.
+        reference_confidence: mean posterior of the ribbon then.
+    """
+
+    ribbon: str
+    relative_sd: dict[str, float] = {}
+    coarse_sd: dict[str, float] = {}
+    reference_confidence: float | None = None
+
+
 class Manifest(_Frozen):
     """The contract of a bundle.
 
@@ -143,7 +160,7 @@ class Manifest(_Frozen):
     `engines` holds, for each engine that was compared with ONNX Runtime on the CPU, the share of
     voxels that it labels otherwise. `totals` is the `relative_sd` of each total, and of each
     structure that the labels only have in parts, by its name in volumes tables, `coarse_totals` the
-    `coarse_sd`. `balance` is what was added to the logits of structures on export, see
+    `coarse_sd`. `thickness` is None until its error was measured. `balance` is what was added to the logits of structures on export, see
     `models.balance`.
     """
 
@@ -162,6 +179,7 @@ class Manifest(_Frozen):
     totals: dict[str, float] = {}
     coarse_totals: dict[str, float] = {}
     balance: dict[str, float] = {}
+    thickness: ThicknessErrors | None = None
     training: Training
     parity: Parity | None = None
     engines: dict[str, float] = {}

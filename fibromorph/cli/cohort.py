@@ -56,6 +56,9 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--longitudinal", action="store_true", help="conform the sessions of a person jointly"
     )
+    group.add_argument(
+        "--thickness", action="store_true", help="of the cortex and its regions, too"
+    )
     group.add_argument("--retry-failed", action="store_true", help="try failed scans again")
     group.add_argument(
         "--dry-run", action="store_true", help="say what would be done, write nothing"
@@ -75,8 +78,8 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 
 
 OF_PARTICIPANTS = (
-    *("participant_label", "session_label", "filter", "shard", "longitudinal", "retry_failed"),
-    "dry_run",
+    *("participant_label", "session_label", "filter", "shard", "longitudinal", "thickness"),
+    *("retry_failed", "dry_run"),
 )
 """Options that would have to change what the group stage does, and do not."""
 STALE_HELP = "seconds without a sign of life after which another run's scan is taken over"
@@ -150,6 +153,7 @@ def _cohort(options: argparse.Namespace) -> Cohort:
         options.skip_validation,
         options.stale_after,
         options.longitudinal,
+        options.thickness,
     )
 
 

@@ -35,6 +35,9 @@ def add_commands(commands: Commands) -> None:
         default="scan",
         help="conformed: labels and scan upright at 1 mm, too",
     )
+    parser.add_argument(
+        "--thickness", action="store_true", help="of the cortex and its regions, too"
+    )
     add_engine_options(parser)
     parser = command(commands, "demo", "segment the T1 template that nilearn carries", _demo)
     parser.add_argument(
@@ -58,6 +61,7 @@ def _segment(options: argparse.Namespace) -> int:
         device=options.device,
         threads=options.threads,
         conformed=options.space == "conformed",
+        thickness=options.thickness,
     )
     if not failures:
         return DONE

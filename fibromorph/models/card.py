@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fibromorph.files import write_whole
-from fibromorph.manifest import CARD_NAME, LabelEntry, Manifest, read_manifest, write_manifest
+from fibromorph.manifest import (
+    CARD_NAME,
+    LabelEntry,
+    Manifest,
+    ThicknessErrors,
+    read_manifest,
+    write_manifest,
+)
 
 USE = """\
 For research on T1-weighted scans of adult heads, with or without the skull, at about 1 mm (0.7 to
@@ -50,6 +57,7 @@ def render_card(manifest: Manifest) -> str:
         *(["## Balance", _balance(manifest)] if manifest.balance else []),
         "## Scores",
         _scores(manifest),
+        *(["## Thickness", _thickness(manifest.thickness)] if manifest.thickness else []),
         *(["## Notes", *manifest.notes] if manifest.notes else []),
         "## Export",
         _export(manifest),
@@ -99,6 +107,15 @@ def _score_row(entry: LabelEntry) -> list[str]:
         "" if entry.responsiveness is None else f"{entry.responsiveness:.2f}",
         "" if entry.reference_confidence is None else f"{entry.reference_confidence:.2f}",
     ]
+
+
+def _thickness(errors: ThicknessErrors) -> str:
+    rows = [
+        [name, f"{sd:.2%}", _percent(errors.coarse_sd.get(name))]
+        for name, sd in errors.relative_sd.items()
+    ]
+    said = f"Error of the cortex's thickness, the surfaces drawn by {errors.ribbon}."
+    return f"{said}\n\n{_table(['region', 'error sd', 'coarse voxels'], rows)}"
 
 
 def _percent(value: float | None) -> str:

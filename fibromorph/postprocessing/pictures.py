@@ -1,8 +1,9 @@
-"""Slices with label outlines in three planes, as one PNG: what to judge a segmentation by."""
+"""Slices in three planes, as one PNG: with outlines, what to judge a segmentation by, or with the
+thickness of the cortex in colours."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TypeVar
@@ -37,6 +38,13 @@ MARGIN_MM = 14.0
 CAPTION_PIXELS = 40
 GAP_PIXELS = 8
 FRACTIONS = (0.20, 0.36, 0.50, 0.64, 0.80)
+THICKNESS_RANGE_MM = (1.0, 4.5)
+THICKNESS_COLOURS: tuple[Colour, ...] = (
+    *((68, 1, 84), (65, 68, 135), (42, 120, 142)),
+    *((34, 168, 132), (122, 209, 81), (253, 231, 37)),
+)
+"""From thin to thick: equal steps of viridis, which also tells them apart in grey."""
+RAMP = 60
 
 
 @dataclass(frozen=True)
@@ -85,25 +93,77 @@ def mosaic_png(
         fractions: where the slices lie, as shares of the brain's extent along each axis.
     """
     head = _crop(image, labels, grid)
-    rows = [_row(head, table, plane, fractions) for plane in (AXIAL, CORONAL, SAGITTAL)]
+    colours = [_bright(structure.colour) for structure in table.structures]
+
+    def outline(picture: Picture, plane: Plane, index: int) -> None:
+        winner = _enlarged_labels(_upright(head.labels, plane, index), _size(head.grid, plane))
+        rim = _rim(_line_rank(table, plane)[winner])
+        rim |= grow(rim, 1) & np.isin(winner, _deep_ids(table))
+        picture[rim] = _palette_entries(table)[winner[rim]]
+
+    return _encode(_mosaic(head, outline, fractions), colours)
+
+
+def thickness_png(
+    image: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    grid: Grid,
+    thickness: NDArray[np.float32],
+    fractions: Sequence[float] = FRACTIONS,
+) -> bytes:
+    """Slices as those of `mosaic_png`, the cortex coloured by its thickness.
+
+    Args:
+        image, labels, grid, fractions: see `mosaic_png`.
+        thickness: (i, j, k) in mm on the same voxels, 0 = no cortex; what lies beyond
+            `THICKNESS_RANGE_MM` takes the colour of its end.
+    """
+    head = _crop(image, labels, grid)
+    seen = thickness[_shown(labels, grid)]
+    low, high = THICKNESS_RANGE_MM
+    stops = np.linspace(0, len(THICKNESS_COLOURS) - 1, RAMP)
+    channels = np.array(THICKNESS_COLOURS, dtype=float).T
+    ramp = [np.interp(stops, np.arange(len(channel)), channel) for channel in channels]
+    colours: list[Colour] = [(round(r), round(g), round(b)) for r, g, b in zip(*ramp, strict=True)]
+
+    def colour(picture: Picture, plane: Plane, index: int) -> None:
+        size = _size(head.grid, plane)
+        here = _resized(_upright(seen, plane, index), size, Image.Resampling.NEAREST)
+        share = np.clip((here - low) / (high - low), 0, 1)
+        picture[here > 0] = GREYS + np.round(share[here > 0] * (RAMP - 1)).astype(np.uint8)
+
+    return _encode(_mosaic(head, colour, fractions), colours)
+
+
+Paint = Callable[[Picture, Plane, int], None]
+"""Draws over a grey slice, told its plane and index."""
+
+
+def _mosaic(head: _Head, paint: Paint, fractions: Sequence[float]) -> Picture:
+    rows = [_row(head, paint, plane, fractions) for plane in (AXIAL, CORONAL, SAGITTAL)]
     width = max(tile.shape[1] for row in rows for tile in row)
     mosaic = [
         np.concatenate([_widened(t, width + GAP_PIXELS) for t in row], axis=1) for row in rows
     ]
-    return _encode(np.concatenate(mosaic), table)
+    return np.concatenate(mosaic)
 
 
 def _crop(image: NDArray[np.float32], labels: NDArray[np.uint8], grid: Grid) -> _Head:
+    box = _shown(labels, grid)
+    i, j, k = (part.start for part in box)
+    inner = labels[box]
+    black, white = _window(image, labels)
+    return _Head(image[box], inner, grid.box((i, j, k), inner.shape), black, white)
+
+
+def _shown(labels: NDArray[np.uint8], grid: Grid) -> tuple[slice, ...]:
     """The labelled part and a margin; everything if nothing is labelled."""
     found = ndimage.find_objects((labels > 0).view(np.uint8))
     extent = found[0] if found else tuple(slice(0, n) for n in labels.shape)
     margins = [round(MARGIN_MM / spacing) for spacing in grid.spacing_mm]
-    start = [max(s.start - m, 0) for s, m in zip(extent, margins, strict=True)]
-    box = tuple(slice(a, s.stop + m) for a, s, m in zip(start, extent, margins, strict=True))
-    inner = labels[box]
-    black, white = _window(image, labels)
-    return _Head(
-        image[box], inner, grid.box((start[0], start[1], start[2]), inner.shape), black, white
+    return tuple(
+        slice(max(part.start - margin, 0), part.stop + margin)
+        for part, margin in zip(extent, margins, strict=True)
     )
 
 
@@ -117,23 +177,19 @@ def _window(image: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[floa
     return (low, high + 0.08 * (high - low)) if high > low else (low, low + 1.0)
 
 
-def _row(head: _Head, table: LabelTable, plane: Plane, fractions: Sequence[float]) -> list[Picture]:
+def _row(head: _Head, paint: Paint, plane: Plane, fractions: Sequence[float]) -> list[Picture]:
     found = ndimage.find_objects((head.labels > 0).view(np.uint8))
     extent = found[0][plane.axis] if found else slice(0, head.labels.shape[plane.axis])
     length = extent.stop - 1 - extent.start
-    return [_tile(head, table, plane, round(extent.start + f * length)) for f in fractions]
+    return [_tile(head, paint, plane, round(extent.start + f * length)) for f in fractions]
 
 
-def _tile(head: _Head, table: LabelTable, plane: Plane, index: int) -> Picture:
-    image, labels = _upright(head.image, plane, index), _upright(head.labels, plane, index)
+def _tile(head: _Head, paint: Paint, plane: Plane, index: int) -> Picture:
     size = _size(head.grid, plane)
-    scaled = (image - head.black) / (head.white - head.black)
+    scaled = (_upright(head.image, plane, index) - head.black) / (head.white - head.black)
     grey = np.clip(_resized(scaled, size, Image.Resampling.BICUBIC), 0, 1) * (GREYS - 1)
     picture = _captioned(grey.astype(np.uint8), plane, _coordinate_mm(head.grid, plane, index))
-    winner = _enlarged_labels(labels, size)
-    rim = _rim(_line_rank(table, plane)[winner])
-    rim |= grow(rim, 1) & np.isin(winner, _deep_ids(table))
-    picture[: size[1]][rim] = _palette_entries(table)[winner[rim]]
+    paint(picture[: size[1]], plane, index)
     return picture
 
 
@@ -245,9 +301,8 @@ def _bright(colour: Colour) -> Colour:
     return red, green, blue
 
 
-def _encode(indexed: Picture, table: LabelTable) -> bytes:
+def _encode(indexed: Picture, colours: Sequence[Colour]) -> bytes:
     greys = [(round(255 * i / (GREYS - 1)),) * 3 for i in range(GREYS)]
-    colours = [_bright(structure.colour) for structure in table.structures]
     picture = Image.fromarray(indexed, mode="P")
     picture.putpalette([channel for entry in (*greys, *colours) for channel in entry])
     out = BytesIO()

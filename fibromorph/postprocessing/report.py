@@ -12,8 +12,11 @@ from markupsafe import Markup
 
 from fibromorph.files import write_whole
 from fibromorph.labels import FREESURFER, LabelTable, Structure
+from fibromorph.postprocessing.cortex import CORTEX
 from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.pictures import THICKNESS_COLOURS, THICKNESS_RANGE_MM
 from fibromorph.postprocessing.quality import Quality
+from fibromorph.postprocessing.thickness import MEAN, ThicknessRow
 from fibromorph.postprocessing.volumes import VolumeRow
 
 Fact = tuple[str, str]
@@ -27,6 +30,7 @@ CITATION = (
     "fibromorph, version {version}, model {model}.",
     "Training on synthesised scans: Billot et al. 2023, Medical Image Analysis 86:102789.",
     "{protocol}",
+    "{thickness}",
     "SNR, CNR, CJV: Esteban et al. 2017, PLoS ONE 12:e0184661.",
 )
 PROTOCOL_CITATION = {
@@ -37,6 +41,10 @@ PROTOCOL_CITATION = {
     " 19:1498-1507).",
 }
 """Protocol -> whose structures they are."""
+THICKNESS_CITATION = (
+    "Thickness: after the projection of Dahnke et al. 2013, NeuroImage 65:336-348; the surfaces of"
+    " {ribbon}."
+)
 PLOT_LIMITS_PERCENT = (5, 10, 20, 30, 50)
 PLOT_WIDTH, PLOT_HEIGHT = 200, 16
 
@@ -48,6 +56,21 @@ class Step:
     name: str
     detail: str = ""
     seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class CortexContent:
+    """What the page shows of the cortex.
+
+    Attributes:
+        ribbon: name and version of the bundle that drew both surfaces.
+        picture_png: from `pictures.thickness_png`.
+        rows: from `thickness.measure_thickness`.
+    """
+
+    ribbon: str
+    picture_png: bytes
+    rows: tuple[ThicknessRow, ...]
 
 
 @dataclass(frozen=True)
@@ -66,10 +89,11 @@ class ReportContent:
         quality: from `quality.score`.
         steps: what was done, in order.
         model_facts: bundle, sha256, licence, engine, ...: (what, value).
+        cortex: its thickness, if it was measured.
         notes: sentences that belong beside the totals ("skull-stripped: no eTIV").
         table: names and colours of the structures.
         limits: what the result must not be used for.
-        citations: what to cite, `{version}`, `{model}` and `{protocol}` filled in.
+        citations: what to cite, `{version}`, `{model}`, `{protocol}` and `{thickness}` filled in.
     """
 
     name: str
@@ -83,10 +107,21 @@ class ReportContent:
     quality: Quality
     steps: tuple[Step, ...]
     model_facts: tuple[Fact, ...]
+    cortex: CortexContent | None = None
     notes: tuple[str, ...] = ()
     table: LabelTable = FREESURFER
     limits: tuple[str, ...] = LIMITS
     citations: tuple[str, ...] = CITATION
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """A region's line in the table of thickness."""
+
+    name: str
+    left: ThicknessRow
+    right: ThicknessRow
+    asymmetry: float | None
 
 
 @dataclass(frozen=True)
@@ -115,11 +150,12 @@ def render(content: ReportContent) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(ml=_ml, percent=_percent, plain=plain_name)
+    environment.filters.update(ml=_ml, mm=_mm, percent=_percent, plain=plain_name)
     limit = _plot_limit(content.rows, content.table)
     return environment.get_template("report.html").render(
         c=content,
-        picture=b64encode(content.mosaic_png).decode("ascii"),
+        picture=_inline(content.mosaic_png),
+        cortex=_cortex(content.cortex),
         totals=[row for row in content.rows if row.hemisphere == "both"],
         lines=_lines(content.rows, content.table, limit),
         axis=_axis(limit),
@@ -128,20 +164,48 @@ def render(content: ReportContent) -> str:
     )
 
 
+def _inline(png: bytes) -> str:
+    return b64encode(png).decode("ascii")
+
+
+def _cortex(cortex: CortexContent | None) -> dict[str, object] | None:
+    """What the template shows of it: the mean first, then hemispheres and regions by name."""
+    if cortex is None:
+        return None
+    by_name = {row.name: row for row in cortex.rows}
+    lefts = [row for row in cortex.rows if row.hemisphere == "left"]
+    lefts.sort(key=lambda row: (not row.name.endswith(CORTEX), row.name))
+    sheets = []
+    for left in lefts:
+        right = by_name[f"Right-{left.name.removeprefix('Left-')}"]
+        index = asymmetry(left.thickness_mm, right.thickness_mm)
+        sheets.append(_Sheet(plain_name(left.name.removeprefix("Left-")), left, right, index))
+    return {
+        "ribbon": cortex.ribbon,
+        "picture": _inline(cortex.picture_png),
+        "mean": by_name[MEAN],
+        "sheets": sheets,
+        "range": THICKNESS_RANGE_MM,
+        "gradient": ", ".join(f"rgb{colour}" for colour in THICKNESS_COLOURS),
+    }
+
+
 def _citations(content: ReportContent) -> list[str]:
+    cortex = content.cortex
     known = {
         "version": content.version,
         "model": content.model,
         "protocol": PROTOCOL_CITATION.get(content.table.protocol, ""),
+        "thickness": THICKNESS_CITATION.format(ribbon=cortex.ribbon) if cortex else "",
     }
     return [text for line in content.citations if (text := line.format(**known))]
 
 
-def asymmetry(left_ml: float | None, right_ml: float | None) -> float | None:
+def asymmetry(left: float | None, right: float | None) -> float | None:
     """(left - right) / mean of left and right; None if either is unknown or both are empty."""
-    if left_ml is None or right_ml is None or left_ml + right_ml <= 0:
+    if left is None or right is None or left + right <= 0:
         return None
-    return 2.0 * (left_ml - right_ml) / (left_ml + right_ml)
+    return 2.0 * (left - right) / (left + right)
 
 
 def _lines(rows: Sequence[VolumeRow], table: LabelTable, limit: int) -> list[_Line]:
@@ -232,6 +296,10 @@ def _ml(value: float | None) -> str:
         return "n/a"
     digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     return f"{value:.{digits}f}"
+
+
+def _mm(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.2f}"
 
 
 def _percent(value: float | None) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.errors import ConfigError, TableError
-from fibromorph.files import write_whole
+from fibromorph.errors import ConfigError
 from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
+from fibromorph.postprocessing.row_tables import read_rows, write_rows
 
 # Where the error of a sum was not measured, those of its parts are taken to be correlated by this
 # much: contrast, motion and field inhomogeneity push them the same way.
@@ -98,7 +98,7 @@ class Calibration:
         if relative is None:
             return None
         reference = self.reference_confidence.get(label_id)
-        return relative * soft_volume_ml * _inflation(confidence, reference)
+        return relative * soft_volume_ml * inflation(confidence, reference)
 
 
 def confidence_by_id(
@@ -160,9 +160,7 @@ def measure(
 
 def write_volumes(path: Path, rows: Sequence[VolumeRow]) -> None:
     """Write `rows` as a tab-separated table, `n/a` for None, moved into place when complete."""
-    header = "\t".join(f.name for f in fields(VolumeRow))
-    lines = ("\t".join(_cell(getattr(r, f.name)) for f in fields(VolumeRow)) for r in rows)
-    write_whole(path, "\n".join((header, *lines)) + "\n")
+    write_rows(path, VolumeRow, rows)
 
 
 def read_volumes(path: Path) -> tuple[VolumeRow, ...]:
@@ -171,14 +169,18 @@ def read_volumes(path: Path) -> tuple[VolumeRow, ...]:
     Raises:
         TableError: missing file, other columns, or a cell that is neither a number nor n/a.
     """
-    try:
-        header, *lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError, ValueError) as reason:
-        raise TableError("a volumes table must be readable", value=reason, subject=path) from None
-    columns = [f.name for f in fields(VolumeRow)]
-    if header.split("\t") != columns:
-        raise TableError(f"columns must be {' '.join(columns)}", value=header, subject=path)
-    return tuple(_parse(line, path, number) for number, line in enumerate(lines, start=2))
+    return read_rows(path, VolumeRow, "a volumes table")
+
+
+def inflation(confidence: float | None, reference: float | None) -> float:
+    """How much likelier an error is at this confidence than at that of the reference scans.
+
+    (1 - confidence) / (1 - reference), between 1 and `MAX_INFLATION`; 1 where either is unknown.
+    """
+    if confidence is None or reference is None:
+        return 1.0
+    ratio = (1.0 - confidence) / max(1.0 - reference, 1e-3)
+    return min(max(ratio, 1.0), MAX_INFLATION)
 
 
 def require_folder(folder: Path) -> None:
@@ -192,13 +194,6 @@ def require_folder(folder: Path) -> None:
     reason = reason if there.is_dir() else "this is a file"
     if reason is not None:
         raise ConfigError("results need a folder to go into", value=reason, subject=there)
-
-
-def _inflation(confidence: float | None, reference: float | None) -> float:
-    if confidence is None or reference is None:
-        return 1.0
-    ratio = (1.0 - confidence) / max(1.0 - reference, 1e-3)
-    return min(max(ratio, 1.0), MAX_INFLATION)
 
 
 def _not_estimable(row: VolumeRow) -> VolumeRow:
@@ -242,7 +237,7 @@ def _sum_of(parts: Sequence[VolumeRow], name: str, calibration: Calibration) -> 
     if measured is None:
         sd = _combined_sd([row.sd_ml for row in found])
     else:
-        sd = measured * soft * _inflation(sure, _expected_confidence(found, calibration))
+        sd = measured * soft * inflation(sure, _expected_confidence(found, calibration))
     return VolumeRow(None, name, "both", "n/a", hard, soft, sd, sure)
 
 
@@ -278,22 +273,3 @@ def _expected_confidence(rows: Sequence[VolumeRow], calibration: Calibration) ->
     expected = calibration.expected_confidence
     usual = [replace(r, confidence=expected(r.region_id)) for r in rows if r.region_id is not None]
     return _mean_confidence(usual)
-
-
-def _cell(value: str | float | None) -> str:
-    if value is None:
-        return "n/a"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _parse(line: str, path: Path, number: int) -> VolumeRow:
-    cells = line.split("\t")
-    subject = f"{path}, line {number}"
-    if len(cells) != len(fields(VolumeRow)):
-        raise TableError("a row must have 8 cells", value=len(cells), subject=subject)
-    try:
-        region = None if cells[0] == "n/a" else int(cells[0])
-        numbers = [None if cell == "n/a" else float(cell) for cell in cells[4:]]
-    except ValueError as reason:
-        raise TableError("cells must be numbers or n/a", value=reason, subject=subject) from None
-    return VolumeRow(region, cells[1], cells[2], cells[3], *numbers)

@@ -16,6 +16,7 @@ from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 
 if TYPE_CHECKING:
+    from fibromorph.postprocessing.thickness import ThicknessRow
     from fibromorph.postprocessing.volumes import VolumeRow
     from fibromorph.serving.pipeline import Segmented
 
@@ -38,6 +39,7 @@ def segment_files(
     device: str = "auto",
     threads: int = 0,
     conformed: bool = False,
+    thickness: bool = False,
 ) -> list[Failure]:
     """Segment scans one after the other and write their files into `out`.
 
@@ -48,6 +50,7 @@ def segment_files(
         device: see `Engine`.
         threads: CPU threads, 0 = all.
         conformed: also write the labels on the working grid.
+        thickness: also measure that of the cortex.
 
     Returns:
         The scans that failed; each is also named on stderr.
@@ -58,6 +61,7 @@ def segment_files(
         BundleError: see `find_bundle`.
     """
     engine = Engine(find_bundle(model), device, threads)
+    ribbon = _ribbon(engine, device) if thickness else None
     # Its graphs are being compiled while what reads and writes scans is imported.
     from fibromorph.postprocessing.volumes import require_folder
     from fibromorph.scans.read import read_scan, require_distinct, scan_stem
@@ -78,7 +82,7 @@ def segment_files(
                 scan = read_scan(path)
                 require_same_scan(out, scan.stem, scan)
                 draw = engine.threads > 1
-                result = segment_scan(scan, engine, bar.set_postfix_str, draw=draw)
+                result = segment_scan(scan, engine, bar.set_postfix_str, draw=draw, ribbon=ribbon)
                 report = write_outputs(result, out, conformed=conformed)["report"]
             except Exception as error:
                 # Whatever an engine raises on one scan must not cost the others.
@@ -92,10 +96,18 @@ def segment_files(
     return failures
 
 
+def _ribbon(engine: Engine, device: str) -> Engine:
+    from fibromorph.serving.thickness import ribbon_engine
+
+    return ribbon_engine(engine, device)
+
+
 def summary(result: Segmented, report: Path) -> str:
     """One line about a scan: totals, verdict, and where its report lies."""
     rows = {row.name: row for row in result.rows}
     totals = ", ".join(f"{name} {_ml(rows[name])}" for name in SHOWN_TOTALS if name in rows)
+    if result.cortex:
+        totals = f"{totals}, cortex {_mm(result.cortex.rows[-1])}"
     reasons = [f.message for f in result.quality.flags if f.severity != "note"]
     verdict = f"{result.quality.verdict} ({reasons[0]})" if reasons else result.quality.verdict
     return f"{result.scan.stem}: {totals}; quality {verdict}; {report}"
@@ -103,3 +115,7 @@ def summary(result: Segmented, report: Path) -> str:
 
 def _ml(row: VolumeRow) -> str:
     return "n/a" if row.analysed_ml is None else f"{row.analysed_ml:.0f} ml"
+
+
+def _mm(row: ThicknessRow) -> str:
+    return "n/a" if row.thickness_mm is None else f"{row.thickness_mm:.2f} mm"

@@ -14,7 +14,9 @@ import fibromorph
 from fibromorph.errors import ConfigError
 from fibromorph.files import write_whole
 from fibromorph.manifest import Manifest, file_sha256
-from fibromorph.postprocessing.report import ReportContent, write_report
+from fibromorph.postprocessing.pictures import thickness_png
+from fibromorph.postprocessing.report import CortexContent, ReportContent, write_report
+from fibromorph.postprocessing.thickness import write_thickness
 from fibromorph.postprocessing.volumes import write_volumes
 from fibromorph.scans import Scan, write_intensities, write_labels
 from fibromorph.serving.pipeline import Segmented, repeat_shares_of
@@ -81,6 +83,9 @@ def write_outputs(
 ) -> dict[str, Path]:
     """Write segmentation, volumes, report and provenance, then move them into place together.
 
+    With `result.cortex` also `NAME_thickness.tsv`, and `NAME_space-conformed_thickness.nii.gz`, the
+    map in mm.
+
     Files there that are not what an earlier call wrote, such as corrected labels, are set aside.
 
     Args:
@@ -100,6 +105,10 @@ def write_outputs(
     if conformed:
         final["conformed"] = folder / f"{stem}_space-conformed_dseg.nii.gz"
         final["conformed_scan"] = folder / f"{stem}_space-conformed_T1w.nii.gz"
+    cortex = result.cortex
+    if cortex:
+        final["thickness"] = folder / f"{stem}_thickness.tsv"
+        final["thickness_map"] = folder / f"{stem}_space-conformed_thickness.nii.gz"
     with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
         paths = {what: Path(name) / path.name for what, path in final.items()}
         write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
@@ -107,6 +116,9 @@ def write_outputs(
             write_labels(paths["conformed"], result.labels, result.conformed.grid)
             seen = result.conformed
             write_intensities(paths["conformed_scan"], seen.intensities, seen.grid)
+        if cortex:
+            write_thickness(paths["thickness"], cortex.rows)
+            write_intensities(paths["thickness_map"], cortex.thickness, result.conformed.grid)
         write_volumes(paths["volumes"], result.rows)
         write_report(paths["report"], report_content(result, stem))
         hashes = {p.name: file_sha256(p) for what, p in paths.items() if what != "provenance"}
@@ -183,6 +195,7 @@ def provenance(result: Segmented) -> dict[str, object]:
             if entry.responsiveness is not None
         },
         "repeatability": repeat_shares_of(manifest, scan.grid),
+        **({"thickness": {"ribbon": result.cortex.ribbon}} if result.cortex else {}),
         "engine": result.engine,
         "seconds": {step.name: round(step.seconds or 0.0, 3) for step in result.steps},
         "quality": {
@@ -211,9 +224,18 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
         quality=result.quality,
         steps=result.steps,
         model_facts=_model_facts(manifest, result.engine),
+        cortex=_cortex_content(result),
         notes=(STRIPPED_NOTE,) if result.stripped else (),
         table=result.table,
     )
+
+
+def _cortex_content(result: Segmented) -> CortexContent | None:
+    cortex, seen = result.cortex, result.conformed
+    if cortex is None:
+        return None
+    picture = thickness_png(seen.intensities, result.labels, seen.grid, cortex.thickness)
+    return CortexContent(cortex.ribbon, picture, cortex.rows)
 
 
 def _scan_facts(result: Segmented) -> tuple[tuple[str, str], ...]:

@@ -20,6 +20,7 @@ from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
 from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.quality import Quality, score, with_warnings
 from fibromorph.postprocessing.report import Step
+from fibromorph.postprocessing.thickness import Ribbon
 from fibromorph.postprocessing.volumes import (
     Calibration,
     VolumeRow,
@@ -30,6 +31,7 @@ from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import Scan, restore_labels
 from fibromorph.serving.background import begun
 from fibromorph.serving.engine import Engine, Prediction
+from fibromorph.serving.thickness import Cortex, measure_cortex
 
 OnStep = Callable[[str], None]
 
@@ -50,6 +52,7 @@ class Segmented:
         quality: see `quality.score`.
         stripped: the scan has no skull.
         steps: what was done, with seconds.
+        cortex: its thickness; None = nobody asked for it.
         drawing: `picture` in the making; None = drawn when it is asked for.
     """
 
@@ -64,6 +67,7 @@ class Segmented:
     quality: Quality
     stripped: bool
     steps: tuple[Step, ...]
+    cortex: Cortex | None = None
     drawing: Future[bytes] | None = None
 
     @property
@@ -106,6 +110,7 @@ def segment_scan(
     conformed: Conformed | None = None,
     *,
     draw: bool = False,
+    ribbon: Engine | None = None,
 ) -> Segmented:
     """Segment one scan.
 
@@ -115,6 +120,7 @@ def segment_scan(
         on_step: told the name of each step as it begins.
         conformed: the scan on a lattice that was chosen elsewhere; None = found here.
         draw: `Segmented.picture` at once, in a thread beside the others.
+        ribbon: also measure the thickness of the cortex, see `ribbon_engine`.
 
     Raises:
         ScanError: there is no brain in it.
@@ -154,6 +160,11 @@ def segment_scan(
         )
         warnings = ((f.code, f.message) for f in scan.findings if f.severity == "warning")
         quality = with_warnings(quality, warnings)
+    cortex = None
+    if ribbon is not None:
+        with watch.step("thickness", "of the cortex, from surface to surface"):
+            own = Ribbon(labels, prediction.confidence)
+            cortex = measure_cortex(engine, ribbon, conformed, own, scan.grid)
     return Segmented(
         scan,
         engine.bundle,
@@ -166,6 +177,7 @@ def segment_scan(
         quality,
         stripped,
         tuple(watch.steps),
+        cortex,
         drawing,
     )
 

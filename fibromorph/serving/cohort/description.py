@@ -16,6 +16,7 @@ BIDS_VERSION = "1.10.0"
 # Tables and pages that BIDS derivatives have no names for yet.
 IGNORED = (
     *("*_volumes.tsv", "*_report.html", "volumes*.tsv", "runs.tsv", "exclusions.tsv"),
+    *("*_thickness.tsv", "*_thickness.nii.gz", "thickness*.tsv"),
     *("failures.tsv", "quality.tsv", "quality.html", "logs/", "stats/", ".fibromorph/"),
 )
 

@@ -51,6 +51,7 @@ class Cohort:
         skip_validation: also take a folder that does not say that it is BIDS.
         stale_s: see `Leases`.
         jointly: conform the sessions of a person together.
+        thickness: also measure that of the cortex.
     """
 
     bids: Path
@@ -65,6 +66,7 @@ class Cohort:
     skip_validation: bool = False
     stale_s: float = STALE_S
     jointly: bool = False
+    thickness: bool = False
 
 
 def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
@@ -84,7 +86,7 @@ def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
     dataset = open_dataset(cohort.bids)
     if not cohort.skip_validation:
         require_dataset(cohort.bids)
-    recipe = recipe_of(bundle, cohort.device, jointly=cohort.jointly)
+    recipe = recipe_of(bundle, cohort.device, jointly=cohort.jointly, thickness=cohort.thickness)
     store = Store(cohort.out)
     plan = make_plan(
         dataset, store, recipe, cohort.wanted, cohort.shard, retry_failed=cohort.retry_failed

@@ -18,7 +18,7 @@ from fibromorph.datasets.bids import (
     find_t1w,
 )
 from fibromorph.datasets.bids.finder import pick_subjects, require_sessions
-from fibromorph.serving.cohort.recipe import Recipe
+from fibromorph.serving.cohort.recipe import NO_THICKNESS, Recipe
 from fibromorph.serving.cohort.store import Stamp, Store, restamped, same_siblings, stamp_of
 from fibromorph.serving.cohort.tasks import ScanTask, Shard, task_of
 
@@ -106,7 +106,7 @@ def make_plan(
                 whole = pool.map(lambda name: find_t1w(dataset.root, [name]), subjects)
             parts = list(pool.map(judge.joined, found, whole))
         else:
-            parts = [[(c, task_of(c.path, c.name)) for c in part.taken] for part in found]
+            parts = [[(c, judge.task(c)) for c in part.taken] for part in found]
         scans = pool.map(judge, (pair for part in parts for pair in part))
     left = tuple(item for part in found for item in part.left)
     remarks = _remarks(dataset) if shard.count == 1 and not wanted.subjects else ()
@@ -135,6 +135,11 @@ class _Judge:
             return Planned(task, "failed before", reason, candidate.notes)
         return Planned(task, "again" if record else "segment", why, candidate.notes)
 
+    def task(self, candidate: Candidate) -> ScanTask:
+        """What is to be done with a scan."""
+        thickness = self.recipe.thickness != NO_THICKNESS
+        return task_of(candidate.path, candidate.name, thickness=thickness)
+
     def joined(self, found: Found, whole: Found) -> list[tuple[Candidate, ScanTask]]:
         """Tasks of one subject, each with one scan of every other session.
 
@@ -146,9 +151,7 @@ class _Judge:
             found: what was asked for.
             whole: all that the subject has.
         """
-        tasks = joined_tasks(
-            [(c.name, task_of(c.path, c.name)) for c in whole.taken], self.fails_again
-        )
+        tasks = joined_tasks([(c.name, self.task(c)) for c in whole.taken], self.fails_again)
         asked = {candidate.path: candidate for candidate in found.taken}
         return [
             (asked.get(candidate.path, candidate), task)

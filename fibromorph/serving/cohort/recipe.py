@@ -10,6 +10,9 @@ import fibromorph
 from fibromorph.manifest import MANIFEST_NAME, Bundle, file_sha256
 from fibromorph.serving.devices import package_on
 from fibromorph.serving.engine import usable_device
+from fibromorph.serving.thickness import ribbon_bundle
+
+NO_THICKNESS = "none"
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Recipe:
         bundle: sha256 over the manifest, whose hashes pin both graphs.
         engine: 'openvino 2026.4.1 on openvino'.
         sessions: 'alone' or 'jointly', see `longitudinal`.
+        thickness: of the cortex: 'none', or sha256 over the manifest of the bundle that draws its
+            ribbon.
     """
 
     fibromorph: str
@@ -33,6 +38,7 @@ class Recipe:
     bundle: str
     engine: str
     sessions: str = "alone"
+    thickness: str = NO_THICKNESS
 
     def key(self, *scan_sha256: str) -> str:
         """Content address of a scan's outputs, from its own hash and those of its siblings."""
@@ -49,19 +55,26 @@ class Recipe:
         )
 
 
-def recipe_of(bundle: Bundle, device: str, *, jointly: bool = False) -> Recipe:
+def recipe_of(
+    bundle: Bundle, device: str, *, jointly: bool = False, thickness: bool = False
+) -> Recipe:
     """The recipe of a bundle on a device.
 
     Raises:
-        ConfigError, MissingExtraError, BundleError: see `usable_device`.
+        ConfigError, MissingExtraError, BundleError: see `usable_device` and `ribbon_bundle`.
     """
     return Recipe(
         fibromorph.__version__,
         f"{bundle.manifest.name} {bundle.manifest.version}",
-        file_sha256(bundle.folder / MANIFEST_NAME),
+        _manifest_sha256(bundle),
         package_on(usable_device(bundle, device)),
         "jointly" if jointly else "alone",
+        _manifest_sha256(ribbon_bundle(bundle)) if thickness else NO_THICKNESS,
     )
+
+
+def _manifest_sha256(bundle: Bundle) -> str:
+    return file_sha256(bundle.folder / MANIFEST_NAME)
 
 
 def _short(value: object) -> str:

@@ -148,11 +148,13 @@ class Store:
         A file that was edited since is set aside, as `NAME.edited.nii.gz`. Only the holder of the
         scan's lease may do this, with all that comes instead staged, or if it is of another scan.
         """
-        for name, sha256 in self.record(task).get("files", {}).items():
+        recorded = self.record(task).get("files", {})
+        for name, sha256 in recorded.items():
             set_aside(self.out / name, sha256)
         for kind in ("done", "failed"):
             self._path(kind, task).unlink(missing_ok=True)
-        for relative in task.files.values():
+        # An earlier recipe may have written other files than this one will.
+        for relative in (*recorded, *task.files.values()):
             (self.out / relative).unlink(missing_ok=True)
 
     def forget_other(self, task: ScanTask, sha256: str) -> None:

@@ -14,6 +14,7 @@ from fibromorph.errors import ConfigError
 
 Status = Literal["done", "present", "failed", "busy"]
 DESC = "desc-fibromorph"
+MAP = "space-conformed"
 NO_SESSION = "n/a"
 """In tables."""
 
@@ -29,6 +30,7 @@ class ScanTask:
         run: what tells the scans of a session apart, or None.
         stem: of the outputs: the scan's entities.
         siblings: scans of the person's other sessions that it is conformed with, one a session.
+        thickness: also measure that of the cortex.
     """
 
     path: str
@@ -37,6 +39,7 @@ class ScanTask:
     run: str | None
     stem: str
     siblings: tuple[str, ...] = ()
+    thickness: bool = False
 
     @property
     def ids(self) -> tuple[str, str, str]:
@@ -52,11 +55,16 @@ class ScanTask:
     def files(self) -> dict[str, Path]:
         """What each output is -> where it goes, relative to OUT_DIR."""
         base = f"{self.stem}_{DESC}"
+        cortex = {
+            "thickness": self.folder / f"{base}_thickness.tsv",
+            "thickness_map": self.folder / f"{self.stem}_{MAP}_{DESC}_thickness.nii.gz",
+        }
         return {
             "dseg": self.folder / f"{base}_dseg.nii.gz",
             "sidecar": self.folder / f"{base}_dseg.json",
             "volumes": self.folder / f"{base}_volumes.tsv",
             "report": self.folder / f"{base}_report.html",
+            **(cortex if self.thickness else {}),
         }
 
 
@@ -103,9 +111,10 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
-def task_of(path: Path, name: BidsName) -> ScanTask:
+def task_of(path: Path, name: BidsName, *, thickness: bool = False) -> ScanTask:
     """The task for a scan of a BIDS tree."""
-    return ScanTask(path.as_posix(), name.subject, name.session, name.run, name.stem)
+    parts = (name.subject, name.session, name.run, name.stem)
+    return ScanTask(path.as_posix(), *parts, thickness=thickness)
 
 
 def is_there(bids: Path, task: ScanTask) -> bool:

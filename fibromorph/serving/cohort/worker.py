@@ -16,12 +16,13 @@ from fibromorph.serving.cohort.failures import one_line
 from fibromorph.serving.cohort.leases import STALE_S, Lease, Leases
 from fibromorph.serving.cohort.longitudinal.halfway import Halfway
 from fibromorph.serving.cohort.outputs import stage_outputs
-from fibromorph.serving.cohort.recipe import Recipe, recipe_of
+from fibromorph.serving.cohort.recipe import NO_THICKNESS, Recipe, recipe_of
 from fibromorph.serving.cohort.scan_log import ScanLog
 from fibromorph.serving.cohort.store import Stamp, Store, stamp_of
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import Segmented, segment_scan
+from fibromorph.serving.thickness import ribbon_engine
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         bundle = find_bundle(settings.model)
         jointly = settings.recipe.sessions == "jointly"
-        found = recipe_of(bundle, settings.device, jointly=jointly)
+        thickness = settings.recipe.thickness != NO_THICKNESS
+        found = recipe_of(bundle, settings.device, jointly=jointly, thickness=thickness)
         changes = found.changes_since(vars(settings.recipe))
         if changes:
             raise ConfigError("workers must have what the plan was made with", value=changes)
@@ -88,6 +90,7 @@ class Worker:
         self.store = Store(settings.out)
         self.leases = Leases(self.store.leases(), settings.stale_s)
         self.engine = Engine(bundle, settings.device, settings.threads)
+        self._ribbon = ribbon_engine(self.engine, settings.device) if thickness else None
         self._halfway = Halfway(self.engine)
         self._computing = threading.Lock()
         self._step = ""
@@ -166,7 +169,7 @@ class Worker:
     ) -> tuple[Segmented, tuple[str, ...]]:
         """What was found, and the other sessions' scans that it was conformed with."""
         if not siblings:
-            return segment_scan(scan, self.engine, self._on_step), ()
+            return segment_scan(scan, self.engine, self._on_step, ribbon=self._ribbon), ()
         others = {name: sibling for name, (_, sibling) in siblings.items()}
         try:
             seen = self._halfway.conform_jointly([scan, *others.values()])[0]
@@ -182,7 +185,7 @@ class Worker:
             if name not in joined:
                 log.say(f"another head, it seems: {name}")
         conformed = seen.conformed if joined else None
-        result = segment_scan(seen.scan, self.engine, self._on_step, conformed)
+        result = segment_scan(seen.scan, self.engine, self._on_step, conformed, ribbon=self._ribbon)
         return replace(result, scan=replace(scan, findings=seen.scan.findings)), joined
 
     def _siblings(self, task: ScanTask) -> dict[str, tuple[Stamp, Scan]]:

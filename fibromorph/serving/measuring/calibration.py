@@ -15,6 +15,7 @@ from fibromorph.manifest import (
     Bundle,
     LabelEntry,
     Manifest,
+    ThicknessErrors,
 )
 from fibromorph.models.card import edit_bundle
 from fibromorph.postprocessing.volumes import Calibration
@@ -39,6 +40,19 @@ class Errors:
 
 
 @dataclass(frozen=True, eq=False)
+class ThicknessDrift:
+    """What disturbing scans has shown of the thickness of the cortex.
+
+    Attributes:
+        errors: by region, as a bundle keeps them.
+        by_perturbation: mean absolute drift over regions and scans, by acquisition.
+    """
+
+    errors: ThicknessErrors
+    by_perturbation: pd.Series[float]
+
+
+@dataclass(frozen=True, eq=False)
 class Reliability:
     """What disturbing scans has shown.
 
@@ -48,6 +62,7 @@ class Reliability:
         by_perturbation: mean absolute drift over regions and scans, by acquisition.
         poses: degrees between how the head was found to lie and how it was undisturbed, likewise.
         scores: the numbers that stand for all.
+        thickness: None where it cannot be measured.
     """
 
     fine: Errors
@@ -55,6 +70,7 @@ class Reliability:
     by_perturbation: pd.Series[float]
     poses: pd.Series[float]
     scores: dict[str, float]
+    thickness: ThicknessDrift | None = None
 
 
 def acquisitions(table: pd.DataFrame) -> pd.DataFrame:
@@ -183,6 +199,7 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
             "totals": _kept(latest.totals, measured) | _rounded(measured),
             "coarse_totals": _kept(latest.coarse_totals, measured) | _rounded(found.coarse.totals),
             "scores": {**kept, **new},
+            "thickness": found.thickness.errors if found.thickness else latest.thickness,
         }
 
     if picture.resolve() != (bundle.folder / picture.name).resolve():

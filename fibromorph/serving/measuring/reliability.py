@@ -33,7 +33,9 @@ from fibromorph.serving.measuring.calibration import (
 from fibromorph.serving.measuring.evaluation import has_learnt_from
 from fibromorph.serving.measuring.perturbations import Perturbation, perturbations
 from fibromorph.serving.measuring.rescan import with_dark_air
+from fibromorph.serving.measuring.thickness_drift import thickness_rows, with_thickness
 from fibromorph.serving.pipeline import Segmented, segment_scan
+from fibromorph.serving.thickness import can_measure, ribbon_engine
 
 UNDISTURBED = "undisturbed"
 PICTURE_NAME = "reliability.png"
@@ -67,6 +69,8 @@ def measure_reliability(
 ) -> str:
     """Disturb scans in every way of `perturbations`; writes `reliability.tsv` and `.png`.
 
+    And `reliability_thickness.tsv`, where thickness can be measured with the bundle.
+
     Args:
         scans: each is segmented once undisturbed and once for every perturbation.
         out: folder, made when it does not exist.
@@ -88,21 +92,36 @@ def measure_reliability(
     engine = Engine(find_bundle(model), device, threads)
     _require_new_to(engine.bundle, scans)
     out.mkdir(parents=True, exist_ok=True)
+    ribbon = ribbon_engine(engine, device) if can_measure(engine.bundle) else None
     rows: list[dict[str, object]] = []
+    thick: list[dict[str, object]] = []
     with tqdm(total=len(scans) * (1 + len(perturbations())), unit="scan", disable=_quiet()) as bar:
         for order, one in enumerate(scans):
-            base = segment_scan(with_dark_air(read_scan(one.scan)), engine)
+            base = segment_scan(with_dark_air(read_scan(one.scan)), engine, ribbon=ribbon)
             truth = _truth(one, base)
             rows += _rows(UNDISTURBED, "acquisition", base, base, truth, base.scan.grid)
             bar.update()
             for number, perturbation in enumerate(perturbations()):
                 rng = np.random.default_rng([seed, order, number])
-                rows += _disturbed(perturbation, base, truth, engine, rng)
+                disturbed = perturbation.change(base, rng)
+                try:
+                    result = segment_scan(disturbed.scan, engine, ribbon=ribbon)
+                except ScanError as error:
+                    rows.append(_refused(perturbation, base, error))
+                else:
+                    of = (perturbation.name, perturbation.kind, base, result)
+                    rows += _rows(*of, truth, disturbed.lattice)
+                    thick += thickness_rows(*of)
                 bar.update()
-    table = pd.DataFrame(rows)
+    table, of_thickness = pd.DataFrame(rows), pd.DataFrame(thick)
     write_whole(out / "reliability.tsv", table.to_csv(sep="\t", index=False, na_rep="n/a"))
+    if thick:
+        text = of_thickness.to_csv(sep="\t", index=False, na_rep="n/a")
+        write_whole(out / "reliability_thickness.tsv", text)
     write_drift_picture(out / PICTURE_NAME, pooled_drift(table), engine.bundle.manifest.table)
     found = summarise_reliability(table, engine.bundle.manifest)
+    if thick:
+        found = with_thickness(found, of_thickness)
     if update_bundle:
         update_reliability(engine.bundle, found, out / PICTURE_NAME)
     return "\n".join([*(_reference_line(one) for one in scans), "", reliability_text(found)])
@@ -110,10 +129,13 @@ def measure_reliability(
 
 def reliability_text(found: Reliability) -> str:
     """For a terminal: mean drift by perturbation, and the numbers that stand for all."""
-    shown = {"volume, %": 100 * found.by_perturbation, "pose, deg": found.poses}
-    drift = pd.DataFrame(shown).round(2).to_string()
+    shown = {"volume, %": 100 * found.by_perturbation}
+    if found.thickness:
+        shown["thickness, %"] = 100 * found.thickness.by_perturbation
+    shown["pose, deg"] = found.poses
+    drift = pd.DataFrame(shown).reindex(found.by_perturbation.index).round(2).to_string()
     scores = "\n".join(f"{name:<44} {value:.4g}" for name, value in found.scores.items())
-    return f"mean difference of volumes, and of how heads were found to lie\n{drift}\n\n{scores}"
+    return f"mean difference of regions, and of how heads were found to lie\n{drift}\n\n{scores}"
 
 
 def _require_new_to(bundle: Bundle, scans: Sequence[ScanWithTruth]) -> None:
@@ -140,20 +162,9 @@ def _truth(one: ScanWithTruth, base: Segmented) -> Labels:
     return read_reference(one.labels, base.scan, one.protocol, FREESURFER)
 
 
-def _disturbed(
-    perturbation: Perturbation,
-    base: Segmented,
-    truth: Labels,
-    engine: Engine,
-    rng: np.random.Generator,
-) -> list[dict[str, object]]:
-    disturbed = perturbation.change(base, rng)
-    try:
-        result = segment_scan(disturbed.scan, engine)
-    except ScanError as error:
-        refused = {"scan": base.scan.stem, "perturbation": perturbation.name}
-        return [{**refused, "kind": perturbation.kind, "verdict": "refused", "reason": error.rule}]
-    return _rows(perturbation.name, perturbation.kind, base, result, truth, disturbed.lattice)
+def _refused(perturbation: Perturbation, base: Segmented, error: ScanError) -> dict[str, object]:
+    known = {"scan": base.scan.stem, "perturbation": perturbation.name, "kind": perturbation.kind}
+    return {**known, "verdict": "refused", "reason": error.rule}
 
 
 def _rows(

@@ -19,6 +19,7 @@ from fibromorph.serving.cohort.group.tables import (
     write_quality,
     write_tables,
 )
+from fibromorph.serving.cohort.group.thickness import write_thickness_tables
 from fibromorph.serving.cohort.store import Store
 from fibromorph.text import decode
 
@@ -50,6 +51,7 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
     outliers, failures = find_outliers(cohort), (*failed_scans(store, bids), *damaged)
     excluded = update_exclusions(cohort, store)
     write_tables(out, cohort)
+    thick = write_thickness_tables(out, cohort)
     write_corrections(out, cohort)
     write_quality(out, cohort, outliers)
     write_failures(store, failures)
@@ -62,6 +64,8 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         f"excluded, {len(outliers)} volumes stand out, {len(failures)} scans failed: "
         f"{out / 'quality.html'}"
     )
+    if thick:
+        say(f"thickness of the cortex of {thick} scans: {out / 'thickness.tsv'}")
     if by_hand := sum(map(bool, cohort.corrected)):
         say(f"{by_hand} of them measured by labels corrected by hand: {out / 'corrected.tsv'}")
     if damaged:

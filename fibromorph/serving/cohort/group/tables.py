@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ def write_tables(out: Path, cohort: Cohort) -> None:
     `volumes_repeatability.json`.
     """
     for name, values in NAMES.items():
-        write_whole(out / name, _table(cohort, getattr(cohort, values)))
+        write_whole(out / name, table_text(cohort, cohort.regions, getattr(cohort, values)))
     for name in OF_THE_TOOL:
         known = {name: getattr(cohort, name)}
         write_whole(out / f"volumes_{name}.json", json.dumps(known, indent=1) + "\n")
@@ -34,10 +34,7 @@ def write_corrections(out: Path, cohort: Cohort) -> None:
     rows = [row for row, regions in enumerate(cohort.corrected) if regions]
     lines = ["\t".join((*IDS, "regions"))]
     lines += ["\t".join((*cohort.tasks[row].ids, ", ".join(cohort.corrected[row]))) for row in rows]
-    if rows:
-        write_whole(path, "\n".join(lines) + "\n")
-    else:
-        path.unlink(missing_ok=True)
+    write_or_drop(path, "\n".join(lines) + "\n" if rows else None)
 
 
 def write_quality(out: Path, cohort: Cohort, outliers: Iterable[Outlier]) -> None:
@@ -59,8 +56,23 @@ def write_quality(out: Path, cohort: Cohort, outliers: Iterable[Outlier]) -> Non
 IDS = ("participant_id", "session_id", "run")
 
 
-def _table(cohort: Cohort, values: Values) -> str:
-    lines = ["\t".join((*IDS, *cohort.regions, "quality", "verdict"))]
+def write_or_drop(path: Path, text: str | None) -> None:
+    """Write a table that is not always there; None = what an earlier call wrote goes."""
+    if text is None:
+        path.unlink(missing_ok=True)
+    else:
+        write_whole(path, text)
+
+
+def table_text(cohort: Cohort, columns: Sequence[str], values: Values) -> str:
+    """A table with a row a scan.
+
+    Args:
+        cohort: n scans.
+        columns: c names.
+        values: (n, c), NaN = `n/a`.
+    """
+    lines = ["\t".join((*IDS, *columns, "quality", "verdict"))]
     for row, quality in enumerate(cohort.quality):
         numbers = map(_cell, values[row])
         cells = (*cohort.tasks[row].ids, *numbers, f"{quality.overall:.4f}", quality.verdict)

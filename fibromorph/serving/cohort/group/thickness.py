@@ -1,0 +1,55 @@
+"""`thickness.tsv` and its twin: one row a session, one column a region of the cortex."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fibromorph.postprocessing.thickness import MEAN, ThicknessRow, read_thickness
+from fibromorph.serving.cohort.group.gather import Cohort
+from fibromorph.serving.cohort.group.tables import table_text, write_or_drop
+
+NAMES = {"thickness.tsv": "thickness_mm", "thickness_sd.tsv": "sd_mm"}
+
+
+def write_thickness_tables(out: Path, cohort: Cohort) -> int:
+    """Write thickness and its standard deviation in mm, where it was measured of any scan.
+
+    A region that somebody has corrected by hand is `n/a`, and so are its hemisphere and the mean:
+    the surfaces were not drawn anew.
+
+    Args:
+        out: OUT_DIR.
+        cohort: from `gather`.
+
+    Returns:
+        Of how many scans it was measured.
+
+    Raises:
+        TableError: a table that a record names is gone or damaged.
+    """
+    scans = [
+        read_thickness(out / task.files["thickness"]) if task.thickness else ()
+        for task in cohort.tasks
+    ]
+    names = tuple(dict.fromkeys(row.name for rows in scans for row in rows))
+    for file, what in NAMES.items():
+        values = np.full((len(scans), len(names)), np.nan)
+        for i, (rows, corrected) in enumerate(zip(scans, cohort.corrected, strict=True)):
+            known = _without(rows, corrected)
+            for column, name in enumerate(names):
+                value = getattr(known[name], what) if name in known else None
+                values[i, column] = np.nan if value is None else value
+        write_or_drop(out / file, table_text(cohort, names, values) if names else None)
+    return sum(map(bool, scans))
+
+
+def _without(rows: tuple[ThicknessRow, ...], corrected: tuple[str, ...]) -> dict[str, ThicknessRow]:
+    """Rows by name, less what a correction has made untrue."""
+    known = {row.name: row for row in rows}
+    touched = [known.pop(name) for name in corrected if name in known]
+    for row in touched:
+        known.pop(f"{row.hemisphere.capitalize()}-Cerebral-Cortex", None)
+        known.pop(MEAN, None)
+    return known
