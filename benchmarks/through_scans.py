@@ -162,10 +162,10 @@ def errors(cohort: CohortVolumes, true: CohortVolumes) -> None:
     print(f"\n{'region':<28} {'bias %':>8} {'sd %':>8} {'slope':>7} {'r':>6}")
     assert cohort.etiv_ml is not None
     assert true.etiv_ml is not None
-    size = np.log(true.etiv_ml.loc[cohort.soft_ml.index]).to_numpy()
+    size = np.log(true.etiv_ml.loc[cohort.soft.index]).to_numpy()
     for region in true.regions:
-        if region in cohort.regions and cohort.soft_ml[region].notna().all():
-            show(region, cohort.soft_ml[region], true.soft_ml[region], size)
+        if region in cohort.regions and cohort.soft[region].notna().all():
+            show(region, cohort.soft[region], true.soft[region], size)
     show("eTIV", cohort.etiv_ml, true.etiv_ml, np.zeros_like(size))
 
 

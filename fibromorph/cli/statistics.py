@@ -24,8 +24,8 @@ def _add_stats(commands: Commands) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="volumes of the cohort: a table of fibromorph, FreeSurfer, ENIGMA or SynthSeg, or a"
-        " SUBJECTS_DIR",
+        help="volumes of the cohort, or thickness: a table of fibromorph, FreeSurfer, ENIGMA or"
+        " SynthSeg, or a SUBJECTS_DIR",
     )
     parser.add_argument(
         "--participants",
@@ -40,6 +40,11 @@ def _add_stats(commands: Commands) -> None:
         "--init", action="store_true", help="write a design for these tables to --config"
     )
     parser.add_argument(
+        "--measure",
+        choices=("volume", "thickness"),
+        help="with --init: of a folder that holds both; default: volume",
+    )
+    parser.add_argument(
         "--atlas", type=Path, metavar="SCAN", help="segmented template to paint regions on"
     )
 
@@ -47,6 +52,9 @@ def _add_stats(commands: Commands) -> None:
 def _stats(options: argparse.Namespace) -> int:
     if options.init:
         return _init(options)
+    if options.measure:
+        rule = "the design says what is analysed (measure:); leave it out without --init"
+        raise ConfigError(rule, value=options.measure, subject="--measure")
     if options.out is None:
         raise ConfigError("a folder for the results must be given", subject="--out")
     from fibromorph.postprocessing.stats import load_design, run_study
@@ -65,7 +73,10 @@ def _stats(options: argparse.Namespace) -> int:
 def _init(options: argparse.Namespace) -> int:
     from fibromorph.postprocessing.stats.designs.starter import write_starter
 
-    for line in write_starter(options.config, options.volumes, options.participants):
+    lines = write_starter(
+        options.config, options.volumes, options.participants, measure=options.measure
+    )
+    for line in lines:
         print(line)
     print(f"{options.config}: read it, change what is wrong, then run without --init")
     return DONE

@@ -1,4 +1,4 @@
-"""Group statistics of regional volumes: groups, scores, change; see docs/statistics.md."""
+"""Group statistics of regional volumes or thickness; see docs/statistics.md."""
 
 from fibromorph.postprocessing.stats.designs.design import Design, load_design, parse_design
 from fibromorph.postprocessing.stats.groups.comparison import compare_groups, estimate, permute

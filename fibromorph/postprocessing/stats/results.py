@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -28,12 +28,12 @@ CONCLUSIONS = ("lower", "higher", "equivalent", "undecided")
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """One analysis.
+    """One analysis. Columns of its tables that have the measure's unit end with it: `se_ml`.
 
     Attributes:
         study: the baseline rows.
         whole: the rows of all sessions.
-        model: volumes and nuisance of the group comparison.
+        model: measured regions and nuisance of the group comparison.
         groups: one row a region, indexed by region.
         collinear: covariates and scores that go with group.
         otherwise: for each of them `groups` in brief, without the covariate or with the score.
@@ -77,6 +77,25 @@ class Results:
         counts = self.groups["conclusion"].str.split(" ").str[0].value_counts()
         found = ", ".join(f"{int(counts.get(w, 0))} {w}" for w in CONCLUSIONS)
         return f"{ill} patients, {well} controls, {len(self.groups)} regions: {found}."
+
+    def renamed(self, rename: Callable[[pd.DataFrame], pd.DataFrame]) -> Results:
+        """The same with columns that are called otherwise: see `BrainMeasure.named`, `bare`."""
+
+        def maybe(table: pd.DataFrame | None) -> pd.DataFrame | None:
+            return None if table is None else rename(table)
+
+        scores = self.score_change
+        return replace(
+            self,
+            groups=rename(self.groups),
+            otherwise={name: rename(table) for name, table in self.otherwise.items()},
+            associations=rename(self.associations),
+            change=maybe(self.change),
+            individuals=maybe(self.individuals),
+            score_change=scores and replace(scores, table=rename(scores.table)),
+            sensitivity=rename(self.sensitivity),
+            sites=maybe(self.sites),
+        )
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """File name -> table, for those that there are."""

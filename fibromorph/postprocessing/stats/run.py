@@ -76,7 +76,7 @@ def run_study(
     from fibromorph.postprocessing.stats.report import write_study
 
     paths = [volumes] if isinstance(volumes, Path) else list(volumes)
-    cohort = read_cohort(paths, design.ids)
+    cohort = read_cohort(paths, design.ids, design.measure)
     table = read_people(design, participants)
     require_folder(out)
     results = analyse(design, cohort, table, progress=progress)
@@ -115,7 +115,7 @@ def analyse(
     variants, left_out = _variants(design, cohort, participants)
     without = {f"without {c.name}": _others(complete, c) for c in collinear if c.adjusted}
     sensitivity, impossible = explore(complete, variants, without)
-    return Results(
+    found = Results(
         study=complete,
         whole=whole,
         model=model,
@@ -139,6 +139,7 @@ def analyse(
             *(note for note in _model_notes(complete, model) if note),
         ),
     )
+    return found.renamed(study.measure.named)
 
 
 def _model_notes(study: Study, model: GroupModel) -> tuple[str, ...]:
@@ -183,7 +184,8 @@ def compare(
     """The group comparison that a study asks for, its sites and missing cells seen to.
 
     Returns:
-        (the study without missing cells where they are imputed, the model, the table).
+        (the study without missing cells where they are imputed, the model, the table, whose
+        columns `study.measure.named` names by their unit).
 
     Raises:
         ConfigError: sites that the design's method cannot take.

@@ -1,7 +1,8 @@
-"""Made-up cohorts as the files that a user has: volumes with their companions, participants."""
+"""Made-up cohorts as the files that a user has: measured regions, their errors, participants."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,19 @@ MEANS_ML = {
     "Left-Amygdala": 1.6,
     "Right-Amygdala": 1.7,
 }
+MEANS_MM = {
+    "Left-Anterior-Insula": 3.4,
+    "Right-Anterior-Insula": 3.4,
+    "Left-Posterior-Insula": 3.1,
+    "Right-Posterior-Insula": 3.1,
+    "Left-Precentral-Gyrus": 2.6,
+    "Right-Precentral-Gyrus": 2.6,
+    "Left-Cerebral-Cortex": 2.5,
+    "Right-Cerebral-Cortex": 2.5,
+    "Mean-Thickness": 2.5,
+}
 PUTAMEN = "Left-Putamen"
+INSULA = "Left-Anterior-Insula"
 ERROR = 0.02
 
 
@@ -69,12 +82,18 @@ def participants(cohort: Cohort, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def volumes(
-    cohort: Cohort, people: pd.DataFrame, rng: np.random.Generator
+    cohort: Cohort,
+    people: pd.DataFrame,
+    rng: np.random.Generator,
+    means: Mapping[str, float] = MEANS_ML,
+    head: float = 0.4,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(volumes, their sd) of all scans."""
-    n, names = len(people), list(MEANS_ML)
+    """(volumes, their sd) of all scans; `head` is the slope on eTIV, in shares of the means."""
+    n, names = len(people), list(means)
     etiv = rng.normal(1480, 110, n)
-    shares = 1 + 0.4 * (etiv / 1480 - 1)[:, None] - 0.003 * (people["age"].to_numpy() - 48)[:, None]
+    shares = (
+        1 + head * (etiv / 1480 - 1)[:, None] - 0.003 * (people["age"].to_numpy() - 48)[:, None]
+    )
     shares = shares + 0.06 * rng.standard_normal((n, len(names)))
     ill, treated = (people["group"] == "FM").to_numpy(), (people["arm"] == "therapy").to_numpy()
     for region, effect in cohort.effects.items():
@@ -85,7 +104,7 @@ def volumes(
             if number and rng.random() < cohort.drop_out:
                 continue
             grown = [cohort.growth.get(r, 0.0) * (number > 0) * treated[i] for r in names]
-            true = shares[i] * list(MEANS_ML.values()) * (1 + np.array(grown))
+            true = shares[i] * list(means.values()) * (1 + np.array(grown))
             sd = ERROR * true * rng.uniform(0.6, 1.6)
             key = [people["participant_id"][i], session or "n/a"]
             rows.append([*key, 0.9, *(true + sd * rng.standard_normal(len(names))), etiv[i]])
@@ -107,6 +126,17 @@ def write_cohort(folder: Path, cohort: Cohort) -> pd.DataFrame:
     hard = table.drop(columns=["quality", "eTIV"])
     hard[list(MEANS_ML)] *= 1 + 0.01 * rng.standard_normal((len(hard), len(MEANS_ML)))
     write(folder / "volumes_hard.tsv", hard)
+    write(folder / "participants.tsv", people)
+    return people
+
+
+def write_thickness_cohort(folder: Path, cohort: Cohort) -> pd.DataFrame:
+    """Write thickness.tsv, thickness_sd.tsv, participants.tsv; returns the last."""
+    rng = np.random.default_rng(cohort.seed)
+    people = participants(cohort, rng)
+    table, errors = volumes(cohort, people, rng, MEANS_MM, head=0)
+    write(folder / "thickness.tsv", table.drop(columns="eTIV"))
+    write(folder / "thickness_sd.tsv", errors)
     write(folder / "participants.tsv", people)
     return people
 

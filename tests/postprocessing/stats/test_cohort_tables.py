@@ -20,10 +20,10 @@ def write(path: Path, *lines: str) -> Path:
 
 def test_own_wide_table_with_its_companions(folder: Path) -> None:
     cohort = read_cohort([folder / "volumes.tsv"])
-    assert len(cohort.soft_ml) == 44
+    assert len(cohort.soft) == 44
     assert cohort.tool == "fibromorph"
-    assert cohort.sd_ml is not None
-    assert cohort.hard_ml is not None
+    assert cohort.sd is not None
+    assert cohort.hard is not None
     assert cohort.quality is not None
     assert cohort.etiv_ml is not None
     assert "quality" not in cohort.regions
@@ -44,7 +44,7 @@ def test_a_folder_of_single_scans(tmp_path: Path) -> None:
         )
         write_volumes(tmp_path / f"{name}_volumes.tsv", rows)
     cohort = read_cohort([tmp_path])
-    assert cohort.soft_ml["Left-Putamen"].tolist() == [5.0, 6.0]
+    assert cohort.soft["Left-Putamen"].tolist() == [5.0, 6.0]
     assert cohort.regions == ["Left-Putamen"]
     assert cohort.etiv_ml is not None
     assert cohort.etiv_ml.iloc[0] == 1500.0
@@ -65,10 +65,10 @@ def test_freesurfer_aseg_with_aparc(tmp_path: Path) -> None:
         for side in ("lh", "rh")
     ]
     cohort = read_cohort([aseg, *aparcs])
-    assert cohort.soft_ml["BrainSegVolNotVent"].tolist() == [1090.0]
+    assert cohort.soft["BrainSegVolNotVent"].tolist() == [1090.0]
     assert cohort.tool == "FreeSurfer"
-    assert cohort.soft_ml["Left-Thalamus"].iloc[0] == 7.5
-    assert cohort.soft_ml["ctx-lh-bankssts"].iloc[0] == 2.4
+    assert cohort.soft["Left-Thalamus"].iloc[0] == 7.5
+    assert cohort.soft["ctx-lh-bankssts"].iloc[0] == 2.4
     assert cohort.etiv_ml is not None
     assert cohort.etiv_ml.iloc[0] == 1500.0
 
@@ -82,20 +82,20 @@ def test_synthseg(tmp_path: Path) -> None:
     cohort = read_cohort([path])
     names = {"Left-Thalamus", "Left-VentralDC", "3rd-Ventricle", "Brain-Stem"}
     assert set(cohort.regions) == names
-    assert cohort.soft_ml.index.tolist() == [("sub-01", "ses-02")]
+    assert cohort.soft.index.tolist() == [("sub-01", "ses-02")]
 
 
 def test_enigma(data_root: Path) -> None:
     cohort = read_cohort([data_root / "studies" / "enigma" / "metr1_SubVol.csv"])
-    assert len(cohort.soft_ml) == 20
-    assert cohort.soft_ml["Left-Thalamus"].iloc[0] == pytest.approx(7.7002)
+    assert len(cohort.soft) == 20
+    assert cohort.soft["Left-Thalamus"].iloc[0] == pytest.approx(7.7002)
 
 
 def test_zeros_are_missing_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path / "v.tsv", "participant_id\tLeft-Putamen", "a\t0", "b\t5")
     cohort = read_cohort([path])
     assert cohort.zeros == 1
-    assert cohort.soft_ml["Left-Putamen"].isna().tolist() == [True, False]
+    assert cohort.soft["Left-Putamen"].isna().tolist() == [True, False]
 
 
 def test_zeros_of_voxels_and_of_heads_are_missing_too(tmp_path: Path) -> None:
@@ -105,9 +105,9 @@ def test_zeros_of_voxels_and_of_heads_are_missing_too(tmp_path: Path) -> None:
     write(tmp_path / "v_hard.tsv", "participant_id\tLeft-Putamen", "a\t0", "b\t5")
     cohort = read_cohort([path])
     assert cohort.zeros == 1
-    assert cohort.hard_ml is not None
-    assert cohort.hard_ml["Left-Putamen"].isna().tolist() == [True, False]
-    assert cohort.soft_ml["Left-Putamen"].tolist() == [0.02, 5.0]
+    assert cohort.hard is not None
+    assert cohort.hard["Left-Putamen"].isna().tolist() == [True, False]
+    assert cohort.soft["Left-Putamen"].tolist() == [0.02, 5.0]
     assert cohort.etiv_ml is not None
     assert cohort.etiv_ml.isna().tolist() == [True, False]
 
@@ -116,7 +116,7 @@ def test_zeros_of_voxels_and_of_heads_are_missing_too(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         (("subject\tfoo", "a\t1"), "header must be one of.*FreeSurfer"),
-        (("lh.aparc.thickness\tlh_bankssts_thickness", "a\t2.4"), "must hold volumes"),
+        (("lh.aparc.area\tlh_bankssts_area", "a\t2.4"), "must hold volumes or thickness"),
         (("participant_id\tx", "a\t1", "a\t2"), r"one row only.*line 3.*|line 3.*one row only"),
         (("participant_id\tx", "a\t-1"), r"column x.*must not be negative"),
         (("participant_id\tx", "a\tlots"), r"line 2, column x.*must be a number"),
@@ -245,14 +245,14 @@ def test_a_subjects_dir_needs_no_tables(tmp_path: Path) -> None:
     (tmp_path / "sub-03" / "mri").mkdir(parents=True)
     cohort = read_cohort([tmp_path])
     assert cohort.participants == ["sub-01", "sub-02", "sub-04"]
-    assert cohort.soft_ml.loc["sub-04"].iloc[0]["ctx-lh-insula"] == pytest.approx(6.543)
-    first, second = (cohort.soft_ml.loc[name].iloc[0] for name in ("sub-01", "sub-02"))
+    assert cohort.soft.loc["sub-04"].iloc[0]["ctx-lh-insula"] == pytest.approx(6.543)
+    first, second = (cohort.soft.loc[name].iloc[0] for name in ("sub-01", "sub-02"))
     assert first["Left-Thalamus"] == pytest.approx(7.2807)
     assert first["ctx-lh-insula"] == pytest.approx(6.543)
     assert np.isnan(second["ctx-lh-insula"])
     assert cohort.etiv_ml is not None
     assert list(cohort.etiv_ml) == [1500, 1400, 1500]
-    assert "SurfaceHoles" not in cohort.soft_ml
+    assert "SurfaceHoles" not in cohort.soft
     assert any("not taken (1): sub-03" in note for note in cohort.notes)
 
 
@@ -260,13 +260,17 @@ def test_of_a_longitudinal_subjects_dir_the_longitudinal_runs_count(tmp_path: Pa
     for name in ("sub-01", "sub-01_ses-1", "sub-01_ses-1.long.sub-01", "sub-01_ses-2.long.sub-01"):
         subject(tmp_path, name)
     cohort = read_cohort([tmp_path])
-    assert list(cohort.soft_ml.index) == [("sub-01", "ses-1"), ("sub-01", "ses-2")]
+    assert list(cohort.soft.index) == [("sub-01", "ses-1"), ("sub-01", "ses-2")]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("7280.7", "many", r"aseg\.stats, line 6: a volume must be a number \(found: many\)"),
+        (
+            "7280.7",
+            "many",
+            r"aseg\.stats, line 6: what was measured must be a number \(found: many\)",
+        ),
         ("Volume_mm3", "Area_mm2", "must name StructName and one of Volume_mm3"),
         ("92.1     8.3", "92.1", "line 6: a row must have 7 cells"),
     ],

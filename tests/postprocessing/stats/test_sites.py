@@ -107,7 +107,7 @@ def test_a_site_that_never_saw_a_region_is_named(multi: Path) -> None:
     volumes[PUTAMEN] = volumes[PUTAMEN].astype(object)
     volumes.loc[gone, PUTAMEN] = "n/a"
     write(multi / "volumes.tsv", volumes)
-    with pytest.raises(TableError, match=r"2 known volumes.*Left-Putamen, site c: 1"):
+    with pytest.raises(TableError, match=r"2 known values.*Left-Putamen, site c: 1"):
         groups(multi, site={"column": "site", "method": "combat"})
 
 

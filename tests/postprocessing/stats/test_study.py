@@ -78,7 +78,7 @@ def test_a_sum_of_regions_is_analysed_where_it_is_named(folder: Path) -> None:
         ({"eTIV": ("Left-Thalamus", "Right-Thalamus")}, "needs a name that"),
         ({"Thalamus": ("Left-Thalamus",)}, "two or more"),
         ({"Thalamus": ("Left-Thalamus", "Left-Thalamus")}, "each once"),
-        ({"Thalamus": ("Left-Thalamus", "Thalamus-R")}, "must be a region of the volumes table"),
+        ({"Thalamus": ("Left-Thalamus", "Thalamus-R")}, "must be a region of the volume table"),
     ],
 )
 def test_a_sum_that_cannot_be_is_refused(
@@ -111,7 +111,7 @@ def test_missing_volumes_stay_and_are_counted(folder: Path) -> None:
             r"groups.patients: the level must be in column group.*FM, HC.*MS",
         ),
         ({"exclusions": {"participants": ["sub-999"]}}, r"exclusions.participants.*sub-999"),
-        ({"families": {"a": ["Left-Nowhere"]}}, r"families.a.*must be in the volumes.*Nowhere"),
+        ({"families": {"a": ["Left-Nowhere"]}}, r"families.a.*must be in the table.*Nowhere"),
         (
             {"families": {"a": ["Left-*"], "b": ["*-Putamen"]}},
             r"families.b.*one family only, this one is in a too.*Left-Putamen",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import pandas as pd
 import pytest
 
 from fibromorph.cli import main
-from fibromorph.postprocessing.thickness import read_thickness
+from fibromorph.postprocessing.thickness import read_thickness, write_thickness
 from tests.serving.cohort.conftest import Finished, Run
 from tests.serving.cohort.study import Study
-from tests.serving.cohort.test_group import LEFT_CORTEX, correct, table
+from tests.serving.cohort.test_group import DESIGN, LEFT_CORTEX, correct, table
 
 TABLE = "_desc-fibromorph_thickness.tsv"
+Capture = pytest.CaptureFixture[str]
 WHOLES = ["Left-Cerebral-Cortex", "Right-Cerebral-Cortex", "Mean-Thickness"]
 
 
@@ -50,6 +52,27 @@ def test_the_cohort_has_a_row_a_session(thick: Finished, study: Study) -> None:
     first = [gathered.iloc[0][row.name] for row in rows]
     assert first == pytest.approx([row.thickness_mm for row in rows], abs=1e-4)
     assert list(table(thick.out / "thickness_sd.tsv").columns) == list(gathered.columns)
+
+
+def test_a_design_of_thickness_is_run_on_it(
+    thick: Finished, finished: Finished, study: Study, tmp_path: Path, capsys: Capture
+) -> None:
+    out, design = tmp_path / "out", tmp_path / "design.yaml"
+    shutil.copytree(thick.out, out)
+    for path in out.rglob(f"*{TABLE}"):
+        # As thick as of people.
+        rows = read_thickness(path)
+        write_thickness(path, [replace(r, thickness_mm=(r.thickness_mm or 0) / 5) for r in rows])
+    design.write_text(DESIGN.replace("etiv: none", "measure: thickness"))
+    call = ["bids", str(study.root), str(out), "group", "--design", str(design)]
+    assert main(call) == 1
+    found = table(out / "stats_thickness" / "group_comparison.tsv")
+    assert "adjusted_difference_mm" in found
+    assert not (out / "stats").exists()
+    other = tmp_path / "other"
+    shutil.copytree(finished.out, other)
+    assert main([*call[:2], str(other), *call[3:]]) == 2
+    assert "run it again with --thickness" in capsys.readouterr().err
 
 
 def test_a_correction_makes_thickness_unknown_where_it_touched(

@@ -1,30 +1,32 @@
-"""What a change says in words: a contrast as a contrast, and whether the volume comes back."""
+"""What a change says in words: a contrast as a contrast, and whether what was lost comes back."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from fibromorph.postprocessing.stats.change.data import ChangeData
+from fibromorph.postprocessing.stats.tables.measure import MEASURES
 
 NO_CHANGE = "no change"
 SAME_CHANGE = "the same change"
 VERDICTS = ("normalised", "partly", "loss slowed", "not shown")
-UPWARDS = {1: "grew more than", 0: "kept more than", -1: "shrank less than"}
-DOWNWARDS = {1: "grew less than", 0: "kept less than", -1: "shrank more than"}
-"""By the direction of the treated's own change, 0 where its interval holds none."""
-CHANGED = ("increase", "decrease", "grew", "kept", "shrank")
+KEPT = "kept"
+CHANGED = (
+    *("increase", "decrease", KEPT),
+    *(word for measure in MEASURES.values() for word in (measure.grew, measure.shrank)),
+)
 UNCHANGED = (NO_CHANGE, SAME_CHANGE)
 """What conclusions begin with that say that there is a change, or none that matters."""
 
 
 def conclusion(row: pd.Series, data: ChangeData, alpha: float) -> str:
     """One row of `change.tsv` in words; `data` says who is compared."""
-    bound = f"within {row['equivalence_bound_ml']:.3g} ml"
+    bound = f"within {row['equivalence_bound_ml']:.3g} {data.measure.unit}"
     equivalent = row["p_equivalence"] <= alpha
     if row["p_fwe"] <= alpha:
-        words = _contrast(row, data.against) if data.compared else _direction(row["change_ml"])
+        words = _contrast(row, data) if data.compared else _direction(row["change_ml"])
         words = f"{words}, by less than matters" if equivalent else words
-        return "; ".join(filter(None, (words, _distance(row, arms=data.arms))))
+        return "; ".join(filter(None, (words, _distance(row, data))))
     if not equivalent:
         return "undecided"
     unchanged = f"{SAME_CHANGE} as in {data.against}" if data.compared else NO_CHANGE
@@ -37,7 +39,7 @@ def own_direction(row: pd.Series) -> int:
 
 
 def with_verdicts(change: pd.DataFrame, groups: pd.DataFrame, alpha: float) -> pd.DataFrame:
-    """Add the column `verdict`: does the volume come back, where it differed at baseline?
+    """Add the column `verdict`: does a region come back, where it differed at baseline?
 
     - normalised: the treated moved towards controls, by more than those whom they are compared
       with, and are equivalent to controls at the end.
@@ -70,27 +72,31 @@ def _verdict(row: pd.Series, alpha: float) -> str:
     return "loss slowed" if side * row.get("change_compared_ml", 0.0) < 0 else "not shown"
 
 
-def _contrast(row: pd.Series, against: str) -> str:
-    words = (UPWARDS if row["change_ml"] > 0 else DOWNWARDS)[own_direction(row)]
+def _contrast(row: pd.Series, data: ChangeData) -> str:
+    direction = own_direction(row)
+    did = {1: data.measure.grew, 0: KEPT, -1: data.measure.shrank}[direction]
+    more = (row["change_ml"] > 0) == (direction >= 0)
+    words = f"{did} {'more' if more else 'less'} than"
     own, other = row["change_treated_percent"], row["change_compared_percent"]
-    return f"{words} in {against} ({own:+.1f} % v {other:+.1f} %)"
+    return f"{words} in {data.against} ({own:+.1f} % v {other:+.1f} %)"
 
 
 def _direction(change: float) -> str:
     return "increase" if change > 0 else "decrease"
 
 
-def _distance(row: pd.Series, *, arms: bool) -> str:
+def _distance(row: pd.Series, data: ChangeData) -> str:
     """How far the treated are from controls; '' where they were not shown apart at baseline."""
     if not (row.get("gap_low_ml", 0.0) > 0 or row.get("gap_high_ml", 0.0) < 0):
         return ""
     before, after = row["gap_ml"], row["gap_after_ml"]
     # Between arms the contrast says nothing of the way to controls; else it is that way.
-    if arms and own_direction(row) == 0:
+    if data.arms and own_direction(row) == 0:
         words = "about as far from"
     elif before * after < 0:
         words = "beyond"
     else:
         words = "nearer to" if abs(after) < abs(before) else "further from"
-    who = "the treated" if arms else "patients"
-    return f"{who} are now {words} controls ({abs(after):.3g} v {abs(before):.3g} ml)"
+    who = "the treated" if data.arms else "patients"
+    far = f"{abs(after):.3g} v {abs(before):.3g} {data.measure.unit}"
+    return f"{who} are now {words} controls ({far})"

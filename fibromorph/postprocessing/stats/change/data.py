@@ -30,6 +30,7 @@ from fibromorph.postprocessing.stats.models.linear import (
 )
 from fibromorph.postprocessing.stats.people.head_size import adjust
 from fibromorph.postprocessing.stats.people.study import SMALLEST_GROUP, Study, baseline_of
+from fibromorph.postprocessing.stats.tables.measure import VOLUME, BrainMeasure
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +65,7 @@ class ChangeData:
     """Scans of two or more sessions, n rows.
 
     Attributes:
-        volumes: (n, R) ml, head size taken out where the design does so.
+        volumes: (n, R) ml or mm, head size taken out where the design does so.
         sd: (n, R) or None; within people, see `Study.sd_within`.
         treated: (n,) True for those whose change is asked for; all True without comparison.
         nuisance: (n, k) intercept and centred covariates, of people and of scans.
@@ -78,6 +79,7 @@ class ChangeData:
         against: whom the treated are compared with, in words; '' = nobody.
         arms: whether both groups are arms of patients, alike at baseline but for chance.
         notes: what was left out, for the reader.
+        measure: what `volumes` are.
     """
 
     volumes: pd.DataFrame
@@ -94,6 +96,7 @@ class ChangeData:
     against: str
     arms: bool
     notes: tuple[str, ...] = ()
+    measure: BrainMeasure = VOLUME
 
     @property
     def compared(self) -> bool:
@@ -135,7 +138,7 @@ class ChangeData:
                 "change needs scans of all groups and sessions; take the region out of"
                 " families, or the session out of sessions.follow_up",
                 value=region,
-                subject="the volumes",
+                subject=f"the {self.measure.many}",
             )
         names = [*self.nuisance, *self.slopes]
         adjusting = [str(names[c]) for c in kept if self.nuisance.shape[1] <= c < first]
@@ -225,6 +228,7 @@ def _assemble(whole: Study, question: Question, follow_up: tuple[str, ...]) -> C
         contrast=question.contrast,
         against=question.against,
         arms=whole.arm is not None,
+        measure=study.measure,
     )
 
 
@@ -278,9 +282,9 @@ def _require_pairs(data: ChangeData, design: Design) -> None:
             pairs, title = _fewest(data, region, session)
             if pairs < SMALLEST_GROUP:
                 raise TableError(
-                    f"change needs {SMALLEST_GROUP} people a group with a region's volume at"
-                    f" baseline and follow-up ({data.contrast}, {title}); take the session out"
-                    " of sessions.follow_up, or the region out of families",
+                    f"change needs {SMALLEST_GROUP} people a group with a region's"
+                    f" {data.measure.name} at baseline and follow-up ({data.contrast}, {title});"
+                    " take the session out of sessions.follow_up, or the region out of families",
                     value=f"{region}, {session}: {pairs}",
                     subject=design.at("sessions"),
                 )

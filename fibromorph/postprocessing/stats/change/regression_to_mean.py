@@ -44,7 +44,7 @@ def _comparison_note(data: ChangeData) -> str:
 def _baseline_note(data: ChangeData, table: pd.DataFrame) -> str:
     """Regions where the groups were already apart before, after the covariates."""
     if data.arms:
-        return _chance_note(table)
+        return _chance_note(table, data.measure.unit)
     if not data.compared or "gap_low_ml" not in table:
         return ""
     apart = _regions(table[(table["gap_low_ml"] > 0) | (table["gap_high_ml"] < 0)])
@@ -58,7 +58,7 @@ def _baseline_note(data: ChangeData, table: pd.DataFrame) -> str:
     )
 
 
-def _chance_note(table: pd.DataFrame) -> str:
+def _chance_note(table: pd.DataFrame, unit: str) -> str:
     width = table["ci_high_ml"] - table["ci_low_ml"]
     moved = _regions(table[table["regression_to_mean_ml"].abs() > NOTICEABLE * width])
     if not moved:
@@ -66,8 +66,9 @@ def _chance_note(table: pd.DataFrame) -> str:
     return (
         f"Regression to the mean: the arms differed so much at baseline in {listed(moved)} that, if"
         " they were drawn at random, chance undone moves the group x time effect by more than half"
-        " of its interval's half width (regression_to_mean_ml). There the analysis of covariance on"
-        " follow-up is the safer reading (p_ancova_fwe). If they were not, the mixed model is."
+        f" of its interval's half width (regression_to_mean_{unit}). There the analysis of"
+        " covariance on follow-up is the safer reading (p_ancova_fwe). If they were not, the mixed"
+        " model is."
     )
 
 

@@ -1,4 +1,4 @@
-"""The design file: what is asked of the volumes, with every default in sight."""
+"""The design file: what is asked of volumes or thickness, with every default in sight."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fibromorph.postprocessing.stats.designs.sections import (
     Exclusions,
     Groups,
     Inference,
+    MeasureName,
     MissingCells,
     Score,
     Section,
@@ -26,6 +27,7 @@ from fibromorph.postprocessing.stats.designs.sections import (
     VolumeKind,
     as_score,
 )
+from fibromorph.postprocessing.stats.tables.measure import VOLUME, BrainMeasure
 from fibromorph.postprocessing.stats.tables.scan_ids import BIDS_RULE, ScanIds
 
 
@@ -33,22 +35,27 @@ class Design(Section):
     """One study.
 
     Attributes:
-        volumes: `soft` sums posteriors, `hard` counts voxels.
-        weights: weight scans by the error of their volumes where that is known.
+        measure: what the tables must hold; None = what they hold, of folders that hold both
+            volumes.
+        volumes: `soft` sums posteriors, `hard` counts voxels; of volumes alone.
+        weights: weight scans by the error of what was measured where that is known.
         covariates: adjusted for in every model; `age` and `sex` belong here. Those that are the
             same in everybody are left out.
-        combined: name -> regions whose volumes are summed, to be named in `families`.
+        etiv: how head size is taken out; of thickness it is not, unless the design says so.
+        combined: name -> regions whose volumes are summed (of thickness the mean is taken), to be
+            named in `families`.
         families: family -> regions (names, or patterns with *); p values are corrected within a
             family. A region may be in one family only; patterns take no combined ones.
     """
 
-    title: str = "Regional brain volumes"
+    title: str = VOLUME.title
+    measure: MeasureName | None = None
     volumes: VolumeKind = "soft"
     weights: bool = True
     table: Table = Table()
     groups: Groups
     covariates: tuple[str, ...] = ("age", "sex")
-    etiv: EtivMethod = "covariate"
+    etiv: EtivMethod = VOLUME.head_size
     combined: dict[str, tuple[str, ...]] = Field(default={})
     families: dict[str, tuple[str, ...]] = Field(default={"regions": ("*",)})
     scores: dict[str, Annotated[Score, BeforeValidator(as_score)]] = Field(default={})
@@ -72,6 +79,13 @@ class Design(Section):
     def at(self, *keys: str) -> str:
         """How errors name keys of the file that the design was read from."""
         return f"{self._source}, {'key' if len(keys) == 1 else 'keys'} {', '.join(keys)}"
+
+    def of_measure(self, measure: BrainMeasure) -> Design:
+        """The design with that measure's defaults for what it does not say itself."""
+        own = {"title": measure.title, "etiv": measure.head_size}
+        return self.model_copy(
+            update={k: v for k, v in own.items() if k not in self.model_fields_set}
+        )
 
     @property
     def ids(self) -> ScanIds:

@@ -46,7 +46,7 @@ def _matching(pattern: str, regions: Sequence[str], sums: set[str], where: str) 
     if not found:
         some = ", ".join(regions[:8])
         raise ConfigError(
-            f"a region must be in the volumes table (it has {some}, ...)",
+            f"a region must be in the table (it has {some}, ...)",
             value=pattern,
             subject=where,
         )

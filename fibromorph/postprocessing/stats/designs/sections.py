@@ -11,6 +11,7 @@ from fibromorph.postprocessing.stats.designs.contract import BY_NAME
 
 EtivMethod = Literal["covariate", "residual", "power", "ratio", "none"]
 VolumeKind = Literal["soft", "hard"]
+MeasureName = Literal["volume", "thickness"]
 CorrelationMethod = Literal["pearson", "spearman", "percentage_bend"]
 SiteMethod = Literal["none", "covariate", "combat", "meta"]
 Missing = Literal["drop", "impute"]

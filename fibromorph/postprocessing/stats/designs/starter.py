@@ -13,6 +13,7 @@ from fibromorph.files import write_whole
 from fibromorph.postprocessing.stats.designs.contract import measure_called
 from fibromorph.postprocessing.stats.designs.demographics import is_age, is_sex
 from fibromorph.postprocessing.stats.designs.design import Design, load_design, parse_design
+from fibromorph.postprocessing.stats.designs.sections import MeasureName
 from fibromorph.postprocessing.stats.designs.starter_groups import guess_groups
 from fibromorph.postprocessing.stats.designs.starter_notes import unused, who_fits, within
 from fibromorph.postprocessing.stats.tables import (
@@ -22,6 +23,7 @@ from fibromorph.postprocessing.stats.tables import (
     read_cohort,
     read_participants,
 )
+from fibromorph.postprocessing.stats.tables.measure import THICKNESS, VOLUME
 from fibromorph.postprocessing.stats.tables.region_names import is_fluid, is_total
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION
 from fibromorph.postprocessing.stats.tables.scan_times import is_time
@@ -36,6 +38,7 @@ UNTREATED_LEVELS = (
     r"(wait\w*|wl|wlc|control\w*|con|ctrl|placebo|sham|tau|usual.*|(standard|routine).*|untreated"
     r"|no(ne)?|no_.*|0)"
 )
+HEMISPHERE = "-Cerebral-Cortex"
 BY_SESSION, NAMELESS = "table.by_session", "no session"
 HEADER = """\
 # A design for `fibromorph stats`, written from {volumes} and {participants}.
@@ -44,8 +47,20 @@ HEADER = """\
 """
 
 
-def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> list[str]:
-    """Write a design with every key, guessed from headers and levels.
+def write_starter(
+    path: Path,
+    volumes: Sequence[Path],
+    participants: Path,
+    *,
+    measure: MeasureName | None = None,
+) -> list[str]:
+    """Write a design with every key that bears on the tables, guessed from headers and levels.
+
+    Args:
+        path: of the design.
+        volumes: see `read_cohort`.
+        participants: `participants.tsv`.
+        measure: see `read_cohort`.
 
     Returns:
         In words: what was guessed, who fits or what does not, what was not used and why.
@@ -56,17 +71,22 @@ def write_starter(path: Path, volumes: Sequence[Path], participants: Path) -> li
     """
     if path.exists():
         raise ConfigError("a design is never overwritten: name another file", subject=path)
-    cohort, people = read_cohort(volumes), read_participants(participants)
+    cohort = read_cohort(volumes, measure=measure)
+    people = read_participants(participants)
     design = guess_design(cohort, people)
     people = by_session(people, design.table.by_session, BY_SESSION)
     head = HEADER.format(volumes=", ".join(p.name for p in volumes), participants=participants.name)
     content = yaml.safe_dump(
-        design.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=96
+        design.model_dump(mode="json", exclude=_beside_the_point(cohort)),
+        sort_keys=False,
+        allow_unicode=True,
+        width=96,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, head + content)
     arms = _arm_columns(people, design.groups.column, design.groups.patients)
     return [
+        *_folders(volumes, cohort),
         *_spread(design),
         *choices(design, people),
         *who_fits(load_design(path), cohort, people),
@@ -81,7 +101,8 @@ def choices(design: Design, people: Participants) -> list[str]:
     lines = [
         f"patients: {groups.column} = {groups.patients}; controls: {groups.controls}; others are"
         " left out",
-        f"adjusted for: {', '.join(design.covariates) or 'nothing'}; eTIV: {design.etiv}",
+        f"adjusted for: {', '.join(design.covariates) or 'nothing'}"
+        + ("" if design.measure == THICKNESS.name else f"; eTIV: {design.etiv}"),
         f"scores: {scores or 'none'}",
     ]
     if sessions.follow_up:
@@ -124,8 +145,8 @@ def guess_design(cohort: CohortVolumes, people: Participants) -> Design:
         "table": {"by_session": wide},
         "groups": {"column": group, "patients": patients, "controls": controls},
         "covariates": _covariates(people, columns),
-        "etiv": "covariate" if cohort.knows_etiv else "none",
-        "families": guess_families(cohort.regions),
+        **_measured(cohort),
+        "families": guess_families(cohort),
         "scores": _scores(people, columns, group),
         "sessions": {
             **{"baseline": sessions[0], "follow_up": sessions[1:]},
@@ -133,17 +154,47 @@ def guess_design(cohort: CohortVolumes, people: Participants) -> Design:
         },
         "site": {"column": site, "method": "covariate" if site else "none"},
     }
-    return parse_design(content)
+    return parse_design(content).of_measure(cohort.measure)
 
 
-def guess_families(regions: Sequence[str]) -> dict[str, list[str]]:
-    """Cortex, other grey and white matter, and fluid spaces apart; totals left out."""
-    parts = [r for r in regions if not is_total(r)]
+def guess_families(cohort: CohortVolumes) -> dict[str, list[str]]:
+    """Cortex, other grey and white matter, and fluid spaces apart; totals left out.
+
+    Of thickness: regions of the cortex, and hemispheres apart from them.
+    """
+    parts = [r for r in cohort.regions if not is_total(r)]
+    if cohort.measure is THICKNESS:
+        wholes = [r for r in parts if r.endswith(HEMISPHERE)]
+        regions = [r for r in parts if r not in wholes]
+        return (
+            {"cortex": regions, "hemispheres": wholes} if regions and wholes else {"cortex": parts}
+        )
     cortex = [r for r in parts if r.startswith("ctx-")]
     fluid = [r for r in parts if is_fluid(r)]
     rest = [r for r in parts if r not in cortex and r not in fluid]
     families = {"cortex": cortex, "structures": rest, "fluid": fluid}
     return {name: found for name, found in families.items() if found}
+
+
+def _measured(cohort: CohortVolumes) -> dict[str, str]:
+    """What the design says of head size, or that it asks for thickness, where it is none."""
+    if cohort.measure is THICKNESS:
+        return {"measure": THICKNESS.name}
+    return {"etiv": VOLUME.head_size if cohort.knows_etiv else "none"}
+
+
+def _beside_the_point(cohort: CohortVolumes) -> set[str]:
+    """Keys that say nothing to what was measured."""
+    return set() if cohort.measure is VOLUME else {"etiv", "volumes"}
+
+
+def _folders(paths: Sequence[Path], cohort: CohortVolumes) -> list[str]:
+    """A line on folders, which may hold more than was read of them."""
+    if cohort.measure is THICKNESS or not any(path.is_dir() for path in paths):
+        return []
+    return [
+        "volumes were read; for the thickness that such a folder may hold, set measure: thickness"
+    ]
 
 
 def _wide(cohort: CohortVolumes, people: Participants) -> dict[str, dict[str, str]]:

@@ -66,7 +66,7 @@ def carried_notes(model: GroupModel) -> tuple[str, ...]:
 
 
 def _lost(model: GroupModel, known: Bools) -> str:
-    """Covariates that follow from the group among the people whose volume is known."""
+    """Covariates that follow from the group among the people whose value is known."""
     patients = model.patients[known].astype(float)
     both = np.column_stack([np.ones(len(patients)), patients])
     lost = [
@@ -79,7 +79,7 @@ def _lost(model: GroupModel, known: Bools) -> str:
     if not lost:
         return ""
     return (
-        f"{', '.join(lost)} follows from the group among those whose volume is known, and is not"
+        f"{', '.join(lost)} follows from the group among those whose value is known, and is not"
         " adjusted for: what looks like a difference between the groups may be its doing."
     )
 
@@ -91,7 +91,7 @@ def _carried_note(design: Floats, names: list[str]) -> str:
         alone = ", ".join(name for name, carries in carrying if carries)
         return (
             f"The adjusted group difference rests on {alone} alone: nobody else in their group has"
-            " such covariates. How far such a volume is off by chance cannot be told from it; the"
+            " such covariates. How far such a value is off by chance cannot be told from it; the"
             " spread of all others stands for it. Remove the covariate, or find more people like"
             " that."
         )

@@ -37,8 +37,10 @@ def estimate(
 ) -> pd.DataFrame:
     """Effects of all regions without permutations: one row a region, see docs/statistics.md.
 
+    Columns in the unit of the volumes, whichever it is, end with `measure.INSIDE`.
+
     Args:
-        model: volumes in ml, group and nuisance.
+        model: volumes, group and nuisance.
         inference: level, confidence, power.
         smallest: the bounds of equivalence.
         families: their sizes divide the level of `mdes_family`; one family if None.

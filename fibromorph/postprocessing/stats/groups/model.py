@@ -24,8 +24,9 @@ class GroupModel:
     """n scans of one session, R regions.
 
     Attributes:
-        volumes: (n, R) ml, head size taken out where the method does that; NaN = missing.
-        raw: (n, R) ml as measured.
+        volumes: (n, R) ml, or mm of thickness, head size taken out where the method does that;
+            NaN = missing.
+        raw: (n, R) as measured.
         sd: (n, R) standard deviations of the errors of `volumes`; None = not known.
         patients: (n,) True for patients.
         nuisance: (n, k), first an intercept, the others centred: the intercept of a fit with the

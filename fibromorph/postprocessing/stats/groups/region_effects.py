@@ -112,8 +112,11 @@ def _corrected(
         return {}
     sd = model.sd[region].to_numpy(float)
     sure = known & ~np.isnan(sd)
-    design, group = independent(model.matrix[sure]), model.patients[sure]
-    if len(design) - design.shape[1] < SMALLEST_DF or min(group.sum(), (~group).sum()) < 2:
+    group = model.patients[sure]
+    if min(group.sum(), (~group).sum()) < 2:
+        return {}
+    design = independent(model.matrix[sure])
+    if len(design) - design.shape[1] < SMALLEST_DF:
         return {}
     volumes = model.volumes[region].to_numpy(float)[sure]
     weighted = fit_weighted(design, volumes, sd_as_fitted(design, volumes, sd[sure]))

@@ -23,11 +23,11 @@ from fibromorph.postprocessing.stats.models.linear import Bools, fit, independen
 from fibromorph.postprocessing.stats.models.measured import fit_weighted, sd_as_fitted
 from fibromorph.postprocessing.stats.people.sites import harmonised
 from fibromorph.postprocessing.stats.people.study import SMALLEST_DF, Study
+from fibromorph.postprocessing.stats.tables.measure import BrainMeasure
 
 AS_DESIGNED = "as designed"
 UNINFLUENTIAL = "without influential"
-OLS, WEIGHTED = "least squares", "weighted by sd_ml"
-ETIV_METHODS: tuple[EtivMethod, ...] = ("covariate", "residual", "power")
+OLS = "least squares"
 FEWEST = 2
 """Known volumes of a group (at a site) below which the other kind of a region is left out."""
 MOST = 0.8
@@ -35,6 +35,7 @@ MOST = 0.8
 ROUNDING = 1e-9
 """Residual spread below this share of the volume is none."""
 CHOICES = ("etiv", "covariates", "exclusions", "volumes", "model")
+"""Columns of `sensitivity.tsv`; what has no kinds of volume lacks that one."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,13 @@ def specify(
     """
     own = study.design.etiv
     known = study.etiv is not None and study.etiv.notna().mean() >= MOST
-    etiv = list(dict.fromkeys([own, *ETIV_METHODS])) if known else [own]
+    etiv = list(dict.fromkeys([own, *study.measure.head_sizes])) if known else [own]
     kind = study.design.volumes
     other = "hard" if kind == "soft" else "soft"
     volumes = [kind, other] if study.other_volumes is not None else [kind]
-    weighted = [OLS, WEIGHTED] if study.sd is not None and study.design.weights else [OLS]
+    weighted = [OLS]
+    if study.sd is not None and study.design.weights:
+        weighted.append(f"weighted by sd_{study.measure.unit}")
     exclusions = [AS_DESIGNED, *variants, UNINFLUENTIAL]
     first = (own, AS_DESIGNED, AS_DESIGNED, kind, OLS)
     every = itertools.product(etiv, covariate_sets(study, collinear), exclusions, volumes, weighted)
@@ -109,21 +112,25 @@ def explore(
                 models = {key: _model(choice, study, variants, sets)}
             except TableError as error:
                 models = {key: None}
-                left_out.append(f"Not among the specifications, {_in_words(choice)}: {error}")
+                words = _in_words(choice, study.measure)
+                left_out.append(f"Not among the specifications, {words}: {error}")
         model = models[key]
         if model is None:
             continue
         made = {"specification": number, **vars(choice)}
-        effects = quick_effects(model, confidence, weighted=choice.model == WEIGHTED)
+        if not study.measure.kinds:
+            del made["volumes"]
+        effects = quick_effects(model, confidence, weighted=choice.model != OLS)
         rows += [{"region": effect["region"], **made, **effect} for effect in effects]
     return _with_shares(pd.DataFrame(rows), study.design.inference.alpha), left_out
 
 
-def _in_words(choice: Specification) -> str:
+def _in_words(choice: Specification, measure: BrainMeasure) -> str:
     """All choices but the weighting; two of them may be called alike."""
+    kind = f", {choice.volumes} {measure.many}" if measure.kinds else ""
     return (
-        f"eTIV: {choice.etiv}, covariates: {choice.covariates}, exclusions: {choice.exclusions},"
-        f" {choice.volumes} volumes"
+        f"eTIV: {choice.etiv}, covariates: {choice.covariates}, exclusions: {choice.exclusions}"
+        f"{kind}"
     )
 
 

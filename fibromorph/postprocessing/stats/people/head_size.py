@@ -9,7 +9,7 @@ from fibromorph.postprocessing.stats.designs.sections import EtivMethod
 from fibromorph.postprocessing.stats.models.linear import Floats
 
 RATIO_WARNING = (
-    "Volumes were divided by eTIV. Regions do not grow in proportion to the head, so ratios keep"
+    "All regions were divided by eTIV. They do not grow in proportion to the head, so ratios keep"
     " part of the head's size in them and add the error of eTIV; read the other adjustments too."
 )
 HEADS_APART_D = 0.5

@@ -1,4 +1,4 @@
-"""Volumes and participants joined by the design, with everybody who is left out remembered."""
+"""Scans and participants joined by the design, with everybody who is left out remembered."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from fibromorph.postprocessing.names import listed
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.designs.families import resolve_families
 from fibromorph.postprocessing.stats.people.columns import Columns, group_of, read_columns
+from fibromorph.postprocessing.stats.people.enough import require_enough
 from fibromorph.postprocessing.stats.people.flow import Flow
-from fibromorph.postprocessing.stats.people.study import SMALLEST_DF, SMALLEST_GROUP, Study
+from fibromorph.postprocessing.stats.people.study import Study
+from fibromorph.postprocessing.stats.people.table_notes import table_notes
 from fibromorph.postprocessing.stats.tables import CohortVolumes, Participants, with_combined
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, PREFIX
 from fibromorph.postprocessing.stats.tables.scan_times import ACQ_TIME
@@ -32,6 +34,7 @@ def build_study(
         ConfigError: a column, level, region or participant of the design that is not there.
         TableError: a scan of an unknown participant, a bad cell, too few people.
     """
+    design = design.of_measure(cohort.measure)
     cohort = with_combined(cohort, design.combined, design.at("combined"))
     baseline = baseline_session(design, cohort)
     wanted = (baseline, *design.sessions.follow_up)
@@ -56,7 +59,7 @@ def build_study(
     whole = _assemble(design, cohort, columns, pd.MultiIndex.from_tuples(both.index), flow)
     whole = replace(whole, notes=(*_matched_note(meant), *constant, *whole.notes, *left_out))
     study = whole.at(baseline)
-    _require_enough(study, participants)
+    require_enough(study, participants)
     return study, whole
 
 
@@ -86,7 +89,7 @@ def baseline_session(design: Design, cohort: CohortVolumes) -> str:
 
 
 def _scan_rows(cohort: CohortVolumes, wanted: Sequence[str]) -> pd.DataFrame:
-    index = cohort.soft_ml.index
+    index = cohort.soft.index
     rows = pd.DataFrame({"session": [s for _, s in index]}, index=index)
     return rows[rows["session"].isin(wanted)]
 
@@ -166,7 +169,8 @@ def _adjustable(
     first = columns.constant(rows.index)
     columns = columns.without(first)
     if columns.design.missing.method == "drop":
-        rows = flow.keep("covariates and eTIV known", rows, _complete(rows, cohort, columns))
+        asked = "covariates" if columns.design.etiv == "none" else "covariates and eTIV"
+        rows = flow.keep(f"{asked} known", rows, _complete(rows, cohort, columns))
     then = columns.constant(rows.index)
     notes = [
         f"{name} is {value} in everybody analysed: not adjusted for it."
@@ -220,18 +224,11 @@ def _each(rows: pd.DataFrame, rule: Callable[[tuple[str, str]], bool]) -> pd.Ser
 def _assemble(
     design: Design, cohort: CohortVolumes, columns: Columns, index: pd.MultiIndex, flow: Flow
 ) -> Study:
-    soft, hard = cohort.soft_ml, cohort.hard_ml
+    soft, hard = cohort.soft, cohort.hard
     first, other = (soft, hard) if design.volumes == "soft" or hard is None else (hard, soft)
     families = resolve_families(design, cohort.regions)
     regions = [region for group in families.values() for region in group]
-    etiv = cohort.etiv_ml if cohort.knows_etiv else None
-    if etiv is None and design.etiv != "none":
-        raise TableError(
-            "a scan must have an eTIV for this adjustment, which skull-stripped scans lack; set"
-            " etiv: none",
-            value=f"etiv: {design.etiv}",
-            subject=cohort.sources[0],
-        )
+    etiv = _etiv(design, cohort)
 
     def at(table: pd.DataFrame | None) -> pd.DataFrame | None:
         return None if table is None else table.loc[index, regions]
@@ -241,7 +238,7 @@ def _assemble(
         design=design,
         volumes=volumes,
         other_volumes=at(other),
-        sd=at(cohort.sd_ml),
+        sd=at(cohort.sd),
         patients=group_of(design, columns, index).astype(bool),
         covariates=columns.covariates(index),
         scores=columns.scores(index),
@@ -251,48 +248,27 @@ def _assemble(
         time_varying=columns.time_varying(index),
         families=families,
         flow=tuple(flow.steps),
-        notes=_notes(design, cohort, volumes),
+        notes=table_notes(design, cohort, volumes),
         tool=cohort.tool,
         shares=cohort.shares,
         years=columns.years(index),
         repeats=cohort.repeats,
+        measure=cohort.measure,
     )
 
 
-def _notes(design: Design, cohort: CohortVolumes, volumes: pd.DataFrame) -> tuple[str, ...]:
-    notes = []
-    if cohort.zeros:
-        notes.append(f"{cohort.zeros} volumes of 0 ml were taken as missing: nothing was found.")
-    notes += [*cohort.notes, *_quality_notes(design, cohort, volumes.index)]
-    if design.volumes == "hard" and cohort.hard_ml is None:
-        notes.append("The tables have one kind of volume only; it stands in for the hard one.")
-    if design.weights and cohort.sd_ml is None:
-        notes.append("The tables carry no measurement error: nothing is weighted or corrected.")
-    if design.weights and cohort.sd_ml is not None:
-        errors = cohort.sd_ml.loc[volumes.index, volumes.columns]
-        unknown = int((errors.isna() & volumes.notna()).to_numpy().sum())
-        if unknown:
-            notes.append(
-                f"The error of {unknown} volumes is not known: what is weighted by errors or"
-                " corrected for them leaves these volumes out."
-            )
-    missing = int(volumes.isna().to_numpy().sum())
-    if missing:
-        notes.append(f"Missing volumes, counted by region in the tables: {missing}.")
-    used = {str(s) for _, s in volumes.index}
-    unused = [s for s in cohort.sessions if s not in used]
-    if unused:
-        notes.append(f"Sessions that the design does not use: {', '.join(unused)}.")
-    return tuple(notes)
-
-
-def _quality_notes(design: Design, cohort: CohortVolumes, index: pd.Index) -> list[str]:
-    if design.exclusions.quality_below <= 0:
-        return []
-    if cohort.quality is None:
-        return ["The tables carry no quality of scans: none is left out by it."]
-    unknown = int(cohort.quality.loc[index].isna().sum())
-    return [f"The quality of {unknown} scans is not known: they stay."] if unknown else []
+def _etiv(design: Design, cohort: CohortVolumes) -> pd.Series | None:
+    """The head sizes that the design asks for, or that go with what was measured in any case."""
+    if design.etiv == cohort.measure.head_size == "none":
+        return None
+    if not cohort.knows_etiv and design.etiv != "none":
+        lacking = "skull-stripped scans lack" if cohort.measure.kinds else "this table lacks"
+        raise TableError(
+            f"a scan must have an eTIV for this adjustment, which {lacking}; set etiv: none",
+            value=f"etiv: {design.etiv}",
+            subject=cohort.sources[0],
+        )
+    return cohort.etiv_ml if cohort.knows_etiv else None
 
 
 def _require_somebody(base: pd.DataFrame, flow: Flow, participants: Participants) -> None:
@@ -302,57 +278,4 @@ def _require_somebody(base: pd.DataFrame, flow: Flow, participants: Participants
             f"somebody must be left after exclusions; the last were left out by '{last.rule}'",
             value=last.names,
             subject=participants.path,
-        )
-
-
-def _require_enough(study: Study, participants: Participants) -> None:
-    for title, members in (("patients", study.patients), ("controls", ~study.patients)):
-        if int(members.sum()) < SMALLEST_GROUP:
-            raise TableError(
-                f"a comparison needs {SMALLEST_GROUP} {title} at least after exclusions",
-                value=int(members.sum()),
-                subject=participants.path,
-            )
-    for region in study.regions:
-        known = study.volumes[region].notna()
-        values = study.volumes[region][known]
-        if len(values) and values.nunique() == 1:
-            raise TableError(
-                "a region's volume must vary; take it out of families",
-                value=f"{region}: always {values.iloc[0]:g} ml",
-                subject="the volumes",
-            )
-        _require_df(study, region, known)
-        if not _varies_within_groups(values, study.patients[known]):
-            raise TableError(
-                "a region's volume must vary within groups; take it out of families",
-                value=region,
-                subject="the volumes",
-            )
-        fewest = min(int((known & study.patients).sum()), int((known & ~study.patients).sum()))
-        if fewest < SMALLEST_GROUP:
-            raise TableError(
-                f"a region needs {SMALLEST_GROUP} known volumes a group; take it out of families",
-                value=f"{region}: {fewest}",
-                subject="the volumes",
-            )
-
-
-def _varies_within_groups(values: pd.Series, patients: pd.Series) -> bool:
-    return bool((values.groupby(patients).nunique() > 1).any())
-
-
-def _require_df(study: Study, region: str, known: pd.Series) -> None:
-    """Enough people for intercept, group, eTIV, covariates and sites, where the region is known."""
-    # What is imputed is known for everybody.
-    people = known if study.design.missing.method == "drop" else known | True
-    parameters = 3 + study.covariates.shape[1]
-    if study.site is not None and study.design.site.method in ("covariate", "combat"):
-        parameters += int(study.site[people].nunique()) - 1
-    if int(people.sum()) - parameters < SMALLEST_DF:
-        raise TableError(
-            f"the model needs {parameters + SMALLEST_DF} people for its {parameters} parameters;"
-            " take out covariates, or the region out of families",
-            value=f"{region}: {int(people.sum())}",
-            subject="the volumes",
         )

@@ -71,7 +71,7 @@ def harmonised(study: Study, model: GroupModel) -> GroupModel:
     et al. 2016, Biostatistics 17:29-39).
 
     Raises:
-        TableError: a region of which a site knows fewer than two volumes.
+        TableError: a region of which a site knows fewer than two values.
     """
     if study.site is None or study.design.site.method != "combat":
         return model
@@ -92,10 +92,10 @@ def _require_volumes(model: GroupModel, sites: pd.Series) -> None:
         region = str(known.index[int(np.argmin(known.to_numpy()))])
         if known[region] < SMALLEST_SPREAD:
             raise TableError(
-                f"ComBat needs {SMALLEST_SPREAD} known volumes of a region in every site; take it"
+                f"ComBat needs {SMALLEST_SPREAD} known values of a region in every site; take it"
                 " out of families, or use site.method: covariate",
                 value=f"{region}, site {site}: {known[region]}",
-                subject="the volumes",
+                subject="the regions",
             )
 
 

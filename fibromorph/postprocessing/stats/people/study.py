@@ -10,6 +10,7 @@ import pandas as pd
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.people.flow import FlowStep
 from fibromorph.postprocessing.stats.people.responsive import Shares
+from fibromorph.postprocessing.stats.tables.measure import VOLUME, BrainMeasure
 
 SMALLEST_GROUP = 5
 SMALLEST_DF = 5
@@ -21,23 +22,25 @@ class Study:
 
     Attributes:
         design: what is asked.
-        volumes: (scans, regions) ml, of the kind that the design asks for; NaN = missing.
+        volumes: (scans, regions) ml, or mm of thickness, of the kind that the design asks for;
+            NaN = missing.
         other_volumes: the other kind (hard or soft); None where the tool has one only.
         sd: standard deviations of `volumes`; None where not known.
         patients: True for patients.
         covariates: numbers; texts as indicators, named `column[level]`.
         scores: numbers by score name, NaN = missing.
-        etiv: ml, NaN = missing; None where the table has none.
+        etiv: ml, NaN = missing; None where the table has none, or nobody asks for it.
         site: text; None for one site.
         arm: text; None without arms.
         time_varying: numbers a session.
         families: family -> regions.
         flow: how the baseline rows came about.
         notes: what the reader has to know.
-        tool: who measured the volumes.
-        shares: of a change of one region alone, that its volume shows, where known.
+        tool: who measured.
+        shares: of a change of one region alone, that is seen, where known.
         years: since the person's first scan, named as the column that says so; None = not known.
         repeats: region -> share of `sd` by which scans with one protocol err, where known.
+        measure: what `volumes` are.
     """
 
     design: Design
@@ -58,6 +61,7 @@ class Study:
     shares: Shares
     years: pd.Series | None = None
     repeats: Mapping[str, float] = field(default_factory=dict)
+    measure: BrainMeasure = VOLUME
 
     @property
     def regions(self) -> list[str]:

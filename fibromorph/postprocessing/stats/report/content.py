@@ -71,7 +71,7 @@ def primary_associations(results: Results) -> pd.DataFrame:
 
 
 def score_changes(results: Results) -> list[dict[Hashable, Any]]:
-    """Change in scores against change in volumes: the primary rows, with `ranks`, the same by ranks
+    """Change in scores against change in regions: the primary rows, with `ranks`, the same by ranks
     (None where these are primary or not asked for), and `arms`, the rows of either arm or group."""
     found = results.score_change
     if found is None or found.primary.empty:

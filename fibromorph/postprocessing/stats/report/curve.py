@@ -22,7 +22,13 @@ from fibromorph.postprocessing.stats.report.figures import (
 
 
 def specification_curve(table: pd.DataFrame, regions: list[str], alpha: float) -> Markup:
-    """Differences in % under all specifications, sorted, for up to three regions side by side."""
+    """Differences in % under all specifications, sorted, for up to three regions side by side.
+
+    Args:
+        table: `sensitivity.tsv` without the unit in its columns' names.
+        regions: to draw.
+        alpha: level.
+    """
     options = _options(table)
     titles, more = panel_titles(regions)
     with rc_context(STYLE):
@@ -36,7 +42,7 @@ def specification_curve(table: pd.DataFrame, regions: list[str], alpha: float) -
             gridspec_kw={"height_ratios": [2.0, 0.17 * len(options) + 0.2]},
         )
         for column, (region, title) in enumerate(zip(regions, titles, strict=True)):
-            part = table[table["region"] == region].sort_values("adjusted_difference_ml")
+            part = table[table["region"] == region].sort_values("adjusted_difference")
             _curve(panels[0, column], part, alpha)
             _choices(panels[1, column], part, options, first=column == 0)
             panels[0, column].set_title(f"{title}\n{_shares(part, alpha)}", fontsize=9)
@@ -52,8 +58,8 @@ def _shares(part: pd.DataFrame, alpha: float) -> str:
 
 def _curve(axes: Axes, part: pd.DataFrame, alpha: float) -> None:
     percent = part["difference_percent"].to_numpy(float)
-    scale = percent / part["adjusted_difference_ml"].to_numpy(float)
-    low, high = part["ci_low_ml"].to_numpy(float), part["ci_high_ml"].to_numpy(float)
+    scale = percent / part["adjusted_difference"].to_numpy(float)
+    low, high = part["ci_low"].to_numpy(float), part["ci_high"].to_numpy(float)
     x = np.arange(len(part))
     axes.vlines(x, low * scale, high * scale, color=BAR, linewidth=1.2)
     axes.axhline(0, color=SOFT, linewidth=0.8)
@@ -80,7 +86,7 @@ def _choices(
 
 def _options(table: pd.DataFrame) -> list[tuple[str, str]]:
     """Choices that vary, with their options."""
-    varying = [c for c in CHOICES if table[c].nunique() > 1]
+    varying = [c for c in CHOICES if c in table and table[c].nunique() > 1]
     return [(choice, str(option)) for choice in varying for option in table[choice].unique()]
 
 

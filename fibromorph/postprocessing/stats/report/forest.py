@@ -91,10 +91,15 @@ def group_rows(groups: pd.DataFrame) -> list[ForestRow]:
 
 
 def change_forest(change: pd.DataFrame, session: str) -> Markup:
-    """Change to one session, or its difference between groups, in % of the baseline mean."""
+    """Change to one session, or its difference between groups, in % of the baseline mean.
+
+    Args:
+        change: `change.tsv` without the unit in its columns' names.
+        session: one of its.
+    """
     table = change[change["session"] == session].sort_values("change_percent")
-    scale = table["change_percent"] / table["change_ml"]
-    table = table.assign(low=table["ci_low_ml"] * scale, high=table["ci_high_ml"] * scale)
+    scale = table["change_percent"] / table["change"]
+    table = table.assign(low=table["ci_low"] * scale, high=table["ci_high"] * scale)
     rows = [
         ForestRow(
             plain_name(str(row["region"])),

@@ -154,11 +154,12 @@ def _slopes(results: Results) -> str:
 
 
 def _error(results: Results) -> str:
+    many = results.study.measure.many
     if "reliability" not in results.groups:
-        return "The error of the volumes is not known: it dilutes effects by an unknown amount."
+        return f"The error of the {many} is not known: it dilutes effects by an unknown amount."
     reliability = results.groups["reliability"]
     low = reliability.index[reliability < LOW_RELIABILITY]
-    text = f"Median reliability of the volumes is {float(np.nanmedian(reliability)):.2f}."
+    text = f"Median reliability of the {many} is {float(np.nanmedian(reliability)):.2f}."
     if len(low):
         names = listed([plain_name(str(r)) for r in low], " (reliability in group_comparison.tsv)")
         text += (
@@ -169,13 +170,13 @@ def _error(results: Results) -> str:
 
 
 def _shares(results: Results) -> str:
-    """What volumes show of a region that differs alone."""
+    """What is seen of a region that differs alone."""
     if "responsiveness" not in results.groups:
         return ""
     shares = results.groups["responsiveness"].dropna()
     blind = [plain_name(str(region)) for region in shares.index[shares < BLIND]]
     text = (
-        "Where a region differs but its neighbours do not, these volumes show"
+        f"Where a region differs but its neighbours do not, these {results.study.measure.many} show"
         f" {100 * float(shares.median()):.0f} % of it (median over regions, measured on a few"
         " heads). What is measured is then too small; the column for a region that differs alone"
         " says by how much, and is no surer than these shares."

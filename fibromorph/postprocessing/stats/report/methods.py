@@ -16,16 +16,16 @@ from fibromorph.postprocessing.stats.scores.change import BOTH, BOTH_ARMS
 PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "nilearn")
 ETIV_TEXT = {
     "covariate": "Intracranial volume (eTIV) was a covariate.",
-    "residual": "Volumes were adjusted for intracranial volume by the slope in controls [6].",
-    "power": "Volumes were adjusted for intracranial volume by a power law fitted to controls [7].",
-    "ratio": "Volumes were divided by intracranial volume.",
-    "none": "Volumes were not adjusted for head size.",
+    "residual": "{many} were adjusted for intracranial volume by the slope in controls [6].",
+    "power": "{many} were adjusted for intracranial volume by a power law fitted to controls [7].",
+    "ratio": "{many} were divided by intracranial volume.",
+    "none": "{many} were not adjusted for head size.",
 }
 SITE_TEXT = {
     "none": "",
     "covariate": "Site was a covariate.",
-    "combat": "Sites were harmonised by ComBat, with group, covariates and eTIV protected [8]; site"
-    " indicators stayed in the model.",
+    "combat": "Sites were harmonised by ComBat, with {protected} protected [8]; site indicators"
+    " stayed in the model.",
     "meta": "Sites were also analysed one by one and pooled by random effects (REML, Knapp and"
     " Hartung's interval [9]).",
 }
@@ -77,26 +77,26 @@ def methods_text(results: Results) -> tuple[list[str], list[str]]:
 
 
 def _groups(results: Results) -> str:
-    design, study = results.design, results.study
+    design, study, many = results.design, results.study, results.study.measure.many
     inference, smallest = design.inference, design.smallest_effect
     covariates = ", ".join(design.covariates) or "no covariates"
     kind = "" if study.other_volumes is None else f", {design.volumes}"
     bound = f"{smallest.value:g} {'sd' if smallest.unit == 'd' else '%'}"
     parts = [
-        f"Regional volumes ({study.tool}{kind}) of {int(study.patients.sum())} patients"
+        f"Regional {many} ({study.tool}{kind}) of {int(study.patients.sum())} patients"
         f" and {int((~study.patients).sum())} controls were compared in"
         f" {len(results.groups)} regions ({', '.join(study.families)}) by analysis of covariance,"
         f" adjusted for {covariates}, with errors robust to unequal variances (HC3 [1]).",
         _combined(results),
-        ETIV_TEXT[design.etiv],
-        SITE_TEXT[design.site.method] if design.site.column else "",
+        ETIV_TEXT[design.etiv].format(many=many.capitalize()),
+        _sites(design),
         f"Family-wise p values come from {inference.permutations} permutations after Freedman and"
         f" Lane of the robust t, by its maximum within a family [2] (seed {inference.seed}); false"
         " discovery rates are Benjamini and Hochberg's [3]. Effects are Hedges' g of adjusted"
-        f" volumes with noncentral {100 * inference.confidence:.0f} % intervals [4]; Bayes factors"
+        f" {many} with noncentral {100 * inference.confidence:.0f} % intervals [4]; Bayes factors"
         " have a Cauchy prior of scale 0.71; equivalence was tested by two one-sided tests against"
         f" {bound}, every region by itself [5].",
-        _missing(design),
+        _missing(design, many),
         _error(results),
         _shares(results),
         _specifications(results),
@@ -104,17 +104,27 @@ def _groups(results: Results) -> str:
     return " ".join(part for part in parts if part)
 
 
+def _sites(design: Design) -> str:
+    heads = design.etiv == "covariate"
+    protected = "group, covariates and eTIV" if heads else "group and covariates"
+    return SITE_TEXT[design.site.method].format(protected=protected) if design.site.column else ""
+
+
 def _combined(results: Results) -> str:
     combined, analysed = results.design.combined, results.groups.index
     sums = [f"{name} ({', '.join(combined[name])})" for name in combined if name in analysed]
-    return f"Volumes of parts were summed: {'; '.join(sums)}." if sums else ""
+    if not sums:
+        return ""
+    if not results.study.measure.summed:
+        return f"Of combined regions the parts' unweighted mean was taken: {'; '.join(sums)}."
+    return f"Volumes of parts were summed: {'; '.join(sums)}."
 
 
-def _missing(design: Design) -> str:
+def _missing(design: Design, many: str) -> str:
     if design.missing.method == "drop":
-        return "People with a missing covariate were left out; missing volumes by region only."
+        return f"People with a missing covariate were left out; missing {many} by region only."
     return (
-        f"Missing covariates and volumes were imputed {design.missing.imputations} times by chained"
+        f"Missing covariates and {many} were imputed {design.missing.imputations} times by chained"
         " equations with predictive mean matching, and the group comparison pooled by Rubin's"
         " rules; scores, assumptions, meta-analysis and the specification curve rest on the first."
     )
@@ -122,7 +132,8 @@ def _missing(design: Design) -> str:
 
 def _specifications(results: Results) -> str:
     table = results.sensitivity
-    varied = [text for column, text in CHOICE_TEXT.items() if table[column].nunique() > 1]
+    asked = {column: text for column, text in CHOICE_TEXT.items() if column in table}
+    varied = [text for column, text in asked.items() if table[column].nunique() > 1]
     return f"The contrast was repeated under every combination of {', '.join(varied)} [11]."
 
 
@@ -130,8 +141,9 @@ def _error(results: Results) -> str:
     if "reliability" not in results.groups:
         return ""
     return (
-        "Each volume's standard error weighted a second model (random effects over people, REML"
-        " [9]) and gave the reliability by which effects were corrected for attenuation."
+        f"Each {results.study.measure.one}'s standard error weighted a second model (random effects"
+        " over people, REML [9]) and gave the reliability by which effects were corrected for"
+        " attenuation."
     )
 
 
@@ -139,7 +151,7 @@ def _shares(results: Results) -> str:
     if "responsiveness" not in results.groups:
         return ""
     return (
-        "The share of a change of one region alone that its volume shows, measured with the"
+        "The share of a change of one region alone that is seen, measured with the"
         " segmentation model on deformed heads, gave the difference that a region would have if its"
         " neighbours did not differ (divided on the log scale, delta-method interval)."
     )
@@ -151,10 +163,11 @@ def _scores(results: Results) -> str:
     names = ", ".join(score_in_prose(s.name) for s in results.scopes)
     methods = ", ".join(m.replace("_", " ") for m in results.design.correlations.methods)
     return (
-        f"Volumes were related to {names} by partial correlations ({methods} [12]) adjusted for the"
-        " same covariates, within patients, within controls and over both with group as a further"
-        " covariate; in patients only where controls have no score or all the same. Family-wise p"
-        " and false discovery rates rest on permutations of what is correlated."
+        f"{results.study.measure.many.capitalize()} were related to {names} by partial correlations"
+        f" ({methods} [12]) adjusted for the same covariates, within patients, within controls and"
+        " over both with group as a further covariate; in patients only where controls have no"
+        " score or all the same. Family-wise p and false discovery rates rest on permutations of"
+        " what is correlated."
     )
 
 
@@ -169,9 +182,10 @@ def _change(results: Results) -> str:
     )
     modelled = study.site is not None and results.design.site.method != "none"
     site = " Sites entered it as indicators." if modelled else ""
-    known = results.change.get("weighted_change_ml")
+    known = results.change.get(f"weighted_change_{study.measure.unit}")
     weighted = (
-        " The model was also fitted with each volume's error variance known, where it is."
+        f" The model was also fitted with each {study.measure.one}'s error variance known, where it"
+        " is."
         if known is not None and known.notna().any()
         else ""
     )
@@ -210,7 +224,7 @@ def _adjusted_change(results: Results) -> str:
 
 
 def _gap(results: Results) -> str:
-    if results.change is None or "gap_ml" not in results.change:
+    if results.change is None or f"gap_{results.study.measure.unit}" not in results.change:
         return ""
     return (
         " The distance of the treated to controls was estimated by the group comparison's model,"
@@ -229,11 +243,11 @@ def _score_change(results: Results) -> str:
         two = found.table["group"].isin([BOTH_ARMS, BOTH]).any()
         arm = "" if not two else " and arm" if results.whole.arm is not None else " and group"
         parts.append(
-            "Change in scores was related to change in volumes among the people followed by partial"
-            f" correlations ({methods} [12]), adjusted for both baselines [15], the same"
-            f" covariates{arm}; p values come from {design.inference.permutations} permutations"
-            " after Freedman and Lane, family-wise by the maximum of the robust t within a family"
-            " [2]."
+            f"Change in scores was related to change in {results.study.measure.many} among the"
+            f" people followed by partial correlations ({methods} [12]), adjusted for both"
+            f" baselines [15], the same covariates{arm}; p values come from"
+            f" {design.inference.permutations} permutations after Freedman and Lane, family-wise by"
+            " the maximum of the robust t within a family [2]."
         )
     if len(found.responders):
         parts.append(

@@ -53,13 +53,15 @@ def render(results: Results, brain: PaintedBrain) -> str:
         unchanged=lambda text: str(text).startswith(UNCHANGED),
         match_slope=lambda text: str(text).startswith("p_slope_"),
     )
+    methods, citations = methods_text(results)
+    files, results = downloads(results), results.renamed(results.study.measure.bare)
     groups = results.groups.reset_index().sort_values("p")
     associations = primary_associations(results)
-    methods, citations = methods_text(results)
     scores = results.score_change
     change = results.change
     return environment.get_template("stats.html").render(
         r=results,
+        m=results.study.measure,
         version=fibromorph.__version__,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         groups=groups.to_dict("records"),
@@ -77,7 +79,7 @@ def render(results: Results, brain: PaintedBrain) -> str:
         score_changes=score_changes(results),
         responders=scores.responders.to_dict("records") if scores else [],
         figures=draw_figures(results, brain),
-        downloads=downloads(results),
+        downloads=files,
         limits=limits(results),
         methods=methods,
         citations=citations,
@@ -95,7 +97,7 @@ def _verdicts(change: pd.DataFrame, groups: pd.DataFrame) -> list[dict[str, obje
 def _individuals(results: Results) -> list[dict[str, object]]:
     """How many people changed by more than their scans' error, by region and session."""
     table = results.individuals
-    if table is None or table["mdc_ml"].isna().all():
+    if table is None or table["mdc"].isna().all():
         return []
     rows: list[dict[str, object]] = []
     for (region, session), part in table.groupby(["region", "session"], sort=False):
@@ -104,7 +106,7 @@ def _individuals(results: Results) -> list[dict[str, object]]:
             {
                 "region": region,
                 "session": session,
-                "mdc_ml": float(part["mdc_ml"].median()),
+                "mdc": float(part["mdc"].median()),
                 "treated": _counts(treated["verdict"].tolist()),
                 "others": _counts(others["verdict"].tolist()),
             }

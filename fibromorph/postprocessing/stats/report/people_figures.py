@@ -1,4 +1,4 @@
-"""Figures in which every person is a dot: groups by region, scores against volumes, visits."""
+"""Figures in which every person is a dot: groups by region, scores against regions, visits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ AXIS_LETTERS = 32
 
 @dataclass(frozen=True, eq=False)
 class Adjusted:
-    """A region's volumes at average covariates, ml.
+    """A region's volumes at average covariates, ml, or its thickness, mm.
 
     Attributes:
         people: (n,) NaN = missing.
@@ -56,7 +56,7 @@ def groups_figure(results: Results, regions: list[str]) -> Markup:
         figure, panels = grid(regions)
         for axes, region in zip(panels, regions, strict=True):
             _strip(axes, results, region)
-        return to_svg(figure, "Adjusted volumes of every person by group")
+        return to_svg(figure, f"Adjusted {results.study.measure.many} of every person by group")
 
 
 def scores_figure(results: Results, questions: list[tuple[str, str]]) -> Markup:
@@ -65,7 +65,8 @@ def scores_figure(results: Results, questions: list[tuple[str, str]]) -> Markup:
         figure, panels = grid([region for region, _ in questions])
         for axes, (region, score) in zip(panels, questions, strict=True):
             _scatter(axes, results, region, score)
-        return to_svg(figure, "Adjusted volumes against scores, every person a dot")
+        many = results.study.measure.many
+        return to_svg(figure, f"Adjusted {many} against scores, every person a dot")
 
 
 def visits_figure(data: ChangeData, regions: list[str]) -> Markup:
@@ -131,7 +132,7 @@ def _strip(axes: Axes, results: Results, region: str) -> None:
         )
     axes.set_xticks([0, 1], ["controls", "patients"])
     axes.set_xlim(-0.4, 1.6)
-    axes.set_ylabel("ml, adjusted", fontsize=8)
+    axes.set_ylabel(f"{results.study.measure.unit}, adjusted", fontsize=8)
 
 
 def _scatter(axes: Axes, results: Results, region: str, score: str) -> None:
@@ -149,7 +150,7 @@ def _scatter(axes: Axes, results: Results, region: str, score: str) -> None:
             _trend(axes, x, y, rows, colour)
         _ring(axes, x, y, rows & _influential(results, region, score, group))
     axes.set_xlabel(fill(score_title(score), AXIS_LETTERS), fontsize=8)
-    axes.set_ylabel("ml, adjusted", fontsize=8)
+    axes.set_ylabel(f"{results.study.measure.unit}, adjusted", fontsize=8)
 
 
 def _influential(results: Results, region: str, score: str, group: str) -> Bools:

@@ -1,4 +1,4 @@
-"""Change in a score against change in a region's volume, every person a dot."""
+"""Change in a score against change in a region, every person a dot."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def score_change_figure(results: Results) -> Markup | None:
         for axes, (_, row) in zip(panels, nearest.iterrows(), strict=True):
             one = followed[row["score"], row["session"], row["group"]]
             _panel(axes, one, one.at(str(row["region"])))
-        return to_svg(figure, "Change in scores against change in volumes, every person a dot")
+        many = results.study.measure.many
+        return to_svg(figure, f"Change in scores against change in {many}, every person a dot")
 
 
 def _panel(axes: Axes, one: Followed, part: FollowedRegion) -> None:
@@ -58,11 +59,11 @@ def _panel(axes: Axes, one: Followed, part: FollowedRegion) -> None:
     axes.set_xlabel(
         fill(f"change in {score_in_prose(one.name)}, {one.session}", AXIS_LETTERS), fontsize=8
     )
-    axes.set_ylabel("change, ml, adjusted", fontsize=8)
+    axes.set_ylabel(f"change, {one.data.measure.unit}, adjusted", fontsize=8)
 
 
 def _adjusted(part: FollowedRegion) -> Floats:
-    """(m,) change in ml at average covariates."""
+    """(m,) change at average covariates."""
     x = part.score - part.score.mean()
     fitted = fit(np.column_stack([np.ones(len(x)), part.covariates, x]), part.change[:, None])
     return np.asarray(fitted.residuals[:, 0] + fitted.beta[0, 0] + fitted.beta[-1, 0] * x)

@@ -190,8 +190,8 @@ def questions(whole: Study, data: ChangeData) -> tuple[list[Followed], list[str]
             notes += [f"Change in {title}: {'; '.join(reasons)}."] if reasons else []
     if unmeasured:
         notes.append(
-            "Change of volumes is not related to change of scores that have no value of their own"
-            " at follow-up (a row of the participants table with that session_id):"
+            f"Change of {data.measure.many} is not related to change of scores that have no value"
+            " of their own at follow-up (a row of the participants table with that session_id):"
             f" {listed(unmeasured)}."
         )
     return asked, notes

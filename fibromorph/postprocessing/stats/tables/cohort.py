@@ -1,4 +1,4 @@
-"""The volumes of a cohort: one row a scan, one column a region, with their errors beside."""
+"""What was measured of a cohort: one row a scan, one column a region, their errors beside."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ import pandas as pd
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.people.responsive import Shares
+from fibromorph.postprocessing.stats.tables.measure import VOLUME, BrainMeasure
 from fibromorph.postprocessing.stats.tables.region_names import ETIV, is_total
 from fibromorph.postprocessing.stats.tables.scan_ids import in_time
 
 KEY = ["participant_id", "session_id"]
 MM3_PER_ML = 1000.0
-MOST_RATIO, SURE_ML = 300, 0.5
+MOST_RATIO, SURE = 300, 0.5
 """Cubic millimetres are a thousand times millilitres; ventricles may be twenty times the median,
 and what is hardly there in most people any number of times."""
 
 
 @dataclass(frozen=True, eq=False)
 class CohortVolumes:
-    """Volumes in ml; every table has the same index (participant_id, session_id).
+    """Volumes in ml, or thickness in mm; all tables have one index (participant_id, session_id).
 
     Attributes:
-        soft_ml: the values that are analysed unless the design asks for `hard`.
-        hard_ml: voxels counted; None where the tool writes one value only.
-        sd_ml: standard deviations of the errors of `soft_ml`; None where the tool has none.
+        soft: the values that are analysed unless the design asks for `hard`.
+        hard: voxels counted, ml; None where the tool writes one value only.
+        sd: standard deviations of the errors of `soft`; None where the tool has none.
         etiv_ml: intracranial volume; None where the table has none.
         quality: 0..1 a scan; None where the table has none.
         tool: who measured, as the methods text names it.
@@ -37,13 +38,14 @@ class CohortVolumes:
         excluded: scans that `exclusions.tsv` leaves out.
         kept: scans of which it says that they stay, whatever their quality.
         notes: what the reader of a report should know of the tables.
-        shares: how much of a change of one region alone its volume shows, where that is known.
-        repeats: region -> share of `sd_ml` by which scans with one protocol err, where known.
+        shares: how much of a change of one region alone is seen, where that is known.
+        repeats: region -> share of `sd` by which scans with one protocol err, where known.
+        measure: what the tables hold.
     """
 
-    soft_ml: pd.DataFrame
-    hard_ml: pd.DataFrame | None
-    sd_ml: pd.DataFrame | None
+    soft: pd.DataFrame
+    hard: pd.DataFrame | None
+    sd: pd.DataFrame | None
     etiv_ml: pd.Series | None
     quality: pd.Series | None
     tool: str
@@ -54,10 +56,11 @@ class CohortVolumes:
     notes: tuple[str, ...] = ()
     shares: Shares = field(default_factory=dict)
     repeats: Mapping[str, float] = field(default_factory=dict)
+    measure: BrainMeasure = VOLUME
 
     @property
     def regions(self) -> list[str]:
-        return [str(c) for c in self.soft_ml.columns]
+        return [str(c) for c in self.soft.columns]
 
     @property
     def knows_etiv(self) -> bool:
@@ -66,12 +69,12 @@ class CohortVolumes:
 
     @property
     def participants(self) -> list[str]:
-        return list(dict.fromkeys(str(p) for p, _ in self.soft_ml.index))
+        return list(dict.fromkeys(str(p) for p, _ in self.soft.index))
 
     @property
     def sessions(self) -> list[str]:
         """In the order that their names tell."""
-        return in_time(str(s) for _, s in self.soft_ml.index)
+        return in_time(str(s) for _, s in self.soft.index)
 
 
 def keyed(keys: Sequence[tuple[str, str]], places: Sequence[str]) -> pd.MultiIndex:
@@ -97,66 +100,92 @@ def keyed(keys: Sequence[tuple[str, str]], places: Sequence[str]) -> pd.MultiInd
     return pd.MultiIndex.from_tuples(list(keys), names=KEY)
 
 
-def from_mm3(
-    values: pd.DataFrame, tool: str, source: Path, notes: tuple[str, ...] = ()
+def of_tool(
+    values: pd.DataFrame,
+    measure: BrainMeasure,
+    tool: str,
+    source: Path,
+    notes: tuple[str, ...] = (),
 ) -> CohortVolumes:
-    """Volumes that another tool has measured, in mm3, with its head size among the columns."""
-    values = values / MM3_PER_ML
+    """What another tool has measured, in mm3 or mm, with its head size in mm3 among the columns."""
+    etiv = values.get(ETIV)
+    values = values.drop(columns=ETIV, errors="ignore")
     return CohortVolumes(
-        soft_ml=values.drop(columns=ETIV, errors="ignore"),
-        hard_ml=None,
-        sd_ml=None,
-        etiv_ml=values.get(ETIV),
+        soft=values / MM3_PER_ML if measure is VOLUME else values,
+        hard=None,
+        sd=None,
+        etiv_ml=None if etiv is None else etiv / MM3_PER_ML,
         quality=None,
         tool=tool,
         sources=(source,),
         notes=notes,
+        measure=measure,
     )
 
 
 def positive(cohort: CohortVolumes) -> CohortVolumes:
-    """The cohort with volumes of 0 counted and set missing, of all kinds and eTIV.
+    """The cohort with values of 0 counted and set missing, of all kinds and eTIV.
 
     Raises:
-        TableError: a volume below 0, or in another unit than the others.
+        TableError: a value below 0, or in another unit than the others or than the measure's.
     """
-    hard, etiv = cohort.hard_ml, cohort.etiv_ml
-    for table in (cohort.soft_ml, hard, None if etiv is None else etiv.to_frame(ETIV)):
+    hard, etiv, source = cohort.hard, cohort.etiv_ml, cohort.sources[0]
+    # A bundle whose error nobody has measured writes a table of it without a number.
+    known = cohort.sd is not None and cohort.sd.notna().any(axis=None)
+    heads = None if etiv is None else etiv.to_frame(ETIV)
+    for table, what in ((cohort.soft, cohort.measure), (hard, VOLUME), (heads, VOLUME)):
         if table is not None:
-            _require_not_negative(table, cohort.sources[0])
+            _require_not_negative(table, what.name, source)
             counted = table[~table.index.isin(cohort.excluded)]
-            _require_one_unit(counted, cohort.sources[0])
-    nothing = cohort.soft_ml == 0
+            _require_one_unit(counted, what.name, source)
+            _require_unit(counted, what, source)
+    nothing = cohort.soft == 0
     if hard is not None:
         nothing |= hard == 0
     return replace(
         cohort,
-        soft_ml=cohort.soft_ml.replace(0.0, np.nan),
-        hard_ml=None if hard is None else hard.replace(0.0, np.nan),
+        soft=cohort.soft.replace(0.0, np.nan),
+        hard=None if hard is None else hard.replace(0.0, np.nan),
+        sd=cohort.sd if known else None,
         etiv_ml=None if etiv is None else etiv.replace(0.0, np.nan),
         zeros=int(nothing.to_numpy().sum()),
     )
 
 
-def _require_one_unit(table: pd.DataFrame, source: Path) -> None:
+def _require_one_unit(table: pd.DataFrame, what: str, source: Path) -> None:
     for column, values in table.items():
         known = values[values > 0]
         strange = known[known > MOST_RATIO * known.median()]
-        if len(strange) and known.median() >= SURE_ML:
+        if len(strange) and known.median() >= SURE:
             raise TableError(
-                f"a volume of more than {MOST_RATIO} times the median of all scans,"
+                f"a {what} of more than {MOST_RATIO} times the median of all scans,"
                 f" {known.median():g}, is of another unit",
                 value=f"{strange.iloc[0]:g}",
                 subject=f"{source}, {' '.join(strange.index[0]).strip()}, column {column}",
             )
 
 
-def _require_not_negative(table: pd.DataFrame, source: Path) -> None:
+def _require_unit(table: pd.DataFrame, measure: BrainMeasure, source: Path) -> None:
+    if measure.bounds is None:
+        return
+    low, high = measure.bounds
+    medians = table[table > 0].median()
+    strange = medians[(medians < low) | (medians > high)]
+    if len(strange):
+        raise TableError(
+            f"the median {measure.name} of a region must be within {low:g} to {high:g}"
+            f" {measure.unit}; other values are of another unit, or of something else",
+            value=f"{strange.iloc[0]:g}",
+            subject=f"{source}, column {strange.index[0]}",
+        )
+
+
+def _require_not_negative(table: pd.DataFrame, what: str, source: Path) -> None:
     for column, values in table.items():
         negative = values[values < 0]
         if len(negative):
             raise TableError(
-                "a volume must not be negative",
+                f"a {what} must not be negative",
                 value=negative.iloc[0],
                 subject=f"{source}, {' '.join(negative.index[0]).strip()}, column {column}",
             )
@@ -166,7 +195,8 @@ def joined(parts: Sequence[CohortVolumes]) -> CohortVolumes:
     """Several tables of the same scans side by side (aseg with both aparc tables).
 
     Raises:
-        TableError: a region (but for sums) in two of them, or other scans in one than in another.
+        TableError: volumes beside thickness, a region (but for totals) in two of them, or other
+            scans in one than in another.
     """
     first, *others = parts
     for other in others:
@@ -175,7 +205,14 @@ def joined(parts: Sequence[CohortVolumes]) -> CohortVolumes:
 
 
 def _beside(first: CohortVolumes, other: CohortVolumes) -> CohortVolumes:
-    different = set(first.soft_ml.index).symmetric_difference(other.soft_ml.index)
+    if other.measure is not first.measure:
+        raise TableError(
+            f"tables that are joined must all hold the {first.measure.name} of regions, as"
+            f" {first.sources[0]} does",
+            value=other.measure.name,
+            subject=other.sources[0],
+        )
+    different = set(first.soft.index).symmetric_difference(other.soft.index)
     if different:
         raise TableError(
             f"tables that are joined must hold the same scans as {first.sources[0]}",
@@ -183,7 +220,7 @@ def _beside(first: CohortVolumes, other: CohortVolumes) -> CohortVolumes:
             subject=other.sources[0],
         )
     # FreeSurfer repeats the whole brain's sums in the table of each hemisphere.
-    repeated = [r for r in other.regions if r in first.soft_ml and is_total(r)]
+    repeated = [r for r in other.regions if r in first.soft and is_total(r)]
     other = _without(other, repeated)
     twice = set(first.regions) & set(other.regions)
     if twice:
@@ -193,10 +230,10 @@ def _beside(first: CohortVolumes, other: CohortVolumes) -> CohortVolumes:
     etiv = first.etiv_ml if first.etiv_ml is not None else other.etiv_ml
     return replace(
         first,
-        soft_ml=pd.concat([first.soft_ml, other.soft_ml.loc[first.soft_ml.index]], axis=1),
-        hard_ml=_both(first.hard_ml, other.hard_ml),
-        sd_ml=_both(first.sd_ml, other.sd_ml),
-        etiv_ml=None if etiv is None else etiv.loc[first.soft_ml.index],
+        soft=pd.concat([first.soft, other.soft.loc[first.soft.index]], axis=1),
+        hard=_both(first.hard, other.hard),
+        sd=_both(first.sd, other.sd),
+        etiv_ml=None if etiv is None else etiv.loc[first.soft.index],
         sources=(*first.sources, *other.sources),
         zeros=first.zeros + other.zeros,
     )
@@ -208,9 +245,9 @@ def _without(cohort: CohortVolumes, regions: list[str]) -> CohortVolumes:
 
     return replace(
         cohort,
-        soft_ml=cohort.soft_ml.drop(columns=regions),
-        hard_ml=cut(cohort.hard_ml),
-        sd_ml=cut(cohort.sd_ml),
+        soft=cohort.soft.drop(columns=regions),
+        hard=cut(cohort.hard),
+        sd=cut(cohort.sd),
     )
 
 

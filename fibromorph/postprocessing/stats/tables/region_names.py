@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fibromorph.labels import FREESURFER
+from fibromorph.postprocessing.thickness import MEAN
 from fibromorph.postprocessing.volumes import TOTALS
 
 ETIV = "eTIV"
@@ -41,25 +42,38 @@ _FREESURFER_OTHER = {
     "Left-Thalamus-Proper": "Left-Thalamus",
     "Right-Thalamus-Proper": "Right-Thalamus",
 }
-# Sums over structures, surfaces counted as holes, and volumes of masks: FreeSurfer's own measures.
-_FREESURFER_TOTALS = (
+# Sums over structures, surfaces counted as holes, and volumes of masks: FreeSurfer's own measures;
+# and the mean of the cortex, of a hemisphere or of both.
+_TOTAL_ENDINGS = (
     "Vol",
     "Vol-to-eTIV",
     "Holes",
     "VolNotVent",
     "VolNotVentSurf",
     "VolNotVentVox",
+    MEAN,
 )
+_SIDES = {"lh": "Left", "rh": "Right"}
+_THICKNESS, _FREESURFER_MEAN = "_thickness", "MeanThickness"
 
 
 def from_freesurfer(name: str) -> str:
     """A column of `asegstats2table` or `aparcstats2table`."""
     if name in ETIV_NAMES:
         return ETIV
-    for side in ("lh", "rh"):
+    for side, title in _SIDES.items():
         if name.startswith(f"{side}_"):
-            return f"ctx-{side}-{name.removeprefix(f'{side}_').removesuffix('_volume')}"
+            part = name.removeprefix(f"{side}_").removesuffix("_volume").removesuffix(_THICKNESS)
+            return f"{title}-{MEAN}" if part == _FREESURFER_MEAN else f"ctx-{side}-{part}"
     return _FREESURFER_OTHER.get(name, name)
+
+
+def of_thickness(name: str) -> bool:
+    """Whether a column of `aparcstats2table --meas thickness` is one in mm, or the head size.
+
+    Volumes of the whole brain stand at its end, too.
+    """
+    return name.endswith(_THICKNESS) or name in ETIV_NAMES
 
 
 def from_synthseg(name: str) -> str:
@@ -79,8 +93,8 @@ def from_enigma(name: str) -> str:
 
 
 def is_total(name: str) -> bool:
-    """Whether a column is a sum over structures rather than one structure."""
-    return name in OWN_TOTALS or name in ETIV_NAMES or name.endswith(_FREESURFER_TOTALS)
+    """Whether a column is a sum or mean over structures rather than one structure."""
+    return name in OWN_TOTALS or name in ETIV_NAMES or name.endswith(_TOTAL_ENDINGS)
 
 
 def is_fluid(name: str) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats import Design, load_design, run_study
 
-FOLDER = "stats"
+TABLES = {"volume": ("volumes.tsv", "stats"), "thickness": ("thickness.tsv", "stats_thickness")}
+"""What a design measures -> the gathered table, and where its results go."""
 
 
 def read_design(path: Path | None) -> Design | None:
@@ -23,11 +24,18 @@ def read_design(path: Path | None) -> Design | None:
 def run_statistics(out: Path, design: Design, say: Callable[[str], None]) -> None:
     """Analyse `volumes.tsv` less `exclusions.tsv` into OUT_DIR/stats.
 
+    Or, if the design says so, `thickness.tsv` into OUT_DIR/stats_thickness.
+
     Raises:
-        ConfigError, TableError: see `run_study`; or there is no table of participants.
+        ConfigError, TableError: see `run_study`; or there is no table of participants, or none of
+            thickness.
     """
+    table, folder = TABLES[design.measure or "volume"]
+    if not (out / table).exists():
+        rule = "the participant stage must have measured it: run it again with --thickness"
+        raise TableError(rule, value=f"measure: {design.measure}", subject=out / table)
     people = out / "participants.tsv"
     if not people.exists():
         raise TableError("the statistics need BIDS_DIR/participants.tsv", subject=people)
-    results = run_study(design, out / "volumes.tsv", people, out / FOLDER)
-    say(f"{results.summary} {out / FOLDER / 'report.html'}")
+    results = run_study(design, out / table, people, out / folder)
+    say(f"{results.summary} {out / folder / 'report.html'}")
