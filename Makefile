@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions clean bench-service fuzz-service openapi web
+.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions bench-thickness clean bench-service fuzz-service openapi web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -69,6 +69,10 @@ bench-box: $(VENV)/dev.done
 # What dark spots in the white matter do to volumes; SCAN is a file.
 bench-lesions: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.lesions $(SCAN) --model $(or $(MODEL),t1-open)
+
+# How much of a thinning of the cortex its measured thickness shows; SCAN is a file.
+bench-thickness: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.thickness $(SCAN) --model $(or $(MODEL),t1-open)
 
 # Overhead and throughput of the service, and its answers to hostile uploads.
 bench-service: $(VENV)/dev.done

@@ -20,13 +20,14 @@ from fibromorph.errors import FibromorphError
 from fibromorph.files import write_whole
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Result = Literal["segmentation", "volumes", "report", "provenance", "preview", "brain"]
+Result = Literal["segmentation", "volumes", "thickness", "report", "provenance", "preview", "brain"]
 StudyResult = Literal["report", "tables"]
 ENDED = ("done", "failed", "cancelled")
 TSV = "text/tab-separated-values"
 SUFFIX: dict[Result, str] = {
     "segmentation": "_dseg.nii.gz",
     "volumes": "_volumes.tsv",
+    "thickness": "_thickness.tsv",
     "report": "_report.html",
     "provenance": ".json",
     "preview": "_preview.png",
@@ -70,6 +71,7 @@ class Job:
     problem: dict[str, Any] | None = None
     quality: str | None = None
     seconds: dict[str, float] | None = None
+    links: dict[str, str] | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -247,7 +249,7 @@ class Client:
 
     def download(self, job_id: str, result: Result, path: Path) -> Path:
         """Write a file of a finished job to `path`, which appears when it is complete."""
-        headers = {"Accept": TSV} if result == "volumes" else {}
+        headers = {"Accept": TSV} if result in ("volumes", "thickness") else {}
         return self._download(f"/v1/jobs/{job_id}/{result}", path, headers)
 
     def _download(self, source: str, path: Path, headers: Mapping[str, str] | None = None) -> Path:
@@ -281,6 +283,7 @@ class Client:
         files = {
             result: _patiently(partial(self.download, job.id, result, out / f"{stem}{suffix}"))
             for result, suffix in SUFFIX.items()
+            if result in (job.links or {})
         }
         own(files["provenance"], list(files.values()))
         return files

@@ -160,8 +160,8 @@ class Manifest(_Frozen):
     `engines` holds, for each engine that was compared with ONNX Runtime on the CPU, the share of
     voxels that it labels otherwise. `totals` is the `relative_sd` of each total, and of each
     structure that the labels only have in parts, by its name in volumes tables, `coarse_totals` the
-    `coarse_sd`. `thickness` is None until its error was measured. `balance` is what was added to the logits of structures on export, see
-    `models.balance`.
+    `coarse_sd`. `thickness` is None until its error was measured. `balance` is what was added to
+    the logits of structures on export, see `models.balance`.
     """
 
     format_version: Literal[1] = FORMAT_VERSION

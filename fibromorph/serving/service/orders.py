@@ -28,5 +28,6 @@ def make_order(job: Job, store: Store, settings: Settings) -> Order:
         model=job.model_folder,
         device=settings.device,
         threads=settings.engine_threads,
+        thickness=settings.thickness,
         name=f"scan-{job.content[:NAME_LENGTH]}",
     )

@@ -15,6 +15,8 @@ from fibromorph.serving.service.problems import Problem
 
 SHA256 = "16f44e95e5728d643366060777b1745a4b68ca60827807eedabbf315385a6f1"
 RESULTS = ("segmentation", "volumes", "report", "provenance", "preview", "brain")
+THICKNESS = "thickness"
+"""A result, and the step that makes it, where the service is set to."""
 STUDY_RESULTS = ("report", "tables")
 JOB_ID = "3f2a0c5e9b7d4f6a8e1c2b3d4e5f6071"
 
@@ -92,6 +94,24 @@ class Region(BaseModel):
     confidence: float | None = Field(examples=[0.94])
     centre_mm: list[float] | None = Field(None, description="RAS, a voxel of the region.")
     colour: list[int] | None = Field(None, examples=[[0, 118, 14]])
+
+
+class Sheet(BaseModel):
+    """A row of the table of thickness; null = not there, or its error is not known."""
+
+    region_id: int | None = Field(examples=[103])
+    name: str = Field(examples=["Left-Anterior-Insula"])
+    hemisphere: str = Field(examples=["left"])
+    thickness_mm: float | None = Field(examples=[3.31])
+    sd_mm: float | None = Field(examples=[0.04])
+    area_cm2: float | None = Field(examples=[13.9])
+
+
+class Thickness(BaseModel):
+    job_id: str
+    model: ModelOut
+    ribbon: str = Field(description="Which model drew both surfaces.", examples=["t1-open 1.4"])
+    regions: list[Sheet]
 
 
 class Volumes(BaseModel):
@@ -176,7 +196,8 @@ def _links(job: Job) -> dict[str, str]:
     root = f"/v1/jobs/{job.id}"
     links = {"self": root, "events": f"{root}/events"}
     if job.state == "done" and job.kind == "scan":
-        links.update({name: f"{root}/{name}" for name in RESULTS})
+        measured = [THICKNESS] if THICKNESS in job.detail.get("seconds", {}) else []
+        links.update({name: f"{root}/{name}" for name in (*RESULTS, *measured)})
     elif job.kind == "study":
         links["self"] = f"/v1/studies/{job.id}"
         links.update({name: f"/v1/studies/{job.id}/{name}" for name in STUDY_RESULTS})

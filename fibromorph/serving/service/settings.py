@@ -65,6 +65,7 @@ class Settings(BaseSettings):
         worker_memory_mb: above which a worker is ended, and its job with it.
         model: what jobs get that do not choose: name of a bundle that ships or of the registered
             model, or the folder of one.
+        thickness: also measure the cortex's, of every scan.
         ship_models: offer the bundles that ship as well.
         models_dir: folder of bundle folders, looked at again every `reload_seconds`.
         allowed_models: sha256 of the networks that may be loaded besides those that ship.
@@ -93,6 +94,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(300, ge=0)
 
     model: str = DEFAULT_BUNDLE
+    thickness: bool = False
     ship_models: bool = True
     models_dir: Path | None = None
     allowed_models: tuple[str, ...] = ()

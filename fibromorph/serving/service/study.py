@@ -45,6 +45,8 @@ def lay_out(store: Store, study_id: str, scans: Sequence[Job], texts: Mapping[st
             os.link(source / FILES["volumes"], target / f"{scan.label}_volumes.tsv")
             # Quality, and what volumes show of a change.
             os.link(source / FILES["provenance"], target / f"{scan.label}.json")
+            if (source / FILES["thickness"]).exists():
+                os.link(source / FILES["thickness"], target / f"{scan.label}_thickness.tsv")
         except FileNotFoundError as error:
             raise Refusal(409, "a scan's results must not be deleted", subject=scan.id) from error
     for name, text in texts.items():

@@ -38,11 +38,14 @@ from fibromorph.serving.service.problems import (
 )
 from fibromorph.serving.service.store import DETAIL
 from fibromorph.serving.service.views import IMAGE, PLACES, PREVIEW, write_views
+from fibromorph.serving.thickness import ribbon_engine
 
 TOPIC = "fibromorph-progress"
 FILES = {
     "dseg": "segmentation.nii.gz",
     "volumes": "volumes.tsv",
+    "thickness": "thickness.tsv",
+    "thickness_map": "thickness.nii.gz",
     "report": "report.html",
     "provenance": "provenance.json",
     "preview": PREVIEW,
@@ -67,6 +70,7 @@ class Order:
         memory: bytes of private memory that the worker may hold.
         model: folder of the bundle.
         device, threads: see `Engine`.
+        thickness: also measure the cortex's.
         name: the scan's, in its report.
     """
 
@@ -82,6 +86,7 @@ class Order:
     device: str = "auto"
     threads: int = 0
     name: str = "scan"
+    thickness: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,11 @@ def engine_of(model: str, device: str, threads: int) -> Engine:
     return Engine(open_bundle(Path(model)), device, threads)
 
 
+@lru_cache(maxsize=ENGINES_KEPT)
+def _ribbon_of(model: str, device: str, threads: int) -> Engine:
+    return ribbon_engine(engine_of(model, device, threads), device)
+
+
 def tell(order: Order, stage: str) -> None:
     """Tell the service which stage begins, unless the job is to stop here.
 
@@ -163,7 +173,8 @@ def _segment(order: Order) -> dict[str, Any]:
     tell(order, "load")
     engine = engine_of(order.model, order.device, order.threads)
     scan = read_clean(Path(order.input), order.name)
-    result = segment_scan(scan, engine, lambda stage: tell(order, stage))
+    ribbon = _ribbon_of(order.model, order.device, order.threads) if order.thickness else None
+    result = segment_scan(scan, engine, lambda stage: tell(order, stage), ribbon=ribbon)
     tell(order, "write")
     started = time.perf_counter()
     folder = Path(order.work)

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
+from fibromorph.postprocessing.thickness import read_thickness
 from fibromorph.postprocessing.volumes import read_volumes
 from fibromorph.serving.service.access import Reader
 from fibromorph.serving.service.ledger import Job
@@ -24,7 +25,13 @@ from fibromorph.serving.service.routes.parts import (
     result_headers,
     result_path,
 )
-from fibromorph.serving.service.schemas import Volumes, model_of, region_of
+from fibromorph.serving.service.schemas import (
+    Sheet,
+    Thickness,
+    Volumes,
+    model_of,
+    region_of,
+)
 from fibromorph.serving.service.work import FILES
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
@@ -91,6 +98,35 @@ def get_volumes(
         job_id=job.id, model=model_of(job), regions=[region_of(row, places) for row in rows]
     )
     return JSONResponse(volumes.model_dump(), headers=result_headers(job))
+
+
+@router.head("/thickness", include_in_schema=False)
+@router.get(
+    "/thickness",
+    responses={
+        200: {"content": {TSV: {"schema": {"type": "string"}}}},
+        406: problems(406)[406],
+        **STATUSES,
+    },
+    response_model=Thickness,
+)
+def get_thickness(
+    service: The, job: Finished, accept: Annotated[str, Header(max_length=500)] = "*/*"
+) -> Response:
+    """Thickness of the cortex's regions, where the service measures it: JSON, or TSV."""
+    facts = json.loads(result_path(service, job, FILES["provenance"]).read_text())
+    if "thickness" not in facts:
+        raise Refusal(404, "the service must be set to measure thickness", subject="job")
+    if _preferred(accept) == TSV:
+        return result_file(service, job, FILES["thickness"], TSV, "_thickness.tsv")
+    rows = read_thickness(result_path(service, job, FILES["thickness"]))
+    thickness = Thickness(
+        job_id=job.id,
+        model=model_of(job),
+        ribbon=facts["thickness"]["ribbon"],
+        regions=[Sheet(**vars(row)) for row in rows],
+    )
+    return JSONResponse(thickness.model_dump(), headers=result_headers(job))
 
 
 @router.head("/report", include_in_schema=False)

@@ -17,7 +17,7 @@ from fibromorph.serving.service.ledger import Job, new_id
 from fibromorph.serving.service.ledger import Request as JobRequest
 from fibromorph.serving.service.routes.parts import LABEL, The, problems, shown
 from fibromorph.serving.service.schemas import JobOut
-from fibromorph.serving.service.settings import MIB
+from fibromorph.serving.service.settings import MIB, Settings
 from fibromorph.serving.service.uploads import (
     FORM_TYPE,
     RAW_TYPES,
@@ -90,7 +90,8 @@ async def post_scan(
     try:
         sha256 = await _receive(request, service, job_id)
         wanted = replace(
-            _job_request(caller, sha256, model, choice), idempotency_key=idempotency_key
+            _job_request(caller, sha256, model, choice, service.settings),
+            idempotency_key=idempotency_key,
         )
         job = await _accept(service, job_id, wanted)
     finally:
@@ -115,11 +116,14 @@ async def _accept(service: Service, job_id: str, wanted: JobRequest) -> Job:
     return job
 
 
-def _job_request(caller: Caller, sha256: str, model: Model, choice: Choice) -> JobRequest:
+def _job_request(
+    caller: Caller, sha256: str, model: Model, choice: Choice, settings: Settings
+) -> JobRequest:
+    measured = " thickness" if settings.thickness else ""
     return JobRequest(
         kind="scan",
         owner=caller.owner,
-        content=hashlib.sha256(f"{sha256} {model.digest}".encode()).hexdigest(),
+        content=hashlib.sha256(f"{sha256} {model.digest}{measured}".encode()).hexdigest(),
         label=choice.label,
         priority=PRIORITIES[choice.priority],
         model_name=model.name,
