@@ -381,3 +381,12 @@ def test_a_design_for_freesurfers_thickness_leaves_the_head_alone(tmp_path: Path
     found = analyse(asked, cohort, read_people(asked, tmp_path / "participants.tsv"))
     assert set(found.sensitivity["etiv"]) == {"none"}
     assert "p_slope_eTIV" not in found.assumptions
+
+
+def test_a_table_of_errors_that_knows_none_is_none(folder: Path) -> None:
+    errors = pd.read_csv(folder / "thickness_sd.tsv", sep="\t")
+    errors[[c for c in errors if "-" in c]] = np.nan
+    errors.to_csv(folder / "thickness_sd.tsv", sep="\t", index=False, na_rep="n/a")
+    groups = run(folder, families=FAMILIES, combined=COMBINED).groups
+    assert "adjusted_difference_mm" in groups
+    assert "weighted_difference_mm" not in groups
