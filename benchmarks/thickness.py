@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.labels import FREESURFER
-from fibromorph.postprocessing.cortex import CORTEX, depths
+from fibromorph.labels import CORTEX, FREESURFER
+from fibromorph.postprocessing.cortex import depths
 from fibromorph.postprocessing.thickness import MEAN
 from fibromorph.scans import read_scan
 from fibromorph.serving.bundles import find_bundle

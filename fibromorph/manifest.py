@@ -187,6 +187,11 @@ class Manifest(_Frozen):
     notes: tuple[str, ...] = ()
 
     @property
+    def full_name(self) -> str:
+        """Name and version, as a bundle is cited."""
+        return f"{self.name} {self.version}"
+
+    @property
     def table(self) -> LabelTable:
         """The labels as structures, left and right twins joined by their names."""
         right = {

@@ -81,7 +81,7 @@ def _export(options: argparse.Namespace) -> int:
         balance=options.balance,
         note=print,
     )
-    print(f"{manifest.name} {manifest.version} written to {options.out}")
+    print(f"{manifest.full_name} written to {options.out}")
     return DONE
 
 

@@ -6,6 +6,7 @@ images carry ids.
 """
 
 from fibromorph.labels.freesurfer import (
+    CORTEX,
     FREESURFER,
     FREESURFER_MERGED,
     FREESURFER_MIDLINE,
@@ -42,6 +43,7 @@ from fibromorph.labels.table import (
 )
 
 __all__ = [
+    "CORTEX",
     "CORTICAL_REGIONS",
     "FREESURFER",
     "FREESURFER_MERGED",

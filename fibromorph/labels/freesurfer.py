@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from fibromorph.labels.table import Colour, LabelTable, Structure, Tissue
 
+CORTEX = "Cerebral-Cortex"
+"""Of the cerebrum, whole; regions of it name it as their parent."""
+
 
 def _pair(name: str, tissue: Tissue, colour: Colour, left: int, right: int) -> Structure:
     return Structure(name, tissue, colour, left, right)
@@ -19,7 +22,7 @@ FREESURFER = LabelTable(
     "freesurfer",
     (
         _pair("Cerebral-White-Matter", "white", (245, 245, 245), 2, 41),
-        _pair("Cerebral-Cortex", "grey", (205, 62, 78), 3, 42),
+        _pair(CORTEX, "grey", (205, 62, 78), 3, 42),
         _pair("Lateral-Ventricle", "csf", (120, 18, 134), 4, 43),
         _pair("Inf-Lat-Vent", "csf", (196, 58, 250), 5, 44),
         _pair("Cerebellum-White-Matter", "white", (220, 248, 164), 7, 46),

@@ -10,10 +10,8 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Mapping
 
-from fibromorph.labels.freesurfer import FREESURFER
+from fibromorph.labels.freesurfer import CORTEX, FREESURFER
 from fibromorph.labels.table import Colour, LabelTable, Structure
-
-CORTEX = "Cerebral-Cortex"
 
 # Id on the right (on the left it is one more) -> name of a cortical region.
 CORTICAL_REGIONS: Mapping[int, str] = {

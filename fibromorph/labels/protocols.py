@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fibromorph.errors import LabelError
 from fibromorph.labels.freesurfer import (
+    CORTEX,
     FREESURFER,
     FREESURFER_MERGED,
     FREESURFER_MIDLINE,
@@ -30,7 +31,7 @@ TABLES: Mapping[str, LabelTable] = {t.protocol: t for t in (FREESURFER, NEUROMOR
 # the fluid around the brain is not labelled in Neuromorphometrics.
 NOT_COMPARABLE: Mapping[str, tuple[int, ...]] = {"freesurfer": (), "neuromorphometrics": (24,)}
 
-CEREBRUM = ("Cerebral-Cortex", "Cerebral-White-Matter")
+CEREBRUM = (CORTEX, "Cerebral-White-Matter")
 """Structures that every protocol draws, whole or in parts."""
 
 
@@ -236,7 +237,5 @@ def coarsened(image: LabelImage, table: LabelTable) -> NDArray[np.int32]:
         return image.astype(np.int32)
     mapping = dict.fromkeys(table.ids, 0) | {i: i for i in table.ids if i in FREESURFER.ids}
     cortex = {"left": 3, "right": 42}
-    mapping |= {
-        label.id: cortex[label.hemisphere] for label in table if label.parent == "Cerebral-Cortex"
-    }
+    mapping |= {label.id: cortex[label.hemisphere] for label in table if label.parent == CORTEX}
     return remap(vermis_to_hemispheres(image, right=47, left=8), mapping)

@@ -47,7 +47,7 @@ def edit_bundle(folder: Path, change: Callable[[Manifest], Mapping[str, object]]
 def render_card(manifest: Manifest) -> str:
     """The card as Markdown."""
     sections = [
-        f"# {manifest.name} {manifest.version}",
+        f"# {manifest.full_name}",
         manifest.description,
         f"Licence of the weights: {manifest.licence}. Protocol: {manifest.protocol}.",
         "## Use",

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from fibromorph.labels import FREESURFER
+from fibromorph.labels import CORTEX, FREESURFER
 
 Mask = NDArray[np.bool_]
 Numbers = NDArray[np.float32]
@@ -43,7 +43,6 @@ thinner than a voxel."""
 BESIDE = ("Hippocampus", "Amygdala")
 """Grey matter that the cortex runs into: neither surface passes there."""
 
-CORTEX = "Cerebral-Cortex"
 SMOOTHING = 0.4
 """Standard deviation in voxels: what makes planes of steps, and moves the banks of a narrow sulcus
 no further than need be."""

@@ -11,8 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fibromorph.files import write_whole
-from fibromorph.labels import FREESURFER, LabelTable, Structure
-from fibromorph.postprocessing.cortex import CORTEX
+from fibromorph.labels import CORTEX, FREESURFER, LabelTable, Structure
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.pictures import THICKNESS_COLOURS, THICKNESS_RANGE_MM
 from fibromorph.postprocessing.quality import Quality

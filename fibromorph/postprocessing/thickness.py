@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from fibromorph.labels import FREESURFER, Label, LabelTable
-from fibromorph.postprocessing.cortex import CORTEX, thickness_map
+from fibromorph.labels import CORTEX, FREESURFER, Label, LabelTable
+from fibromorph.postprocessing.cortex import thickness_map
 from fibromorph.postprocessing.row_tables import read_rows, write_rows
 from fibromorph.postprocessing.volumes import inflation
 

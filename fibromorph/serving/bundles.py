@@ -95,6 +95,4 @@ def verify_bundle(model: str) -> str:
         raise
     except Exception as error:
         raise BundleError("graphs must run", value=error, subject=bundle.folder) from error
-    return (
-        f"{bundle.manifest.name} {bundle.manifest.version}: hashes and graphs are as they should be"
-    )
+    return f"{bundle.manifest.full_name}: hashes and graphs are as they should be"

@@ -216,7 +216,7 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
         name=stem,
         created=_now(),
         version=fibromorph.__version__,
-        model=f"{manifest.name} {manifest.version}",
+        model=manifest.full_name,
         scan_facts=_scan_facts(result),
         findings=tuple((f.severity, f.message) for f in result.scan.findings),
         mosaic_png=result.picture,
@@ -257,7 +257,7 @@ def _scan_facts(result: Segmented) -> tuple[tuple[str, str], ...]:
 
 def _model_facts(manifest: Manifest, engine: str) -> tuple[tuple[str, str], ...]:
     return (
-        ("Model", f"{manifest.name} {manifest.version}"),
+        ("Model", manifest.full_name),
         ("Licence of its weights", manifest.licence),
         ("SHA-256", f"{manifest.network.sha256[:DIGEST_SHOWN]}..."),
         ("Protocol", manifest.protocol),

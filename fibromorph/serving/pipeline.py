@@ -127,7 +127,6 @@ def segment_scan(
     """
     watch = _Stopwatch(on_step)
     manifest = engine.bundle.manifest
-    calibration = calibration_of(manifest, scan.grid)
     with watch.step("conform", CONFORMED_ALONE if conformed is None else CONFORMED_JOINTLY):
         if conformed is None:
             conformed = conform(scan, manifest.network, manifest.locator, engine.locate)
@@ -140,26 +139,10 @@ def segment_scan(
         on_scan_grid = restore_labels(labels, conformed.grid, scan.grid, prediction.confidence)
     with watch.step("volumes", "voxels counted, posteriors summed, quality scored"):
         stripped = looks_stripped(conformed.intensities, labels, conformed.grid.spacing_mm)
-        rows = measure(
-            on_scan_grid,
-            scan.grid,
-            _soft_ml(prediction, labels, conformed.grid.voxel_ml),
-            confidence_by_id(labels, prediction.confidence, manifest.table),
-            calibration,
-            manifest.table,
-            etiv_ml=etiv_ml(labels, conformed.grid, stripped=stripped),
+        head_ml = etiv_ml(labels, conformed.grid, stripped=stripped)
+        rows, quality = _measured(
+            scan, manifest, conformed, prediction, (labels, on_scan_grid), head_ml
         )
-        quality = score(
-            conformed.intensities,
-            labels,
-            prediction.confidence,
-            rows,
-            manifest.table,
-            calibration=calibration,
-            on_scan_grid=(on_scan_grid, scan.grid.spacing_mm),
-        )
-        warnings = ((f.code, f.message) for f in scan.findings if f.severity == "warning")
-        quality = with_warnings(quality, warnings)
     cortex = None
     if ribbon is not None:
         with watch.step("thickness", "of the cortex, from surface to surface"):
@@ -180,6 +163,45 @@ def segment_scan(
         cortex,
         drawing,
     )
+
+
+def _measured(
+    scan: Scan,
+    manifest: Manifest,
+    conformed: Conformed,
+    prediction: Prediction,
+    cleaned: tuple[NDArray[np.uint8], NDArray[np.uint8]],
+    head_ml: float | None,
+) -> tuple[tuple[VolumeRow, ...], Quality]:
+    """Volumes, and how far they can be trusted.
+
+    Args:
+        scan, manifest, conformed, prediction: of `segment_scan`.
+        cleaned: labels on the conformed grid, and on the scan's own.
+        head_ml: eTIV, None = not estimable.
+    """
+    labels, on_scan_grid = cleaned
+    calibration = calibration_of(manifest, scan.grid)
+    rows = measure(
+        on_scan_grid,
+        scan.grid,
+        _soft_ml(prediction, labels, conformed.grid.voxel_ml),
+        confidence_by_id(labels, prediction.confidence, manifest.table),
+        calibration,
+        manifest.table,
+        etiv_ml=head_ml,
+    )
+    quality = score(
+        conformed.intensities,
+        labels,
+        prediction.confidence,
+        rows,
+        manifest.table,
+        calibration=calibration,
+        on_scan_grid=(on_scan_grid, scan.grid.spacing_mm),
+    )
+    warnings = ((f.code, f.message) for f in scan.findings if f.severity == "warning")
+    return rows, with_warnings(quality, warnings)
 
 
 def calibration_of(manifest: Manifest, grid: Grid) -> Calibration:

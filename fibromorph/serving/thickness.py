@@ -105,7 +105,7 @@ def measure_cortex(
     thickness = drawn.thickness(spacing_mm, engine.threads)
     error = thickness_error(manifest, scan_grid)
     rows = measure_thickness(thickness, drawn, own.labels, manifest.table, spacing_mm, error)
-    return Cortex(name_of(ribbon.bundle), thickness, drawn.sureness(thickness > 0), rows)
+    return Cortex(ribbon.bundle.manifest.full_name, thickness, drawn.sureness(thickness > 0), rows)
 
 
 def _drawn_by(engine: Engine, conformed: Conformed) -> Ribbon:
@@ -121,8 +121,3 @@ def thickness_error(manifest: Manifest, grid: Grid) -> ThicknessError:
         return ThicknessError()
     coarse = known.coarse_sd if max(grid.spacing_mm) > COARSE_MM else {}
     return ThicknessError(known.relative_sd | coarse, known.reference_confidence)
-
-
-def name_of(bundle: Bundle) -> str:
-    """Name and version."""
-    return f"{bundle.manifest.name} {bundle.manifest.version}"

@@ -85,7 +85,7 @@ def _register(bundle: Bundle, name: str, alias: str) -> int:
     }
     if manifest.training.run_id:
         tags["training_run_id"] = manifest.training.run_id
-    with mlflow.start_run(run_name=f"register {manifest.name} {manifest.version}"):
+    with mlflow.start_run(run_name=f"register {manifest.full_name}"):
         mlflow.log_metrics({_metric(key): value for key, value in manifest.scores.items()})
         model = mlflow.onnx.log_model(
             graph,

@@ -65,7 +65,7 @@ def recipe_of(
     """
     return Recipe(
         fibromorph.__version__,
-        f"{bundle.manifest.name} {bundle.manifest.version}",
+        bundle.manifest.full_name,
         _manifest_sha256(bundle),
         package_on(usable_device(bundle, device)),
         "jointly" if jointly else "alone",

@@ -93,6 +93,22 @@ def measure_reliability(
     _require_new_to(engine.bundle, scans)
     out.mkdir(parents=True, exist_ok=True)
     ribbon = ribbon_engine(engine, device) if can_measure(engine.bundle) else None
+    table, of_thickness = _disturb(scans, engine, ribbon, seed)
+    _write(out / "reliability.tsv", table)
+    write_drift_picture(out / PICTURE_NAME, pooled_drift(table), engine.bundle.manifest.table)
+    found = summarise_reliability(table, engine.bundle.manifest)
+    if len(of_thickness):
+        _write(out / "reliability_thickness.tsv", of_thickness)
+        found = with_thickness(found, of_thickness)
+    if update_bundle:
+        update_reliability(engine.bundle, found, out / PICTURE_NAME)
+    return "\n".join([*(_reference_line(one) for one in scans), "", reliability_text(found)])
+
+
+def _disturb(
+    scans: Sequence[ScanWithTruth], engine: Engine, ribbon: Engine | None, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of volumes, see `_rows`, and of thickness, see `thickness_rows`."""
     rows: list[dict[str, object]] = []
     thick: list[dict[str, object]] = []
     with tqdm(total=len(scans) * (1 + len(perturbations())), unit="scan", disable=_quiet()) as bar:
@@ -113,18 +129,11 @@ def measure_reliability(
                     rows += _rows(*of, truth, disturbed.lattice)
                     thick += thickness_rows(*of)
                 bar.update()
-    table, of_thickness = pd.DataFrame(rows), pd.DataFrame(thick)
-    write_whole(out / "reliability.tsv", table.to_csv(sep="\t", index=False, na_rep="n/a"))
-    if thick:
-        text = of_thickness.to_csv(sep="\t", index=False, na_rep="n/a")
-        write_whole(out / "reliability_thickness.tsv", text)
-    write_drift_picture(out / PICTURE_NAME, pooled_drift(table), engine.bundle.manifest.table)
-    found = summarise_reliability(table, engine.bundle.manifest)
-    if thick:
-        found = with_thickness(found, of_thickness)
-    if update_bundle:
-        update_reliability(engine.bundle, found, out / PICTURE_NAME)
-    return "\n".join([*(_reference_line(one) for one in scans), "", reliability_text(found)])
+    return pd.DataFrame(rows), pd.DataFrame(thick)
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    write_whole(path, table.to_csv(sep="\t", index=False, na_rep="n/a"))
 
 
 def reliability_text(found: Reliability) -> str:

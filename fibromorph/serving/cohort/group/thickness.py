@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fibromorph.labels import CORTEX
 from fibromorph.postprocessing.thickness import MEAN, ThicknessRow, read_thickness
 from fibromorph.serving.cohort.group.gather import Cohort
 from fibromorph.serving.cohort.group.tables import table_text, write_or_drop
@@ -50,6 +51,6 @@ def _without(rows: tuple[ThicknessRow, ...], corrected: tuple[str, ...]) -> dict
     known = {row.name: row for row in rows}
     touched = [known.pop(name) for name in corrected if name in known]
     for row in touched:
-        known.pop(f"{row.hemisphere.capitalize()}-Cerebral-Cortex", None)
+        known.pop(f"{row.hemisphere.capitalize()}-{CORTEX}", None)
         known.pop(MEAN, None)
     return known
