@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions bench-thickness clean bench-service fuzz-service openapi web
+.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions bench-thickness bench-vbm clean bench-service fuzz-service openapi web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -74,6 +74,10 @@ bench-lesions: $(VENV)/dev.done
 bench-thickness: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.thickness $(SCAN) --model $(or $(MODEL),t1-open)
 
+# How much of a local change a map of grey matter shows, and where; SCAN is a file.
+bench-vbm: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.vbm $(SCAN) --model $(or $(MODEL),t1-open)
+
 # Overhead and throughput of the service, and its answers to hostile uploads.
 bench-service: $(VENV)/dev.done
 	PYTHONPATH=. $(BIN)/python benchmarks/service.py
@@ -104,5 +108,5 @@ $(VENV)/base.done: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/dev.done: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing fibromorph for development into $(VENV) (some minutes: torch is large)"
-	$(PIP) -e ".[train,serve,demo,openvino,cluster,dev]"
+	$(PIP) -e ".[train,serve,demo,openvino,vbm,cluster,dev]"
 	touch $@ $(VENV)/base.done

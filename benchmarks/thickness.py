@@ -20,10 +20,10 @@ from fibromorph.labels import CORTEX, FREESURFER
 from fibromorph.postprocessing.cortex import depths
 from fibromorph.postprocessing.thickness import MEAN
 from fibromorph.scans import read_scan
+from fibromorph.serving.beyond import beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import Segmented, segment_scan
-from fibromorph.serving.thickness import RIBBON_MODEL, ribbon_engine
 
 THINNER_MM = (0.0, 0.1, 0.2, 0.4)
 LINE = "{:>10} {:>10} {:>10} {:>26} {:>14}"
@@ -35,20 +35,20 @@ def main() -> None:
     parser.add_argument("--model", default="t1-open")
     options = parser.parse_args()
     engine = Engine(find_bundle(options.model))
-    ribbon = ribbon_engine(engine)
-    drawing = engine if ribbon is engine else Engine(find_bundle(RIBBON_MODEL))
     for path in options.scans:
-        _print_changes(path, engine, ribbon, drawing)
+        _print_changes(path, engine)
 
 
-def _print_changes(path: Path, engine: Engine, ribbon: Engine, drawing: Engine) -> None:
-    drawn = segment_scan(read_scan(path), drawing)
+def _print_changes(path: Path, engine: Engine) -> None:
+    beyond = beyond_volumes(engine, thickness=True)
+    assert beyond is not None
+    drawn = segment_scan(read_scan(path), beyond.ribbon)
     print(path.name)
     print(LINE.format("thinner", "mean, mm", "arrives", "arrives, regions' median", "5 to 95 %"))
     first: dict[str, float] = {}
     for thinner_mm, image in _thinned(drawn):
         scan = replace(drawn.scan, data=image, grid=drawn.conformed.grid)
-        result = segment_scan(scan, engine, ribbon=ribbon)
+        result = segment_scan(scan, engine, beyond=beyond)
         assert result.cortex is not None
         found = {row.name: row.thickness_mm or np.nan for row in result.cortex.rows}
         first = first or found

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Sequence
 
 import fibromorph
-from fibromorph.cli import bundles, cohort, scans, service, statistics, synth, training
+from fibromorph.cli import bundles, cohort, scans, service, statistics, synth, training, voxels
 from fibromorph.cli.parts import WRONG_CALL
 from fibromorph.errors import FibromorphError, MissingExtraError
 
-GROUPS = (scans, cohort, statistics, synth, service, bundles, training)
+GROUPS = (scans, cohort, statistics, voxels, synth, service, bundles, training)
 """In the order in which `--help` lists their commands."""
 
 EXTRA_OF = {
@@ -38,6 +38,7 @@ EXTRA_OF = {
     "httpx": "serve",
     "psycopg": "postgres",
     "nilearn": "demo",
+    "SimpleITK": "vbm",
     "distributed": "cluster",
 }
 """Package -> the extra that brings it."""

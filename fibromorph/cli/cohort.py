@@ -29,6 +29,11 @@ def add_commands(commands: Commands) -> None:
     )
     _add_selection(parser)
     _add_execution(parser)
+    parser.add_argument(
+        "--vbm",
+        action="store_true",
+        help="map grey matter in MNI coordinates, too; of a group, compare the maps, too",
+    )
     group = parser.add_argument_group("group")
     group.add_argument("--design", type=Path, metavar="YAML", help="also run these statistics")
     add_engine_options(parser)
@@ -154,6 +159,7 @@ def _cohort(options: argparse.Namespace) -> Cohort:
         options.stale_after,
         options.longitudinal,
         options.thickness,
+        options.vbm,
     )
 
 
@@ -168,4 +174,12 @@ def _filters(texts: list[str]) -> dict[str, str]:
 def _group(options: argparse.Namespace) -> int:
     from fibromorph.serving.cohort.group.run import run_group
 
-    return SOME_FAILED if run_group(options.bids_dir, options.out_dir, options.design) else DONE
+    if options.vbm and options.design is None:
+        raise ConfigError("maps are compared by a design; give --design too", subject="--vbm")
+    failed = run_group(
+        options.bids_dir,
+        options.out_dir,
+        options.design,
+        vbm_workers=options.workers if options.vbm else 0,
+    )
+    return SOME_FAILED if failed else DONE

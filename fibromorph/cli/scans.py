@@ -38,6 +38,9 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--thickness", action="store_true", help="of the cortex and its regions, too"
     )
+    parser.add_argument(
+        "--vbm", action="store_true", help="map grey matter in MNI coordinates, too"
+    )
     add_engine_options(parser)
     parser = command(commands, "demo", "segment the T1 template that nilearn carries", _demo)
     parser.add_argument(
@@ -52,7 +55,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    from fibromorph.serving.batch import segment_files
+    from fibromorph.serving.batch import Also, segment_files
 
     failures = segment_files(
         options.scans,
@@ -60,8 +63,7 @@ def _segment(options: argparse.Namespace) -> int:
         model=options.model,
         device=options.device,
         threads=options.threads,
-        conformed=options.space == "conformed",
-        thickness=options.thickness,
+        also=Also(options.space == "conformed", options.thickness, options.vbm),
     )
     if not failures:
         return DONE

@@ -1,5 +1,5 @@
 """Slices in three planes, as one PNG: with outlines, what to judge a segmentation by, or with the
-thickness of the cortex in colours."""
+thickness of the cortex in colours, or of the average head and a scan laid over it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from scipy import ndimage
 from fibromorph.grid import Grid
 from fibromorph.labels import Colour, LabelTable
 from fibromorph.postprocessing.components import grow
+from fibromorph.postprocessing.tissue import GREY, WHITE, Tissue
 
 Picture = NDArray[np.uint8]
 Voxel = TypeVar("Voxel", bound=np.generic)
@@ -45,6 +46,9 @@ THICKNESS_COLOURS: tuple[Colour, ...] = (
 )
 """From thin to thick: equal steps of viridis, which also tells them apart in grey."""
 RAMP = 60
+MAP_FRACTIONS = (0.28, 0.42, 0.58, 0.72)
+OUTLINES: tuple[Colour, ...] = ((255, 138, 60), (90, 200, 255))
+"""Of the average head's grey and white matter."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,25 @@ def thickness_png(
         picture[here > 0] = GREYS + np.round(share[here > 0] * (RAMP - 1)).astype(np.uint8)
 
     return _encode(_mosaic(head, colour, fractions), colours)
+
+
+def grey_map_png(grey: NDArray[np.float32], average: Tissue) -> bytes:
+    """A map of grey matter over the average head, whose grey and white matter are outlined.
+
+    Args:
+        grey: (i, j, k) shares, modulated or not, on the voxels of `average`.
+        average: the head that it was laid over.
+    """
+    tissues = np.where(average.white > average.grey, WHITE, GREY).astype(np.uint8)
+    tissues[average.grey + average.white < 0.5] = 0
+    head = _Head(grey, tissues, average.grid, 0.0, 1.2)
+
+    def outline(picture: Picture, plane: Plane, index: int) -> None:
+        winner = _enlarged_labels(_upright(tissues, plane, index), _size(head.grid, plane))
+        rim = _rim(winner.astype(np.int16))
+        picture[rim] = GREYS - 1 + winner[rim]
+
+    return _encode(_mosaic(head, outline, MAP_FRACTIONS), OUTLINES)
 
 
 Paint = Callable[[Picture, Plane, int], None]

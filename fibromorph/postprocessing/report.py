@@ -73,6 +73,21 @@ class CortexContent:
 
 
 @dataclass(frozen=True)
+class GreyMapContent:
+    """What the page shows of the map of grey matter.
+
+    Attributes:
+        tissue: name and version of the bundle that drew it.
+        picture_png: from `pictures.grey_map_png`.
+        likeness: correlation with the average head, see `Normalised`.
+    """
+
+    tissue: str
+    picture_png: bytes
+    likeness: float
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """All that the page shows; every text is plain and is escaped.
 
@@ -89,6 +104,7 @@ class ReportContent:
         steps: what was done, in order.
         model_facts: bundle, sha256, licence, engine, ...: (what, value).
         cortex: its thickness, if it was measured.
+        grey_map: of its grey matter, if it was made.
         notes: sentences that belong beside the totals ("skull-stripped: no eTIV").
         table: names and colours of the structures.
         limits: what the result must not be used for.
@@ -107,6 +123,7 @@ class ReportContent:
     steps: tuple[Step, ...]
     model_facts: tuple[Fact, ...]
     cortex: CortexContent | None = None
+    grey_map: GreyMapContent | None = None
     notes: tuple[str, ...] = ()
     table: LabelTable = FREESURFER
     limits: tuple[str, ...] = LIMITS
@@ -155,6 +172,7 @@ def render(content: ReportContent) -> str:
         c=content,
         picture=_inline(content.mosaic_png),
         cortex=_cortex(content.cortex),
+        map_picture=_inline(content.grey_map.picture_png) if content.grey_map else "",
         totals=[row for row in content.rows if row.hemisphere == "both"],
         lines=_lines(content.rows, content.table, limit),
         axis=_axis(limit),

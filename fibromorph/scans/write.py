@@ -15,6 +15,8 @@ from fibromorph.grid import Grid
 
 # Label images are mostly runs: higher levels take many times longer for a few per cent.
 GZIP_LEVEL = 2
+# NIfTI-1's codes of coordinate systems.
+SCANNER, MNI = 1, 4
 
 
 def write_labels(path: Path, labels: NDArray[np.integer], grid: Grid) -> None:
@@ -34,23 +36,26 @@ def write_labels(path: Path, labels: NDArray[np.integer], grid: Grid) -> None:
     _write(path, nib.Nifti1Image(_smallest(labels, grid, path), grid.affine_ijk_to_ras), grid)
 
 
-def write_intensities(path: Path, image: NDArray[np.float32], grid: Grid) -> None:
+def write_intensities(
+    path: Path, image: NDArray[np.float32], grid: Grid, *, mni: bool = False
+) -> None:
     """Write a picture as NIfTI-1, int16 with the scale that its range needs; else as labels are.
 
     Args:
         path: `.nii.gz` or `.nii`, in a folder that exists.
         image: (i, j, k) intensities, finite.
         grid: where its voxels lie.
+        mni: its millimetres are MNI coordinates, which the header says by code 4.
     """
     nifti = nib.Nifti1Image(image, grid.affine_ijk_to_ras)
     nifti.set_data_dtype(np.int16)
-    _write(path, nifti, grid)
+    _write(path, nifti, grid, MNI if mni else SCANNER)
 
 
-def _write(path: Path, image: nib.Nifti1Image, grid: Grid) -> None:
+def _write(path: Path, image: nib.Nifti1Image, grid: Grid, code: int = SCANNER) -> None:
     image.header.set_xyzt_units("mm")
-    image.set_sform(grid.affine_ijk_to_ras, code=1)
-    image.set_qform(grid.affine_ijk_to_ras, code=1)
+    image.set_sform(grid.affine_ijk_to_ras, code=code)
+    image.set_qform(grid.affine_ijk_to_ras, code=code)
     content = image.to_bytes()
     if path.name.endswith(".gz"):
         content = gzip.compress(content, GZIP_LEVEL, mtime=0)

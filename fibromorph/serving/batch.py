@@ -18,9 +18,25 @@ from fibromorph.serving.engine import Engine
 if TYPE_CHECKING:
     from fibromorph.postprocessing.thickness import ThicknessRow
     from fibromorph.postprocessing.volumes import VolumeRow
+    from fibromorph.serving.beyond import BeyondVolumes
     from fibromorph.serving.pipeline import Segmented
 
 SHOWN_TOTALS = ("Total-Grey-Matter", "Total-White-Matter", "Total-Brain", "eTIV")
+
+
+@dataclass(frozen=True)
+class Also:
+    """What is wanted of a scan beside its labels, volumes and report.
+
+    Attributes:
+        conformed: the labels on the working grid.
+        thickness: of the cortex.
+        vbm: a map of the grey matter in MNI coordinates.
+    """
+
+    conformed: bool = False
+    thickness: bool = False
+    vbm: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,8 +54,7 @@ def segment_files(
     model: str = "t1-open",
     device: str = "auto",
     threads: int = 0,
-    conformed: bool = False,
-    thickness: bool = False,
+    also: Also = Also(),
 ) -> list[Failure]:
     """Segment scans one after the other and write their files into `out`.
 
@@ -49,19 +64,19 @@ def segment_files(
         model: bundle, by name or folder.
         device: see `Engine`.
         threads: CPU threads, 0 = all.
-        conformed: also write the labels on the working grid.
-        thickness: also measure that of the cortex.
+        also: what else is wanted.
 
     Returns:
         The scans that failed; each is also named on stderr.
 
     Raises:
+        MissingExtraError: see `beyond_volumes`.
         ConfigError: two scans would overwrite each other's files, or one a JSON that is not ours; a
             folder that cannot be written; an option out of range.
         BundleError: see `find_bundle`.
     """
     engine = Engine(find_bundle(model), device, threads)
-    ribbon = _ribbon(engine, device) if thickness else None
+    beyond = _beyond(engine, device, also)
     # Its graphs are being compiled while what reads and writes scans is imported.
     from fibromorph.postprocessing.volumes import require_folder
     from fibromorph.scans.read import read_scan, require_distinct, scan_stem
@@ -82,8 +97,8 @@ def segment_files(
                 scan = read_scan(path)
                 require_same_scan(out, scan.stem, scan)
                 draw = engine.threads > 1
-                result = segment_scan(scan, engine, bar.set_postfix_str, draw=draw, ribbon=ribbon)
-                report = write_outputs(result, out, conformed=conformed)["report"]
+                result = segment_scan(scan, engine, bar.set_postfix_str, draw=draw, beyond=beyond)
+                report = write_outputs(result, out, conformed=also.conformed)["report"]
             except Exception as error:
                 # Whatever an engine raises on one scan must not cost the others.
                 expected = isinstance(error, FibromorphError | OSError)
@@ -96,10 +111,10 @@ def segment_files(
     return failures
 
 
-def _ribbon(engine: Engine, device: str) -> Engine:
-    from fibromorph.serving.thickness import ribbon_engine
+def _beyond(engine: Engine, device: str, also: Also) -> BeyondVolumes | None:
+    from fibromorph.serving.beyond import beyond_volumes
 
-    return ribbon_engine(engine, device)
+    return beyond_volumes(engine, device, thickness=also.thickness, grey_map=also.vbm)
 
 
 def summary(result: Segmented, report: Path) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,11 +15,18 @@ import fibromorph
 from fibromorph.errors import ConfigError
 from fibromorph.files import write_whole
 from fibromorph.manifest import Manifest, file_sha256
-from fibromorph.postprocessing.pictures import thickness_png
-from fibromorph.postprocessing.report import CortexContent, ReportContent, write_report
+from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, SPACE, average_head
+from fibromorph.postprocessing.pictures import grey_map_png, thickness_png
+from fibromorph.postprocessing.report import (
+    CortexContent,
+    GreyMapContent,
+    ReportContent,
+    write_report,
+)
 from fibromorph.postprocessing.thickness import write_thickness
 from fibromorph.postprocessing.volumes import write_volumes
 from fibromorph.scans import Scan, write_intensities, write_labels
+from fibromorph.serving.grey_map import GreyMap
 from fibromorph.serving.pipeline import Segmented, repeat_shares_of
 
 STRIPPED_NOTE = (
@@ -84,7 +92,7 @@ def write_outputs(
     """Write segmentation, volumes, report and provenance, then move them into place together.
 
     With `result.cortex` also `NAME_thickness.tsv`, and `NAME_space-conformed_thickness.nii.gz`, the
-    map in mm.
+    map in mm. With `result.grey_map` that one, see `normalise_head`.
 
     Files there that are not what an earlier call wrote, such as corrected labels, are set aside.
 
@@ -109,6 +117,8 @@ def write_outputs(
     if cortex:
         final["thickness"] = folder / f"{stem}_thickness.tsv"
         final["thickness_map"] = folder / f"{stem}_space-conformed_thickness.nii.gz"
+    if result.grey_map:
+        final["grey_map"] = folder / f"{stem}{GREY_MAP_SUFFIX}"
     with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
         paths = {what: Path(name) / path.name for what, path in final.items()}
         write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
@@ -119,6 +129,10 @@ def write_outputs(
         if cortex:
             write_thickness(paths["thickness"], cortex.rows)
             write_intensities(paths["thickness_map"], cortex.thickness, result.conformed.grid)
+        if result.grey_map:
+            write_intensities(
+                paths["grey_map"], result.grey_map.modulated, average_head().grid, mni=True
+            )
         write_volumes(paths["volumes"], result.rows)
         write_report(paths["report"], report_content(result, stem))
         hashes = {p.name: file_sha256(p) for what, p in paths.items() if what != "provenance"}
@@ -196,6 +210,7 @@ def provenance(result: Segmented) -> dict[str, object]:
         },
         "repeatability": repeat_shares_of(manifest, scan.grid),
         **({"thickness": {"ribbon": result.cortex.ribbon}} if result.cortex else {}),
+        **({"grey_map": _grey_map_facts(result.grey_map)} if result.grey_map else {}),
         "engine": result.engine,
         "seconds": {step.name: round(step.seconds or 0.0, 3) for step in result.steps},
         "quality": {
@@ -206,6 +221,15 @@ def provenance(result: Segmented) -> dict[str, object]:
             "measures": dict(quality.measures),
             "flags": [vars(flag) for flag in quality.flags],
         },
+    }
+
+
+def _grey_map_facts(grey_map: GreyMap) -> dict[str, object]:
+    return {
+        "space": SPACE,
+        "tissue": grey_map.drawn_by,
+        "likeness": round(grey_map.likeness, 4),
+        "registration": f"SimpleITK {version('SimpleITK')}",
     }
 
 
@@ -225,6 +249,7 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
         steps=result.steps,
         model_facts=_model_facts(manifest, result.engine),
         cortex=_cortex_content(result),
+        grey_map=_grey_map_content(result.grey_map),
         notes=(STRIPPED_NOTE,) if result.stripped else (),
         table=result.table,
     )
@@ -236,6 +261,13 @@ def _cortex_content(result: Segmented) -> CortexContent | None:
         return None
     picture = thickness_png(seen.intensities, result.labels, seen.grid, cortex.thickness)
     return CortexContent(cortex.ribbon, picture, cortex.rows)
+
+
+def _grey_map_content(grey_map: GreyMap | None) -> GreyMapContent | None:
+    if grey_map is None:
+        return None
+    picture = grey_map_png(grey_map.modulated, average_head())
+    return GreyMapContent(grey_map.drawn_by, picture, grey_map.likeness)
 
 
 def _scan_facts(result: Segmented) -> tuple[tuple[str, str], ...]:

@@ -30,7 +30,10 @@ from fibromorph.postprocessing.volumes import (
 from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import Scan, restore_labels
 from fibromorph.serving.background import begun
+from fibromorph.serving.beyond import BeyondVolumes
 from fibromorph.serving.engine import Engine, Prediction
+from fibromorph.serving.grey_map import GreyMap, map_grey_matter
+from fibromorph.serving.ribbon import DrawnRibbon, draw_ribbon
 from fibromorph.serving.thickness import Cortex, measure_cortex
 
 OnStep = Callable[[str], None]
@@ -53,6 +56,7 @@ class Segmented:
         stripped: the scan has no skull.
         steps: what was done, with seconds.
         cortex: its thickness; None = nobody asked for it.
+        grey_map: of its grey matter; None likewise.
         drawing: `picture` in the making; None = drawn when it is asked for.
     """
 
@@ -68,6 +72,7 @@ class Segmented:
     stripped: bool
     steps: tuple[Step, ...]
     cortex: Cortex | None = None
+    grey_map: GreyMap | None = None
     drawing: Future[bytes] | None = None
 
     @property
@@ -110,7 +115,7 @@ def segment_scan(
     conformed: Conformed | None = None,
     *,
     draw: bool = False,
-    ribbon: Engine | None = None,
+    beyond: BeyondVolumes | None = None,
 ) -> Segmented:
     """Segment one scan.
 
@@ -120,7 +125,7 @@ def segment_scan(
         on_step: told the name of each step as it begins.
         conformed: the scan on a lattice that was chosen elsewhere; None = found here.
         draw: `Segmented.picture` at once, in a thread beside the others.
-        ribbon: also measure the thickness of the cortex, see `ribbon_engine`.
+        beyond: what else is measured.
 
     Raises:
         ScanError: there is no brain in it.
@@ -143,11 +148,21 @@ def segment_scan(
         rows, quality = _measured(
             scan, manifest, conformed, prediction, (labels, on_scan_grid), head_ml
         )
-    cortex = None
-    if ribbon is not None:
-        with watch.step("thickness", "of the cortex, from surface to surface"):
-            own = Ribbon(labels, prediction.confidence)
-            cortex = measure_cortex(engine, ribbon, conformed, own, scan.grid)
+    cortex = grey_map = None
+    if beyond is not None:
+        drawn = DrawnRibbon(manifest.full_name, Ribbon(labels, prediction.confidence))
+        if beyond.ribbon is not engine:
+            with watch.step("ribbon", beyond.ribbon.bundle.manifest.full_name):
+                drawn = draw_ribbon(beyond.ribbon, conformed)
+        if beyond.thickness:
+            with watch.step("thickness", "of the cortex, from surface to surface"):
+                spacing_mm = conformed.grid.spacing_mm[0]
+                cortex = measure_cortex(engine, drawn, labels, spacing_mm, scan.grid)
+        if beyond.grey_map:
+            with watch.step(
+                "grey matter", "laid over the average head: affine, then diffeomorphic"
+            ):
+                grey_map = map_grey_matter(drawn, conformed.grid, engine.threads)
     return Segmented(
         scan,
         engine.bundle,
@@ -161,6 +176,7 @@ def segment_scan(
         stripped,
         tuple(watch.steps),
         cortex,
+        grey_map,
         drawing,
     )
 

@@ -15,22 +15,23 @@ from fibromorph.labels import NEUROMORPHOMETRICS
 from fibromorph.manifest import Bundle, open_bundle
 from fibromorph.postprocessing.thickness import ThicknessRow, read_thickness
 from fibromorph.scans import read_scan
+from fibromorph.serving.beyond import beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import Segmented, segment_scan
-from fibromorph.serving.thickness import ribbon_bundle, ribbon_engine
+from fibromorph.serving.ribbon import ribbon_bundle
 from tests.serving.stand_in import write_stand_in
 
 
 @pytest.fixture(scope="module")
 def thick(template: Path, engine: Engine) -> Segmented:
-    return segment_scan(read_scan(template), engine, ribbon=ribbon_engine(engine))
+    return segment_scan(read_scan(template), engine, beyond=beyond_volumes(engine, thickness=True))
 
 
 @pytest.fixture(scope="module")
 def with_regions(template: Path) -> Segmented:
     engine = Engine(find_bundle("t1-research"), "auto")
-    return segment_scan(read_scan(template), engine, ribbon=ribbon_engine(engine))
+    return segment_scan(read_scan(template), engine, beyond=beyond_volumes(engine, thickness=True))
 
 
 def thickness_mm(result: Segmented) -> dict[str, float]:

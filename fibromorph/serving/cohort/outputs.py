@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fibromorph.files import write_whole
+from fibromorph.postprocessing.normalisation import average_head
 from fibromorph.postprocessing.report import Step, write_report
 from fibromorph.postprocessing.thickness import write_thickness
 from fibromorph.postprocessing.volumes import write_volumes
@@ -39,6 +40,9 @@ def stage_outputs(result: Segmented, task: ScanTask, folder: Path) -> None:
         cortex = timeless.cortex
         write_thickness(place["thickness"], cortex.rows)
         write_intensities(place["thickness_map"], cortex.thickness, timeless.conformed.grid)
+    if timeless.grey_map and task.vbm:
+        modulated = timeless.grey_map.modulated
+        write_intensities(place["grey_map"], modulated, average_head().grid, mni=True)
     content = report_content(timeless, task.stem)
     write_report(place["report"], replace(content, created=""))
     write_whole(place["sidecar"], json.dumps(sidecar(timeless, task), indent=2) + "\n")

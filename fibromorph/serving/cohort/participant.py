@@ -52,6 +52,7 @@ class Cohort:
         stale_s: see `Leases`.
         jointly: conform the sessions of a person together.
         thickness: also measure that of the cortex.
+        vbm: also map grey matter in MNI coordinates.
     """
 
     bids: Path
@@ -67,6 +68,7 @@ class Cohort:
     stale_s: float = STALE_S
     jointly: bool = False
     thickness: bool = False
+    vbm: bool = False
 
 
 def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
@@ -86,7 +88,13 @@ def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
     dataset = open_dataset(cohort.bids)
     if not cohort.skip_validation:
         require_dataset(cohort.bids)
-    recipe = recipe_of(bundle, cohort.device, jointly=cohort.jointly, thickness=cohort.thickness)
+    recipe = recipe_of(
+        bundle,
+        cohort.device,
+        jointly=cohort.jointly,
+        thickness=cohort.thickness,
+        vbm=cohort.vbm,
+    )
     store = Store(cohort.out)
     plan = make_plan(
         dataset, store, recipe, cohort.wanted, cohort.shard, retry_failed=cohort.retry_failed

@@ -18,7 +18,7 @@ from fibromorph.datasets.bids import (
     find_t1w,
 )
 from fibromorph.datasets.bids.finder import pick_subjects, require_sessions
-from fibromorph.serving.cohort.recipe import NO_THICKNESS, Recipe
+from fibromorph.serving.cohort.recipe import Recipe
 from fibromorph.serving.cohort.store import Stamp, Store, restamped, same_siblings, stamp_of
 from fibromorph.serving.cohort.tasks import ScanTask, Shard, task_of
 
@@ -137,8 +137,7 @@ class _Judge:
 
     def task(self, candidate: Candidate) -> ScanTask:
         """What is to be done with a scan."""
-        thickness = self.recipe.thickness != NO_THICKNESS
-        return task_of(candidate.path, candidate.name, thickness=thickness)
+        return task_of(candidate.path, candidate.name, **self.recipe.beyond)
 
     def joined(self, found: Found, whole: Found) -> list[tuple[Candidate, ScanTask]]:
         """Tasks of one subject, each with one scan of every other session.

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 
 import fibromorph
 from fibromorph.manifest import MANIFEST_NAME, Bundle, file_sha256
+from fibromorph.postprocessing.normalisation import average_head_sha256
+from fibromorph.serving.beyond import require_registration
 from fibromorph.serving.devices import package_on
 from fibromorph.serving.engine import usable_device
-from fibromorph.serving.thickness import ribbon_bundle
+from fibromorph.serving.ribbon import ribbon_bundle
 
-NO_THICKNESS = "none"
+NOT_MEASURED = "none"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Recipe:
         sessions: 'alone' or 'jointly', see `longitudinal`.
         thickness: of the cortex: 'none', or sha256 over the manifest of the bundle that draws its
             ribbon.
+        vbm: of the map of grey matter: 'none', or sha256 over the average head, the manifest of the
+            bundle that draws the tissue, and the version of SimpleITK.
     """
 
     fibromorph: str
@@ -38,7 +43,13 @@ class Recipe:
     bundle: str
     engine: str
     sessions: str = "alone"
-    thickness: str = NO_THICKNESS
+    thickness: str = NOT_MEASURED
+    vbm: str = NOT_MEASURED
+
+    @property
+    def beyond(self) -> dict[str, bool]:
+        """What is measured beyond volumes, as `recipe_of` and `task_of` take it."""
+        return {name: getattr(self, name) != NOT_MEASURED for name in ("thickness", "vbm")}
 
     def key(self, *scan_sha256: str) -> str:
         """Content address of a scan's outputs, from its own hash and those of its siblings."""
@@ -56,12 +67,18 @@ class Recipe:
 
 
 def recipe_of(
-    bundle: Bundle, device: str, *, jointly: bool = False, thickness: bool = False
+    bundle: Bundle,
+    device: str,
+    *,
+    jointly: bool = False,
+    thickness: bool = False,
+    vbm: bool = False,
 ) -> Recipe:
     """The recipe of a bundle on a device.
 
     Raises:
-        ConfigError, MissingExtraError, BundleError: see `usable_device` and `ribbon_bundle`.
+        ConfigError, MissingExtraError, BundleError: see `usable_device`, `ribbon_bundle` and
+            `require_registration`.
     """
     return Recipe(
         fibromorph.__version__,
@@ -69,8 +86,15 @@ def recipe_of(
         _manifest_sha256(bundle),
         package_on(usable_device(bundle, device)),
         "jointly" if jointly else "alone",
-        _manifest_sha256(ribbon_bundle(bundle)) if thickness else NO_THICKNESS,
+        _manifest_sha256(ribbon_bundle(bundle)) if thickness else NOT_MEASURED,
+        _map_sha256(ribbon_bundle(bundle)) if vbm else NOT_MEASURED,
     )
+
+
+def _map_sha256(ribbon: Bundle) -> str:
+    require_registration()
+    parts = average_head_sha256(), _manifest_sha256(ribbon), version("SimpleITK")
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _manifest_sha256(bundle: Bundle) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from fibromorph.datasets.bids import BidsName
 from fibromorph.errors import ConfigError
+from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX
 
 Status = Literal["done", "present", "failed", "busy"]
 DESC = "desc-fibromorph"
@@ -31,6 +32,7 @@ class ScanTask:
         stem: of the outputs: the scan's entities.
         siblings: scans of the person's other sessions that it is conformed with, one a session.
         thickness: also measure that of the cortex.
+        vbm: also map its grey matter in MNI coordinates.
     """
 
     path: str
@@ -40,6 +42,7 @@ class ScanTask:
     stem: str
     siblings: tuple[str, ...] = ()
     thickness: bool = False
+    vbm: bool = False
 
     @property
     def ids(self) -> tuple[str, str, str]:
@@ -65,6 +68,7 @@ class ScanTask:
             "volumes": self.folder / f"{base}_volumes.tsv",
             "report": self.folder / f"{base}_report.html",
             **(cortex if self.thickness else {}),
+            **({"grey_map": self.folder / f"{self.stem}{GREY_MAP_SUFFIX}"} if self.vbm else {}),
         }
 
 
@@ -111,10 +115,10 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
-def task_of(path: Path, name: BidsName, *, thickness: bool = False) -> ScanTask:
+def task_of(path: Path, name: BidsName, *, thickness: bool = False, vbm: bool = False) -> ScanTask:
     """The task for a scan of a BIDS tree."""
     parts = (name.subject, name.session, name.run, name.stem)
-    return ScanTask(path.as_posix(), *parts, thickness=thickness)
+    return ScanTask(path.as_posix(), *parts, thickness=thickness, vbm=vbm)
 
 
 def is_there(bids: Path, task: ScanTask) -> bool:

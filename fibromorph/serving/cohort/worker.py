@@ -11,18 +11,18 @@ from pathlib import Path
 
 from fibromorph.errors import ConfigError, FibromorphError, ScanError
 from fibromorph.scans import Scan, read_scan
+from fibromorph.serving.beyond import beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.failures import one_line
 from fibromorph.serving.cohort.leases import STALE_S, Lease, Leases
 from fibromorph.serving.cohort.longitudinal.halfway import Halfway
 from fibromorph.serving.cohort.outputs import stage_outputs
-from fibromorph.serving.cohort.recipe import NO_THICKNESS, Recipe, recipe_of
+from fibromorph.serving.cohort.recipe import Recipe, recipe_of
 from fibromorph.serving.cohort.scan_log import ScanLog
 from fibromorph.serving.cohort.store import Stamp, Store, stamp_of
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.pipeline import Segmented, segment_scan
-from fibromorph.serving.thickness import ribbon_engine
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         bundle = find_bundle(settings.model)
         jointly = settings.recipe.sessions == "jointly"
-        thickness = settings.recipe.thickness != NO_THICKNESS
-        found = recipe_of(bundle, settings.device, jointly=jointly, thickness=thickness)
+        found = recipe_of(bundle, settings.device, jointly=jointly, **settings.recipe.beyond)
         changes = found.changes_since(vars(settings.recipe))
         if changes:
             raise ConfigError("workers must have what the plan was made with", value=changes)
@@ -90,7 +89,12 @@ class Worker:
         self.store = Store(settings.out)
         self.leases = Leases(self.store.leases(), settings.stale_s)
         self.engine = Engine(bundle, settings.device, settings.threads)
-        self._ribbon = ribbon_engine(self.engine, settings.device) if thickness else None
+        self._beyond = beyond_volumes(
+            self.engine,
+            settings.device,
+            thickness=settings.recipe.beyond["thickness"],
+            grey_map=settings.recipe.beyond["vbm"],
+        )
         self._halfway = Halfway(self.engine)
         self._computing = threading.Lock()
         self._step = ""
@@ -169,7 +173,7 @@ class Worker:
     ) -> tuple[Segmented, tuple[str, ...]]:
         """What was found, and the other sessions' scans that it was conformed with."""
         if not siblings:
-            return segment_scan(scan, self.engine, self._on_step, ribbon=self._ribbon), ()
+            return segment_scan(scan, self.engine, self._on_step, beyond=self._beyond), ()
         others = {name: sibling for name, (_, sibling) in siblings.items()}
         try:
             seen = self._halfway.conform_jointly([scan, *others.values()])[0]
@@ -185,7 +189,7 @@ class Worker:
             if name not in joined:
                 log.say(f"another head, it seems: {name}")
         conformed = seen.conformed if joined else None
-        result = segment_scan(seen.scan, self.engine, self._on_step, conformed, ribbon=self._ribbon)
+        result = segment_scan(seen.scan, self.engine, self._on_step, conformed, beyond=self._beyond)
         return replace(result, scan=replace(scan, findings=seen.scan.findings)), joined
 
     def _siblings(self, task: ScanTask) -> dict[str, tuple[Stamp, Scan]]:

@@ -22,6 +22,7 @@ from fibromorph.postprocessing.agreement import dices
 from fibromorph.postprocessing.drift_picture import write_drift_picture
 from fibromorph.scans import Scan, read_reference, read_scan, restore_labels
 from fibromorph.scans.read import require_distinct
+from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.measuring.calibration import (
@@ -35,7 +36,7 @@ from fibromorph.serving.measuring.perturbations import Perturbation, perturbatio
 from fibromorph.serving.measuring.rescan import with_dark_air
 from fibromorph.serving.measuring.thickness_drift import thickness_rows, with_thickness
 from fibromorph.serving.pipeline import Segmented, segment_scan
-from fibromorph.serving.thickness import can_measure, ribbon_engine
+from fibromorph.serving.ribbon import has_ribbon
 
 UNDISTURBED = "undisturbed"
 PICTURE_NAME = "reliability.png"
@@ -92,8 +93,8 @@ def measure_reliability(
     engine = Engine(find_bundle(model), device, threads)
     _require_new_to(engine.bundle, scans)
     out.mkdir(parents=True, exist_ok=True)
-    ribbon = ribbon_engine(engine, device) if can_measure(engine.bundle) else None
-    table, of_thickness = _disturb(scans, engine, ribbon, seed)
+    beyond = beyond_volumes(engine, device, thickness=has_ribbon(engine.bundle))
+    table, of_thickness = _disturb(scans, engine, beyond, seed)
     _write(out / "reliability.tsv", table)
     write_drift_picture(out / PICTURE_NAME, pooled_drift(table), engine.bundle.manifest.table)
     found = summarise_reliability(table, engine.bundle.manifest)
@@ -106,14 +107,14 @@ def measure_reliability(
 
 
 def _disturb(
-    scans: Sequence[ScanWithTruth], engine: Engine, ribbon: Engine | None, seed: int
+    scans: Sequence[ScanWithTruth], engine: Engine, beyond: BeyondVolumes | None, seed: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of volumes, see `_rows`, and of thickness, see `thickness_rows`."""
     rows: list[dict[str, object]] = []
     thick: list[dict[str, object]] = []
     with tqdm(total=len(scans) * (1 + len(perturbations())), unit="scan", disable=_quiet()) as bar:
         for order, one in enumerate(scans):
-            base = segment_scan(with_dark_air(read_scan(one.scan)), engine, ribbon=ribbon)
+            base = segment_scan(with_dark_air(read_scan(one.scan)), engine, beyond=beyond)
             truth = _truth(one, base)
             rows += _rows(UNDISTURBED, "acquisition", base, base, truth, base.scan.grid)
             bar.update()
@@ -121,7 +122,7 @@ def _disturb(
                 rng = np.random.default_rng([seed, order, number])
                 disturbed = perturbation.change(base, rng)
                 try:
-                    result = segment_scan(disturbed.scan, engine, ribbon=ribbon)
+                    result = segment_scan(disturbed.scan, engine, beyond=beyond)
                 except ScanError as error:
                     rows.append(_refused(perturbation, base, error))
                 else:

@@ -24,6 +24,7 @@ from distributed import get_worker
 from fibromorph.errors import FibromorphError, ScanError
 from fibromorph.files import write_whole
 from fibromorph.manifest import open_bundle
+from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.outputs import write_outputs
 from fibromorph.serving.pipeline import segment_scan
@@ -38,7 +39,6 @@ from fibromorph.serving.service.problems import (
 )
 from fibromorph.serving.service.store import DETAIL
 from fibromorph.serving.service.views import IMAGE, PLACES, PREVIEW, write_views
-from fibromorph.serving.thickness import ribbon_engine
 
 TOPIC = "fibromorph-progress"
 FILES = {
@@ -152,8 +152,8 @@ def engine_of(model: str, device: str, threads: int) -> Engine:
 
 
 @lru_cache(maxsize=ENGINES_KEPT)
-def _ribbon_of(model: str, device: str, threads: int) -> Engine:
-    return ribbon_engine(engine_of(model, device, threads), device)
+def _thickness_by(model: str, device: str, threads: int) -> BeyondVolumes | None:
+    return beyond_volumes(engine_of(model, device, threads), device, thickness=True)
 
 
 def tell(order: Order, stage: str) -> None:
@@ -173,8 +173,9 @@ def _segment(order: Order) -> dict[str, Any]:
     tell(order, "load")
     engine = engine_of(order.model, order.device, order.threads)
     scan = read_clean(Path(order.input), order.name)
-    ribbon = _ribbon_of(order.model, order.device, order.threads) if order.thickness else None
-    result = segment_scan(scan, engine, lambda stage: tell(order, stage), ribbon=ribbon)
+    loaded = order.model, order.device, order.threads
+    beyond = _thickness_by(*loaded) if order.thickness else None
+    result = segment_scan(scan, engine, lambda stage: tell(order, stage), beyond=beyond)
     tell(order, "write")
     started = time.perf_counter()
     folder = Path(order.work)

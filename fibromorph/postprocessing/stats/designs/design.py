@@ -24,6 +24,7 @@ from fibromorph.postprocessing.stats.designs.sections import (
     Site,
     SmallestEffect,
     Table,
+    Vbm,
     VolumeKind,
     as_score,
 )
@@ -66,6 +67,7 @@ class Design(Section):
     missing: MissingCells = MissingCells()
     smallest_effect: SmallestEffect = SmallestEffect()
     inference: Inference = Inference()
+    vbm: Vbm = Vbm()
     _source: str = PrivateAttr(default="design")
 
     @model_validator(mode="after")

@@ -219,3 +219,24 @@ class Correlations(Section):
     """How scores are related to volumes; the first method is the primary one."""
 
     methods: tuple[CorrelationMethod, ...] = get_args(CorrelationMethod)
+
+
+class Vbm(Section):
+    """How grey-matter maps are compared voxel by voxel, see docs/vbm.md.
+
+    Attributes:
+        smoothing_mm: full width at half maximum of the Gaussian; 0 = none.
+        spacing_mm: of the voxels that are analysed; maps whose own are as long or longer keep them.
+        permutations: of every question.
+        tfce: threshold-free cluster enhancement decides; else the largest t.
+        cluster_forming_p: uncorrected, of the clusters whose size is tested, too; null = not
+            tested.
+        mask_above: voxels are analysed whose mean over people is larger.
+    """
+
+    smoothing_mm: float = Field(default=8.0, ge=0, le=30)
+    spacing_mm: float = Field(default=3.0, ge=1, le=10)
+    permutations: int = Field(default=2000, ge=100, le=100_000)
+    tfce: bool = True
+    cluster_forming_p: float | None = Field(default=0.001, gt=0, le=0.05)
+    mask_above: float = Field(default=0.1, ge=0, lt=1)

@@ -13,7 +13,11 @@ from fibromorph.serving.cohort.group.gather import gather
 from fibromorph.serving.cohort.group.outliers import find_outliers
 from fibromorph.serving.cohort.group.page import PageContent, write_page
 from fibromorph.serving.cohort.group.runs import choose_runs
-from fibromorph.serving.cohort.group.statistics import read_design, run_statistics
+from fibromorph.serving.cohort.group.statistics import (
+    read_design,
+    run_statistics,
+    run_voxel_statistics,
+)
 from fibromorph.serving.cohort.group.tables import (
     write_corrections,
     write_quality,
@@ -27,7 +31,9 @@ Say = Callable[[str], None]
 SHOWN = 5
 
 
-def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = print) -> int:
+def run_group(
+    bids: Path, out: Path, design: Path | None = None, say: Say = print, *, vbm_workers: int = 0
+) -> int:
     """Gather the tables, look for what stands out, write the quality page, run the statistics.
 
     Args:
@@ -35,6 +41,8 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         out: OUT_DIR.
         design: of the statistics; None runs none.
         say: told what was written.
+        vbm_workers: also compare maps of grey matter by that design, in so many processes; 0 = do
+            not.
 
     Returns:
         How many scans failed, in the participant stage or because labels that somebody corrected
@@ -82,6 +90,8 @@ def run_group(bids: Path, out: Path, design: Path | None = None, say: Say = prin
         say(f"{len(gone)} finished scans are no longer in {bids} and left out: {names}{more}")
     if asked is not None:
         run_statistics(out, asked, say)
+        if vbm_workers:
+            run_voxel_statistics(out, asked, vbm_workers, say)
     return len(failures)
 
 

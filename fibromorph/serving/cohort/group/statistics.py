@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fibromorph.errors import TableError
+from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX
 from fibromorph.postprocessing.stats import Design, load_design, run_study
 
 TABLES = {"volume": ("volumes.tsv", "stats"), "thickness": ("thickness.tsv", "stats_thickness")}
@@ -34,8 +35,31 @@ def run_statistics(out: Path, design: Design, say: Callable[[str], None]) -> Non
     if not (out / table).exists():
         rule = "the participant stage must have measured it: run it again with --thickness"
         raise TableError(rule, value=f"measure: {design.measure}", subject=out / table)
+    results = run_study(design, out / table, _participants(out), out / folder)
+    say(f"{results.summary} {out / folder / 'report.html'}")
+
+
+def run_voxel_statistics(
+    out: Path, design: Design, workers: int, say: Callable[[str], None]
+) -> None:
+    """Compare the maps of grey matter, less `exclusions.tsv`, into OUT_DIR/stats_vbm.
+
+    Raises:
+        ConfigError, TableError, ScanError: see `run_voxelwise`; or there are no maps.
+        ModuleNotFoundError: nilearn is not installed.
+    """
+    from fibromorph.postprocessing.voxelwise import run_voxelwise
+
+    if next(out.rglob(f"*{GREY_MAP_SUFFIX}"), None) is None:
+        rule = "the participant stage must have mapped grey matter: run it again with --vbm"
+        raise TableError(rule, subject=out)
+    table, folder = out / "volumes.tsv", out / "stats_vbm"
+    results = run_voxelwise(design, [out], table, _participants(out), folder, workers=workers)
+    say(f"{results.summary} {folder / 'report.html'}")
+
+
+def _participants(out: Path) -> Path:
     people = out / "participants.tsv"
     if not people.exists():
         raise TableError("the statistics need BIDS_DIR/participants.tsv", subject=people)
-    results = run_study(design, out / table, people, out / folder)
-    say(f"{results.summary} {out / folder / 'report.html'}")
+    return people

@@ -1,0 +1,6 @@
+"""Voxelwise group statistics of grey-matter maps; see docs/vbm.md."""
+
+from fibromorph.postprocessing.voxelwise.results import VoxelResults
+from fibromorph.postprocessing.voxelwise.run import run_voxelwise
+
+__all__ = ["VoxelResults", "run_voxelwise"]

@@ -1,0 +1,51 @@
+"""What is measured of a scan beyond volumes: its cortex's thickness, a map of its grey matter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from fibromorph.errors import MissingExtraError
+from fibromorph.serving.engine import Engine
+from fibromorph.serving.ribbon import ribbon_engine
+
+
+@dataclass(frozen=True, eq=False)
+class BeyondVolumes:
+    """What to measure, and what draws what it is measured of.
+
+    Attributes:
+        ribbon: see `ribbon_engine`.
+        thickness: of the cortex, see `measure_cortex`.
+        grey_map: see `map_grey_matter`.
+    """
+
+    ribbon: Engine
+    thickness: bool = False
+    grey_map: bool = False
+
+
+def beyond_volumes(
+    engine: Engine, device: str = "auto", *, thickness: bool = False, grey_map: bool = False
+) -> BeyondVolumes | None:
+    """What a loaded bundle is to measure beyond volumes; None = nothing.
+
+    Raises:
+        MissingExtraError: SimpleITK is not installed.
+        ConfigError, BundleError: see `ribbon_engine`.
+    """
+    if not (thickness or grey_map):
+        return None
+    if grey_map:
+        require_registration()
+    return BeyondVolumes(ribbon_engine(engine, device), thickness, grey_map)
+
+
+def require_registration() -> None:
+    """Refuse before anything is computed.
+
+    Raises:
+        MissingExtraError: SimpleITK, by which maps are made, is not installed.
+    """
+    if find_spec("SimpleITK") is None:
+        raise MissingExtraError("vbm", "SimpleITK")

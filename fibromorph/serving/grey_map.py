@@ -1,0 +1,42 @@
+"""The map of a scan's grey matter in MNI coordinates, for voxel-based morphometry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fibromorph.grid import Grid
+from fibromorph.labels import FREESURFER
+from fibromorph.postprocessing.normalisation import normalise_head
+from fibromorph.postprocessing.tissue import tissue_shares
+from fibromorph.serving.ribbon import DrawnRibbon
+
+
+@dataclass(frozen=True, eq=False)
+class GreyMap:
+    """Where a scan has how much grey matter.
+
+    Attributes:
+        drawn_by: name and version of the bundle that drew its tissue.
+        modulated: (i, j, k) float32 on the grid of `average_head`, see `Normalised.grey`.
+        likeness: see `Normalised.likeness`.
+    """
+
+    drawn_by: str
+    modulated: NDArray[np.float32]
+    likeness: float
+
+
+def map_grey_matter(drawn: DrawnRibbon, grid: Grid, threads: int) -> GreyMap:
+    """Lay a scan's grey matter over the average head.
+
+    Args:
+        drawn: ids of `FREESURFER`, and their posteriors.
+        grid: where their voxels lie.
+        threads: of the CPU.
+    """
+    labels, confidence = drawn.ribbon.labels, drawn.ribbon.confidence
+    found = normalise_head(tissue_shares(labels, confidence, FREESURFER, grid), threads)
+    return GreyMap(drawn.by, found.grey, found.likeness)

@@ -1,0 +1,61 @@
+"""A study whose grey matter is mapped, too, and whose maps are compared."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from fibromorph.cli import main
+from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, average_head
+from tests.serving.cohort.conftest import Finished, Run
+from tests.serving.cohort.study import Study
+from tests.serving.cohort.test_group import DESIGN
+
+pytest.importorskip("SimpleITK")
+VOXELWISE = "vbm: {permutations: 100, tfce: false, smoothing_mm: 12, spacing_mm: 9}\n"
+Capture = pytest.CaptureFixture[str]
+
+
+def test_every_scan_that_was_asked_for_has_a_map(
+    participant: Run, study: Study, tmp_path: Path
+) -> None:
+    out, scan = tmp_path / "out", study.good[0]
+    subject = scan.partition("/")[0].removeprefix("sub-")
+    asked = ("--participant-label", subject, "--session-label", "01")
+    assert participant(out, "--vbm", *asked).status == 0
+    path = out / scan.replace("_T1w.nii.gz", GREY_MAP_SUFFIX)
+    assert np.asarray(nib.load(path).dataobj).sum() > 0
+    assert "1 present" in participant(out, "--vbm", "--dry-run", *asked).said
+    assert "vbm" in participant(out, "--dry-run", *asked).said
+    assert participant(out, *asked).status == 0
+    assert not path.exists()
+
+
+def test_the_maps_of_a_cohort_are_compared_by_its_design(
+    finished: Finished, study: Study, tmp_path: Path, capsys: Capture
+) -> None:
+    out, design = tmp_path / "out", tmp_path / "design.yaml"
+    shutil.copytree(finished.out, out)
+    design.write_text(DESIGN + VOXELWISE)
+    call = ["bids", str(study.root), str(out), "group", "--vbm"]
+    assert main(call) == 2
+    assert "give --design too" in capsys.readouterr().err
+    call += ["--design", str(design)]
+    assert main(call) == 2
+    assert "run it again with --vbm" in capsys.readouterr().err
+    for number, scan in enumerate(study.good):
+        write_map(out / scan.replace("_T1w.nii.gz", GREY_MAP_SUFFIX), number)
+    assert main(call) == 1  # some scans of this study had failed before
+    assert (out / "stats_vbm" / "report.html").is_file()
+    assert (out / "stats" / "report.html").is_file()
+
+
+def write_map(path: Path, seed: int) -> None:
+    average = average_head()
+    noise = np.random.default_rng(seed).normal(1.0, 0.05, average.grey.shape)
+    image = (average.grey * noise).astype(np.float32)
+    nib.save(nib.Nifti1Image(image, average.grid.affine_ijk_to_ras), path)
