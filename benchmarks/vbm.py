@@ -48,9 +48,10 @@ def main() -> None:
     bench = _Bench(engine, mould)
     base, again = bench.map_of({}, 1), bench.map_of({}, 2)
     seen = base > 0.1
-    moves = float(np.sqrt(np.mean(((again - base)[seen] / base[seen]) ** 2) / 2))
+    moves = float(np.sqrt(np.mean((again - base)[seen] ** 2) / 2))
+    of_all = moves / float(base[seen].mean())
     print(
-        f"another scan of the same head moves a voxel by {moves:.1%} (root mean square, one scan)"
+        f"another scan of the same head moves a voxel by {of_all:.1%} (root mean square, one scan)"
     )
     print(
         LINE.format(
@@ -100,8 +101,7 @@ class _Bench:
         structure = self.template == label_id
         away_mm = ndimage.distance_transform_edt(~structure, sampling=self.grid.spacing_mm)
         near_ml = float(lost[away_mm < NEAR_MM].sum()) * self.grid.voxel_ml
-        share = np.where(base > 0.1, lost / np.maximum(base, 0.1), 0)
-        peak = np.unravel_index(share.argmin(), share.shape)
+        peak = np.unravel_index(lost.argmin(), lost.shape)
         print(
             LINE.format(
                 self.engine.bundle.manifest.table[label_id].name,
@@ -109,7 +109,7 @@ class _Bench:
                 f"{near_ml:.2f}",
                 f"{near_ml / true_ml:.0%}",
                 f"{away_mm[peak]:.0f}",
-                f"{-share[peak] / moves:.1f}",
+                f"{-lost[peak] / moves:.1f}",
             ),
             flush=True,
         )

@@ -30,6 +30,7 @@ CITATION = (
     "Training on synthesised scans: Billot et al. 2023, Medical Image Analysis 86:102789.",
     "{protocol}",
     "{thickness}",
+    "{grey_map}",
     "SNR, CNR, CJV: Esteban et al. 2017, PLoS ONE 12:e0184661.",
 )
 PROTOCOL_CITATION = {
@@ -40,6 +41,10 @@ PROTOCOL_CITATION = {
     " 19:1498-1507).",
 }
 """Protocol -> whose structures they are."""
+GREY_MAP_CITATION = (
+    "Grey matter in MNI coordinates: diffeomorphic demons, Vercauteren et al. 2009, NeuroImage"
+    " 45:S61-S72; modulated, Good et al. 2001, NeuroImage 14:21-36; tissue of {tissue}."
+)
 THICKNESS_CITATION = (
     "Thickness: after the projection of Dahnke et al. 2013, NeuroImage 65:336-348; the surfaces of"
     " {ribbon}."
@@ -108,7 +113,8 @@ class ReportContent:
         notes: sentences that belong beside the totals ("skull-stripped: no eTIV").
         table: names and colours of the structures.
         limits: what the result must not be used for.
-        citations: what to cite, `{version}`, `{model}`, `{protocol}` and `{thickness}` filled in.
+        citations: what to cite, `{version}`, `{model}`, `{protocol}`, `{thickness}` and
+            `{grey_map}` filled in.
     """
 
     name: str
@@ -208,11 +214,12 @@ def _cortex(cortex: CortexContent | None) -> dict[str, object] | None:
 
 
 def _citations(content: ReportContent) -> list[str]:
-    cortex = content.cortex
+    cortex, grey_map = content.cortex, content.grey_map
     known = {
         "version": content.version,
         "model": content.model,
         "protocol": PROTOCOL_CITATION.get(content.table.protocol, ""),
+        "grey_map": GREY_MAP_CITATION.format(tissue=grey_map.tissue) if grey_map else "",
         "thickness": THICKNESS_CITATION.format(ribbon=cortex.ribbon) if cortex else "",
     }
     return [text for line in content.citations if (text := line.format(**known))]
