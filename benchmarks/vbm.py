@@ -3,6 +3,7 @@
 Structures of one head are made smaller, one at a time, their neighbours as they were. Of each: how
 much of the lost volume the smoothed map misses near it, how far from it the map misses most, and
 how large that is beside what another scan of the unchanged head (turned, other noise) moves it by.
+The latter also where both scans are sessions of a person that are seen jointly (`--longitudinal`).
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ from fibromorph.datasets.cohort.body import Body, Mould, mould_of, shape_body
 from fibromorph.datasets.cohort.norms import INTRACRANIAL_ML
 from fibromorph.postprocessing.normalisation import average_head
 from fibromorph.postprocessing.stats.report.brain import TEMPLATES
-from fibromorph.scans import read_scan, resample
+from fibromorph.scans import Scan, read_scan, resample
 from fibromorph.serving.beyond import beyond_volumes
 from fibromorph.serving.bundles import find_bundle
+from fibromorph.serving.cohort.longitudinal.halfway import Halfway, Seen
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.measuring.rescan import with_dark_air
 from fibromorph.serving.measuring.responsiveness import NOISE, VOXEL_MM, taken
-from fibromorph.serving.pipeline import segment_scan
+from fibromorph.serving.pipeline import Segmented, segment_scan
 from fibromorph.serving.simulate import segmented_anatomy
 
 SMALLER = {10: 0.9, 51: 0.9, 11: 0.9, 17: 0.9}
 FWHM_MM = 8.0
 FWHM = 2.3548
+SEEN = 0.1
+"""Above this a voxel counts as grey matter, as in `fibromorph vbm`."""
 NEAR_MM = 12.0
 """Around a structure: smoothing carries its grey matter so far."""
 LINE = "{:<20} {:>9} {:>9} {:>8} {:>14} {:>16}"
@@ -46,13 +50,12 @@ def main() -> None:
     engine = Engine(find_bundle(options.model))
     mould = mould_of(segmented_anatomy(with_dark_air(read_scan(options.scan)), engine))
     bench = _Bench(engine, mould)
-    base, again = bench.map_of({}, 1), bench.map_of({}, 2)
-    seen = base > 0.1
-    moves = float(np.sqrt(np.mean((again - base)[seen] ** 2) / 2))
-    of_all = moves / float(base[seen].mean())
-    print(
-        f"another scan of the same head moves a voxel by {of_all:.1%} (root mean square, one scan)"
-    )
+    base = bench.map_of({}, 1)
+    moves = moved_by(base, bench.map_of({}, 2))
+    level = float(base[base > SEEN].mean())
+    print("root mean square by which another scan of the same head moves a voxel, in its mean:")
+    print(f"  sessions alone   {moves / level:.2%}")
+    print(f"  sessions jointly {moved_by(*bench.maps_of_sessions()) / level:.2%}")
     print(
         LINE.format(
             "structure", "true, ml", "near, ml", "arrives", "peak, mm away", "peak, x moves"
@@ -61,6 +64,11 @@ def main() -> None:
     for label_id, factor in SMALLER.items():
         bench.show(label_id, factor, base, moves)
     print(f"{np.mean(bench.seconds):.1f} s a map, beside labels and volumes")
+
+
+def moved_by(one: Map, other: Map) -> float:
+    """Standard deviation of one map's error, of the difference of two."""
+    return float(np.sqrt(np.mean((other - one)[one > SEEN] ** 2) / 2))
 
 
 class _Bench:
@@ -85,11 +93,33 @@ class _Bench:
 
     def map_of(self, smaller: dict[int, float], visit: int) -> Map:
         """The smoothed map of one scan of the head."""
-        drawn = draw_visit(np.random.default_rng(visit), VOXEL_MM, NOISE)
-        scan = taken(self.mould, self.body(smaller), drawn)
-        result = segment_scan(scan, self.engine, beyond=self.beyond)
-        assert result.grey_map is not None
+        result = segment_scan(self.scan_of(smaller, visit), self.engine, beyond=self.beyond)
         self.seconds.append(sum(s.seconds or 0 for s in result.steps if s.name == "grey matter"))
+        return self.smoothed(result)
+
+    def maps_of_sessions(self) -> tuple[Map, Map]:
+        """Smoothed maps of two scans of the head, conformed and laid over the average jointly."""
+        scans = [self.scan_of({}, visit) for visit in (1, 2)]
+        one, other = Halfway(self.engine).conform_jointly(scans)
+        assert one.others, "two scans of one head"
+        return self.map_beside(one, other), self.map_beside(other, one)
+
+    def map_beside(self, seen: Seen, other: Seen) -> Map:
+        result = segment_scan(
+            seen.scan,
+            self.engine,
+            conformed=seen.conformed,
+            beyond=self.beyond,
+            sessions=[other.conformed],
+        )
+        return self.smoothed(result)
+
+    def scan_of(self, smaller: dict[int, float], visit: int) -> Scan:
+        drawn = draw_visit(np.random.default_rng(visit), VOXEL_MM, NOISE)
+        return taken(self.mould, self.body(smaller), drawn)
+
+    def smoothed(self, result: Segmented) -> Map:
+        assert result.grey_map is not None
         sigma = FWHM_MM / FWHM / np.asarray(self.grid.spacing_mm)
         smooth: Map = ndimage.gaussian_filter(result.grey_map.modulated, sigma)
         return smooth

@@ -7,6 +7,7 @@ grey matter as the head does, wherever that was moved to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -86,7 +87,13 @@ def read_tissue(path: Path) -> Tissue:
     return Tissue(grey, white, Grid(shape3(grey.shape), np.asarray(image.affine, dtype=float)))
 
 
-def normalise_head(tissue: Tissue, threads: int, average: Tissue | None = None) -> Normalised:
+def normalise_head(
+    tissue: Tissue,
+    threads: int,
+    average: Tissue | None = None,
+    *,
+    sessions: Sequence[Tissue] = (),
+) -> Normalised:
     """Lay a head over the average one: affine, then by diffeomorphic demons, both of ITK.
 
     Vercauteren et al. 2009, NeuroImage 45:S61-S72. Both heads are pictures of their tissue, alike
@@ -96,45 +103,52 @@ def normalise_head(tissue: Tissue, threads: int, average: Tissue | None = None) 
         tissue: of the head, on a lattice that runs to the right, to the front and up in it.
         threads: of the CPU.
         average: another than `average_head`.
+        sessions: other scans of this head. The affine parts are each scan's own; then all are
+            laid over the average head as their mean is: what differs between their maps is not
+            how differently each would have been deformed.
 
     Raises:
         ModuleNotFoundError: SimpleITK is not installed.
     """
     average, tissue = average or average_head(), _upright(tissue)
-    places = places_in(tissue, average, threads)
-    moved = Tissue(
+    places = places_in(tissue, average, threads, [_upright(other) for other in sessions])
+    laid = Tissue(
         sampled(tissue.grey, tissue.grid, places, average.grid),
         sampled(tissue.white, tissue.grid, places, average.grid),
         average.grid,
     )
     brain = average.picture > 0.5  # half grey matter, or more
-    likeness = np.corrcoef(moved.picture[brain], average.picture[brain])[0, 1]
-    return Normalised(moved.grey * growth(places, average.grid), float(likeness))
+    likeness = np.corrcoef(laid.picture[brain], average.picture[brain])[0, 1]
+    return Normalised(laid.grey * growth(places, average.grid), float(likeness))
 
 
-def places_in(tissue: Tissue, average: Tissue, threads: int) -> Points:
+def places_in(
+    tissue: Tissue, average: Tissue, threads: int, sessions: Sequence[Tissue] = ()
+) -> Points:
     """Where in a head the voxels of the average one come to lie, (i, j, k, 3) float32 mm.
 
     Args:
         tissue: of a head that lies about as the average one does.
         average: see `average_head`.
         threads: of the CPU.
+        sessions: see `normalise_head`.
     """
     import SimpleITK as sitk
 
-    seen = _coarse(tissue, average.grid)
-    fixed, moving = _itk_image(average), _itk_image(seen)
+    fixed = _itk_image(average)
+    heads = [_itk_image(_coarse(head, average.grid)) for head in (tissue, *sessions)]
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
     try:
-        affine = _affine(fixed, moving)
-        field = _diffeomorphism(fixed, sitk.Resample(moving, fixed, affine))
+        affines = [_affine(fixed, head) for head in heads]
+        turned = [sitk.Resample(h, fixed, a) for h, a in zip(heads, affines, strict=True)]
+        field = _diffeomorphism(fixed, _mean(turned))
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
     shifts = np.moveaxis(sitk.GetArrayFromImage(field), (0, 1, 2), (2, 1, 0)).astype(np.float32)
     voxels = np.moveaxis(np.indices(average.grid.shape, dtype=float), 0, -1)
     own = moved(average.grid.affine_ijk_to_ras, voxels) + shifts
-    places: Points = moved(_matrix_of(affine), own).astype(np.float32)
+    places: Points = moved(_matrix_of(affines[0]), own).astype(np.float32)
     return places
 
 
@@ -234,6 +248,16 @@ def _diffeomorphism(fixed: Any, moving: Any) -> Any:
         else:
             field = demons.Execute(*coarse, sitk.Resample(field, coarse[0]))
     return field
+
+
+def _mean(images: Sequence[Any]) -> Any:
+    """Of images on one lattice; their order does not matter, to the last digit."""
+    import SimpleITK as sitk
+
+    arrays = sorted(map(sitk.GetArrayFromImage, images), key=lambda a: float(a.sum(dtype=float)))
+    mean = sitk.GetImageFromArray(np.mean(arrays, axis=0))
+    mean.CopyInformation(images[0])
+    return mean
 
 
 def _matrix_of(affine: Any) -> Affine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +30,20 @@ class GreyMap:
     likeness: float
 
 
-def map_grey_matter(drawn: DrawnRibbon, grid: Grid, threads: int) -> GreyMap:
+def map_grey_matter(
+    drawn: DrawnRibbon, grid: Grid, threads: int, sessions: Sequence[DrawnRibbon] = ()
+) -> GreyMap:
     """Lay a scan's grey matter over the average head.
 
     Args:
         drawn: ids of `FREESURFER`, and their posteriors.
         grid: where their voxels lie.
         threads: of the CPU.
+        sessions: other scans of this head on that lattice, see `normalise_head`.
     """
-    labels, confidence = drawn.ribbon.labels, drawn.ribbon.confidence
-    found = normalise_head(tissue_shares(labels, confidence, FREESURFER, grid), threads)
+    own, *others = (
+        tissue_shares(one.ribbon.labels, one.ribbon.confidence, FREESURFER, grid)
+        for one in (drawn, *sessions)
+    )
+    found = normalise_head(own, threads, sessions=others)
     return GreyMap(drawn.by, found.grey, found.likeness)

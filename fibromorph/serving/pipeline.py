@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,6 +116,7 @@ def segment_scan(
     *,
     draw: bool = False,
     beyond: BeyondVolumes | None = None,
+    sessions: Sequence[Conformed] = (),
 ) -> Segmented:
     """Segment one scan.
 
@@ -126,6 +127,7 @@ def segment_scan(
         conformed: the scan on a lattice that was chosen elsewhere; None = found here.
         draw: `Segmented.picture` at once, in a thread beside the others.
         beyond: what else is measured.
+        sessions: other scans of this head, see `normalise_head`.
 
     Raises:
         ScanError: there is no brain in it.
@@ -162,7 +164,8 @@ def segment_scan(
             with watch.step(
                 "grey matter", "laid over the average head: affine, then diffeomorphic"
             ):
-                grey_map = map_grey_matter(drawn, conformed.grid, engine.threads)
+                others = [draw_ribbon(beyond.ribbon, other) for other in sessions]
+                grey_map = map_grey_matter(drawn, conformed.grid, engine.threads, others)
     return Segmented(
         scan,
         engine.bundle,

@@ -73,6 +73,28 @@ def test_the_same_head_gives_the_same_map_twice(coarse: Tissue, larger: Normalis
     assert np.array_equal(again.grey, larger.grey)
 
 
+def test_sessions_that_are_laid_over_the_average_jointly_differ_less(coarse: Tissue) -> None:
+    rng = np.random.default_rng(5)
+    one, other = (with_noise(coarse, rng) for _ in range(2))
+    alone = [normalise_head(head, THREADS, coarse).grey for head in (one, other)]
+    jointly = [
+        normalise_head(head, THREADS, coarse, sessions=[sibling]).grey
+        for head, sibling in ((one, other), (other, one))
+    ]
+    assert difference(*jointly) < 0.95 * difference(*alone)
+
+
+def with_noise(tissue: Tissue, rng: np.random.Generator) -> Tissue:
+    """Tissue as another scan of the same head would show it."""
+    noise = ndimage.gaussian_filter(rng.normal(0, 0.5, tissue.grey.shape), 1.0)
+    grey = np.clip(tissue.grey + noise * (tissue.grey > 0), 0, 1).astype(np.float32)
+    return Tissue(grey, np.clip(tissue.white - noise, 0, 1 - grey).astype(np.float32), tissue.grid)
+
+
+def difference(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.std(ndimage.gaussian_filter(one - other, 1.0)))
+
+
 def test_growth_is_the_volume_of_a_voxel_there_over_its_volume_here() -> None:
     grid = Grid((6, 6, 6), np.diag([2.0, 2.0, 2.0, 1.0]))
     places = np.moveaxis(np.indices(grid.shape, dtype=np.float32), 0, -1) * (3.0, 2.0, 1.0)

@@ -176,7 +176,7 @@ class Worker:
             return segment_scan(scan, self.engine, self._on_step, beyond=self._beyond), ()
         others = {name: sibling for name, (_, sibling) in siblings.items()}
         try:
-            seen = self._halfway.conform_jointly([scan, *others.values()])[0]
+            seen, *elsewhere = self._halfway.conform_jointly([scan, *others.values()])
         except ScanError as error:
             name = error.subject.removeprefix(f"{self.settings.bids}{os.sep}")
             if name not in siblings:
@@ -189,7 +189,19 @@ class Worker:
             if name not in joined:
                 log.say(f"another head, it seems: {name}")
         conformed = seen.conformed if joined else None
-        result = segment_scan(seen.scan, self.engine, self._on_step, conformed, beyond=self._beyond)
+        sessions = [
+            there.conformed
+            for other, there in zip(others.values(), elsewhere, strict=True)
+            if other in seen.others
+        ]
+        result = segment_scan(
+            seen.scan,
+            self.engine,
+            self._on_step,
+            conformed,
+            beyond=self._beyond,
+            sessions=sessions,
+        )
         return replace(result, scan=replace(scan, findings=seen.scan.findings)), joined
 
     def _siblings(self, task: ScanTask) -> dict[str, tuple[Stamp, Scan]]:

@@ -12,7 +12,7 @@ import pytest
 from fibromorph.cli import main
 from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, average_head
 from tests.serving.cohort.conftest import Finished, Run
-from tests.serving.cohort.study import Study
+from tests.serving.cohort.study import Study, head, scan_path, write_scan
 from tests.serving.cohort.test_group import DESIGN
 
 pytest.importorskip("SimpleITK")
@@ -33,6 +33,20 @@ def test_every_scan_that_was_asked_for_has_a_map(
     assert "vbm" in participant(out, "--dry-run", *asked).said
     assert participant(out, *asked).status == 0
     assert not path.exists()
+
+
+def test_sessions_of_one_head_have_the_same_map(
+    participant: Run, study: Study, tmp_path: Path
+) -> None:
+    bids, out = tmp_path / "bids", tmp_path / "out"
+    for session in ("01", "02"):
+        write_scan(bids / scan_path(1, session), head(np.random.default_rng(1)))
+    shutil.copy(study.root / "dataset_description.json", bids)
+    done = participant(out, "--vbm", "--longitudinal", bids=bids)
+    assert done.status == 0, done.said
+    assert "half-way to 1 other" in (out / "logs/sub-01/sub-01_ses-01.log").read_text()
+    one, other = (np.asarray(nib.load(path).dataobj) for path in out.rglob(f"*{GREY_MAP_SUFFIX}"))
+    assert np.abs(one - other).mean() < 0.01 * one.mean()
 
 
 def test_the_maps_of_a_cohort_are_compared_by_its_design(
