@@ -22,6 +22,7 @@ from fibromorph.datasets.cohort.norms import INTRACRANIAL_ML
 from fibromorph.postprocessing.normalisation import average_head
 from fibromorph.postprocessing.stats.report.brain import TEMPLATES
 from fibromorph.scans import Scan, read_scan, resample
+from fibromorph.scans.resample import FWHM
 from fibromorph.serving.beyond import beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.longitudinal.halfway import Halfway, Seen
@@ -33,7 +34,6 @@ from fibromorph.serving.simulate import segmented_anatomy
 
 SMALLER = {10: 0.9, 51: 0.9, 11: 0.9, 17: 0.9}
 FWHM_MM = 8.0
-FWHM = 2.3548
 SEEN = 0.1
 """Above this a voxel counts as grey matter, as in `fibromorph vbm`."""
 NEAR_MM = 12.0

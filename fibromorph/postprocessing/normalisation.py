@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fibromorph.errors import ScanError
 from fibromorph.grid import Affine, Grid, shape3
 from fibromorph.manifest import file_sha256
 from fibromorph.pose import moved
 from fibromorph.postprocessing.tissue import Shares, Tissue
 from fibromorph.scans import resample
+from fibromorph.scans.resample import FWHM
 
 SPACE = "MNI152NLin2009aSym"
 """BIDS' name of the space of ICBM's symmetric average of 2009 (a)."""
@@ -108,7 +110,7 @@ def normalise_head(
             how differently each would have been deformed.
 
     Raises:
-        ModuleNotFoundError: SimpleITK is not installed.
+        ScanError, ModuleNotFoundError: see `places_in`.
     """
     average, tissue = average or average_head(), _upright(tissue)
     places = places_in(tissue, average, threads, [_upright(other) for other in sessions])
@@ -132,6 +134,10 @@ def places_in(
         average: see `average_head`.
         threads: of the CPU.
         sessions: see `normalise_head`.
+
+    Raises:
+        ScanError: there is hardly a head.
+        ModuleNotFoundError: SimpleITK is not installed.
     """
     import SimpleITK as sitk
 
@@ -143,6 +149,9 @@ def places_in(
         affines = [_affine(fixed, head) for head in heads]
         turned = [sitk.Resample(h, fixed, a) for h, a in zip(heads, affines, strict=True)]
         field = _diffeomorphism(fixed, _mean(turned))
+    except RuntimeError as error:
+        rule = "a head must be found to lie over the average one, to be mapped"
+        raise ScanError(rule, value=str(error).strip().rpartition("\n")[2]) from None
     finally:
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
     shifts = np.moveaxis(sitk.GetArrayFromImage(field), (0, 1, 2), (2, 1, 0)).astype(np.float32)
@@ -162,7 +171,7 @@ def sampled(shares: Shares, grid: Grid, places: Points, near: Grid) -> Shares:
         near: the lattice whose voxels came to lie at `places`: finer ones are averaged to it.
     """
     finer = np.asarray(near.spacing_mm) / grid.spacing_mm
-    smooth = ndimage.gaussian_filter(shares, np.sqrt(np.maximum(finer**2 - 1, 0)) / 2.3548)
+    smooth = ndimage.gaussian_filter(shares, np.sqrt(np.maximum(finer**2 - 1, 0)) / FWHM)
     voxels = moved(grid.affine_ras_to_ijk, places.astype(float))
     values: Shares = ndimage.map_coordinates(smooth, np.moveaxis(voxels, -1, 0), order=1)
     return values

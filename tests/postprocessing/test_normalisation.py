@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from fibromorph.errors import ScanError
 from fibromorph.grid import Grid
 from fibromorph.postprocessing.normalisation import (
     GREY_MAP_SUFFIX,
@@ -93,6 +94,12 @@ def with_noise(tissue: Tissue, rng: np.random.Generator) -> Tissue:
 
 def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.std(ndimage.gaussian_filter(one - other, 1.0)))
+
+
+def test_what_is_no_head_is_refused(coarse: Tissue) -> None:
+    nothing = np.zeros_like(coarse.grey)
+    with pytest.raises(ScanError, match="must be found to lie over the average one"):
+        normalise_head(Tissue(nothing, nothing, coarse.grid), THREADS, coarse)
 
 
 def test_growth_is_the_volume_of_a_voxel_there_over_its_volume_here() -> None:
