@@ -43,7 +43,6 @@ class Played:
         self.regions: list[dict[str, Any]] = []
         self.answers: dict[str, int] = {}
         self.asked: list[str] = []
-        self.keys: list[str | None] = []
         self.url = f"{ORIGIN}{prefix}/"
         self._prefix = prefix
         page.route("**/*", self._on_request)
@@ -72,7 +71,6 @@ class Played:
     def _count_and_answer(self, route: Route, path: str, query: str) -> None:
         request = f"{route.request.method} {path}"
         self.asked.append(f"{request}?{query}" if query else request)
-        self.keys.append(route.request.headers.get("authorization"))
         status = self.answers.get(request, 200)
         if status == BROKEN:
             route.abort()
