@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fibromorph.files import write_whole
 from fibromorph.labels import CORTEX, FREESURFER, LabelTable, Structure
 from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.pages import page_environment
 from fibromorph.postprocessing.pictures import THICKNESS_COLOURS, THICKNESS_RANGE_MM
 from fibromorph.postprocessing.quality import Quality
 from fibromorph.postprocessing.thickness import MEAN, ThicknessRow
@@ -165,13 +165,7 @@ def write_report(path: Path, content: ReportContent) -> None:
 
 def render(content: ReportContent) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("fibromorph.postprocessing"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters.update(ml=_ml, mm=_mm, percent=_percent, plain=plain_name)
     limit = _plot_limit(content.rows, content.table)
     return environment.get_template("report.html").render(

@@ -6,10 +6,10 @@ import math
 from datetime import UTC, datetime
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import fibromorph
 from fibromorph.postprocessing.names import NAMED, plain_name
+from fibromorph.postprocessing.pages import page_environment
 from fibromorph.postprocessing.stats.change.conclusions import UNCHANGED
 from fibromorph.postprocessing.stats.change.follow_up import BY_CHANCE, UNKNOWN
 from fibromorph.postprocessing.stats.designs.contract import score_in_prose, score_title
@@ -32,13 +32,7 @@ ASSOCIATIONS_SHOWN = 40
 
 def render(results: Results, brain: PaintedBrain) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("fibromorph.postprocessing"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters.update(
         plain=plain_name,
         num=number,

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 import fibromorph
+from fibromorph.postprocessing.pages import page_environment
 from fibromorph.postprocessing.stats.report.wording import number, p_text, signed
 from fibromorph.postprocessing.stats.results import to_tsv
 from fibromorph.postprocessing.voxelwise.report.methods import CITATIONS, methods_text
@@ -32,13 +31,7 @@ class _Shown:
 
 def render(results: VoxelResults) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("fibromorph.postprocessing"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment()
     environment.filters.update(num=number, signed=signed, p=p_text)
     return environment.get_template("voxels.html").render(
         r=results,
@@ -51,7 +44,7 @@ def render(results: VoxelResults) -> str:
         limits=_limits(results),
         methods=methods_text(results),
         citations=CITATIONS,
-        clusters_uri=_uri(to_tsv(results.clusters)),
+        downloads={"clusters.tsv": _uri(to_tsv(results.clusters))},
     )
 
 

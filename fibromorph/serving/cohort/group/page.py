@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import fibromorph
 from fibromorph.files import write_whole
 from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.pages import page_environment
 from fibromorph.serving.cohort.failures import FailedScan
 from fibromorph.serving.cohort.group.gather import Cohort, Values
 from fibromorph.serving.cohort.group.outliers import (
@@ -81,13 +81,7 @@ class _Row:
 
 def write_page(path: Path, content: PageContent) -> None:
     """Write the page, moved into place when complete."""
-    environment = Environment(
-        loader=PackageLoader("fibromorph.serving.cohort"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("fibromorph.serving.cohort")
     cohort, rows = content.cohort, list(_rows(content))
     verdicts = Counter(quality.verdict for quality in cohort.quality)
     text = environment.get_template("quality.html").render(
