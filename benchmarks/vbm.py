@@ -76,7 +76,7 @@ class _Bench:
 
     def __init__(self, engine: Engine, mould: Mould) -> None:
         self.engine, self.mould = engine, mould
-        beyond = beyond_volumes(engine, grey_map=True)
+        beyond = beyond_volumes(engine, vbm=True)
         assert beyond is not None
         self.beyond = beyond
         self.grid = average_head().grid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 DONE, SOME_FAILED, WRONG_CALL = 0, 1, 2
@@ -51,6 +52,26 @@ class WithDefaults(argparse.HelpFormatter):
         if not action.option_strings or unsaid or "default" in (text or ""):
             return text
         return f"{text} (default: %(default)s)" if text else "default: %(default)s"
+
+
+def add_study_tables(parser: argparse.ArgumentParser, volumes: str) -> None:
+    """What a study is read from: `--volumes`, `--participants`, `--config`.
+
+    Args:
+        parser: of the command.
+        volumes: which tables it takes, for `--help`.
+    """
+    parser.add_argument(
+        "--volumes", nargs="+", type=Path, required=True, metavar="PATH", help=volumes
+    )
+    parser.add_argument(
+        "--participants",
+        type=Path,
+        required=True,
+        metavar="TSV",
+        help="a row a person: group, covariates, scores",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="the design")
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fibromorph.cli.parts import DONE, Commands, command
+from fibromorph.cli.parts import DONE, Commands, add_study_tables, command
 from fibromorph.errors import ConfigError
 
 
@@ -18,23 +18,11 @@ def add_commands(commands: Commands) -> None:
 def _add_stats(commands: Commands) -> None:
     summary = "compare groups, relate volumes to scores, follow change"
     parser = command(commands, "stats", summary, _stats)
-    parser.add_argument(
-        "--volumes",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="volumes of the cohort, or thickness: a table of fibromorph, FreeSurfer, ENIGMA or"
+    add_study_tables(
+        parser,
+        "volumes of the cohort, or thickness: a table of fibromorph, FreeSurfer, ENIGMA or"
         " SynthSeg, or a SUBJECTS_DIR",
     )
-    parser.add_argument(
-        "--participants",
-        type=Path,
-        required=True,
-        metavar="TSV",
-        help="a row a person: group, covariates, scores",
-    )
-    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="the design")
     parser.add_argument("--out", type=Path, metavar="DIR", help="for tables and report")
     parser.add_argument(
         "--init", action="store_true", help="write a design for these tables to --config"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fibromorph.cli.parts import DONE, Commands, command
+from fibromorph.cli.parts import DONE, Commands, add_study_tables, command
 from fibromorph.errors import ConfigError
 
 
@@ -21,22 +21,7 @@ def add_commands(commands: Commands) -> None:
         metavar="PATH",
         help="folders that are searched for maps of grey matter, or such maps",
     )
-    parser.add_argument(
-        "--volumes",
-        nargs="+",
-        type=Path,
-        required=True,
-        metavar="PATH",
-        help="volumes of the same scans, as for stats: eTIV, quality, exclusions",
-    )
-    parser.add_argument(
-        "--participants",
-        type=Path,
-        required=True,
-        metavar="TSV",
-        help="a row a person: group, covariates, scores",
-    )
-    parser.add_argument("--config", type=Path, required=True, metavar="YAML", help="the design")
+    add_study_tables(parser, "volumes of the same scans, as for stats: eTIV, quality, exclusions")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="for images, tables and report"
     )

@@ -114,7 +114,7 @@ def segment_files(
 def _beyond(engine: Engine, device: str, also: Also) -> BeyondVolumes | None:
     from fibromorph.serving.beyond import beyond_volumes
 
-    return beyond_volumes(engine, device, thickness=also.thickness, grey_map=also.vbm)
+    return beyond_volumes(engine, device, thickness=also.thickness, vbm=also.vbm)
 
 
 def summary(result: Segmented, report: Path) -> str:

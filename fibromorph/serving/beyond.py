@@ -26,19 +26,24 @@ class BeyondVolumes:
 
 
 def beyond_volumes(
-    engine: Engine, device: str = "auto", *, thickness: bool = False, grey_map: bool = False
+    engine: Engine, device: str = "auto", *, thickness: bool = False, vbm: bool = False
 ) -> BeyondVolumes | None:
     """What a loaded bundle is to measure beyond volumes; None = nothing.
+
+    Args:
+        engine: the bundle.
+        device: see `ribbon_engine`.
+        thickness, vbm: what is wanted.
 
     Raises:
         MissingExtraError: SimpleITK is not installed.
         ConfigError, BundleError: see `ribbon_engine`.
     """
-    if not (thickness or grey_map):
+    if not (thickness or vbm):
         return None
-    if grey_map:
+    if vbm:
         require_registration()
-    return BeyondVolumes(ribbon_engine(engine, device), thickness, grey_map)
+    return BeyondVolumes(ribbon_engine(engine, device), thickness, vbm)
 
 
 def require_registration() -> None:

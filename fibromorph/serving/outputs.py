@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
@@ -113,8 +113,7 @@ def write_outputs(
     if conformed:
         final["conformed"] = folder / f"{stem}_space-conformed_dseg.nii.gz"
         final["conformed_scan"] = folder / f"{stem}_space-conformed_T1w.nii.gz"
-    cortex = result.cortex
-    if cortex:
+    if result.cortex:
         final["thickness"] = folder / f"{stem}_thickness.tsv"
         final["thickness_map"] = folder / f"{stem}_space-conformed_thickness.nii.gz"
     if result.grey_map:
@@ -126,13 +125,7 @@ def write_outputs(
             write_labels(paths["conformed"], result.labels, result.conformed.grid)
             seen = result.conformed
             write_intensities(paths["conformed_scan"], seen.intensities, seen.grid)
-        if cortex:
-            write_thickness(paths["thickness"], cortex.rows)
-            write_intensities(paths["thickness_map"], cortex.thickness, result.conformed.grid)
-        if result.grey_map:
-            write_intensities(
-                paths["grey_map"], result.grey_map.modulated, average_head().grid, mni=True
-            )
+        write_beyond(result, paths)
         write_volumes(paths["volumes"], result.rows)
         write_report(paths["report"], report_content(result, stem))
         hashes = {p.name: file_sha256(p) for what, p in paths.items() if what != "provenance"}
@@ -146,6 +139,21 @@ def write_outputs(
         for what in sorted(paths, key=lambda what: what == "provenance"):
             os.replace(paths[what], final[what])
     return final
+
+
+def write_beyond(result: Segmented, paths: Mapping[str, Path]) -> None:
+    """Write what was measured beyond volumes, as far as `paths` names it.
+
+    Args:
+        result: of `segment_scan`.
+        paths: `thickness` and `thickness_map`, `grey_map` -> where they go; others are left.
+    """
+    cortex, grey_map = result.cortex, result.grey_map
+    if cortex and "thickness" in paths:
+        write_thickness(paths["thickness"], cortex.rows)
+        write_intensities(paths["thickness_map"], cortex.thickness, result.conformed.grid)
+    if grey_map and "grey_map" in paths:
+        write_intensities(paths["grey_map"], grey_map.modulated, average_head().grid, mni=True)
 
 
 def set_aside_edited(folder: Path, stem: str) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -150,23 +150,7 @@ def segment_scan(
         rows, quality = _measured(
             scan, manifest, conformed, prediction, (labels, on_scan_grid), head_ml
         )
-    cortex = grey_map = None
-    if beyond is not None:
-        drawn = DrawnRibbon(manifest.full_name, Ribbon(labels, prediction.confidence))
-        if beyond.ribbon is not engine:
-            with watch.step("ribbon", beyond.ribbon.bundle.manifest.full_name):
-                drawn = draw_ribbon(beyond.ribbon, conformed)
-        if beyond.thickness:
-            with watch.step("thickness", "of the cortex, from surface to surface"):
-                spacing_mm = conformed.grid.spacing_mm[0]
-                cortex = measure_cortex(engine, drawn, labels, spacing_mm, scan.grid)
-        if beyond.grey_map:
-            with watch.step(
-                "grey matter", "laid over the average head: affine, then diffeomorphic"
-            ):
-                others = [draw_ribbon(beyond.ribbon, other) for other in sessions]
-                grey_map = map_grey_matter(drawn, conformed.grid, engine.threads, others)
-    return Segmented(
+    result = Segmented(
         scan,
         engine.bundle,
         engine.description,
@@ -178,10 +162,34 @@ def segment_scan(
         quality,
         stripped,
         tuple(watch.steps),
-        cortex,
-        grey_map,
-        drawing,
+        drawing=drawing,
     )
+    return result if beyond is None else _with_beyond(result, engine, beyond, sessions, watch)
+
+
+def _with_beyond(
+    result: Segmented,
+    engine: Engine,
+    beyond: BeyondVolumes,
+    sessions: Sequence[Conformed],
+    watch: _Stopwatch,
+) -> Segmented:
+    """The result with what is measured beyond volumes; arguments are those of `segment_scan`."""
+    conformed, cortex, grey_map = result.conformed, None, None
+    own = Ribbon(result.labels, result.confidence)
+    drawn = DrawnRibbon(engine.bundle.manifest.full_name, own)
+    if beyond.ribbon is not engine:
+        with watch.step("ribbon", beyond.ribbon.bundle.manifest.full_name):
+            drawn = draw_ribbon(beyond.ribbon, conformed)
+    if beyond.thickness:
+        with watch.step("thickness", "of the cortex, from surface to surface"):
+            spacing_mm = conformed.grid.spacing_mm[0]
+            cortex = measure_cortex(engine, drawn, result.labels, spacing_mm, result.scan.grid)
+    if beyond.grey_map:
+        with watch.step("grey matter", "laid over the average head: affine, then diffeomorphic"):
+            others = [draw_ribbon(beyond.ribbon, other) for other in sessions]
+            grey_map = map_grey_matter(drawn, conformed.grid, engine.threads, others)
+    return replace(result, cortex=cortex, grey_map=grey_map, steps=tuple(watch.steps))
 
 
 def _measured(

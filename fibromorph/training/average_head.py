@@ -42,7 +42,7 @@ def average_head(heads: list[Tissue], template: Tissue, threads: int) -> Tissue:
     average = template
     for spacing_mm in ROUNDS_MM:
         grid = box_around_brain(template, spacing_mm)
-        average = _on(average, grid)
+        average = on_grid(average, grid)
         grey, white = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
         for head in tqdm(heads, unit="head", desc=f"{spacing_mm:g} mm"):
             places = places_in(head, average, threads)
@@ -76,7 +76,8 @@ def box_around_brain(tissue: Tissue, spacing_mm: float) -> Grid:
     return Grid(shape, grid_affine)
 
 
-def _on(tissue: Tissue, grid: Grid) -> Tissue:
+def on_grid(tissue: Tissue, grid: Grid) -> Tissue:
+    """Tissue on another lattice."""
     grey, white = (resample(share, tissue.grid, grid) for share in (tissue.grey, tissue.white))
     return Tissue(grey, white, grid)
 

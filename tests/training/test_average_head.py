@@ -40,7 +40,7 @@ def test_heads_of_other_sizes_average_to_what_they_share_where_the_template_lies
     heads = [elsewhere(template, scales) for scales in ((0.9, 0.95, 0.92), (1.05, 0.98, 1.0))]
     found = average_head.average_head(heads, template, 2)
     assert np.array_equal(found.grey, found.grey[::-1])
-    here = average_head._on(template, found.grid)
+    here = average_head.on_grid(template, found.grid)
     brain = here.picture > 0.5
     assert np.corrcoef(found.picture[brain], here.picture[brain])[0, 1] > 0.95
     write_tissue(tmp_path / "average.nii.gz", found)

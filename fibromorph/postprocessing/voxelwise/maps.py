@@ -23,12 +23,12 @@ from fibromorph.postprocessing.stats.models.linear import Bools, Floats
 from fibromorph.postprocessing.stats.tables.cells import read_text_table
 from fibromorph.postprocessing.stats.tables.cohort import KEY, MM3_PER_ML
 from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
+from fibromorph.scans.resample import FWHM
 
 PLAUSIBLE_ML = (50.0, 3000.0)
 """What the grey matter of a head sums to."""
 RUN = "run"
 SAME_MM = 1e-3
-FWHM_PER_SD = float(np.sqrt(8 * np.log(2)))
 _BIDS = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?(?:_|$)")
 
 Key = tuple[str, str]
@@ -225,7 +225,7 @@ class _Analysis:
     @classmethod
     def of(cls, image: nibabel.Nifti1Image, settings: Vbm) -> _Analysis:
         lengths = voxel_sizes(image.affine)
-        sd = settings.smoothing_mm / FWHM_PER_SD / lengths
+        sd = settings.smoothing_mm / FWHM / lengths
         step = np.maximum(settings.spacing_mm / lengths, 1.0)
         return cls(image.shape, np.asarray(image.affine, float), tuple(sd), tuple(step))
 

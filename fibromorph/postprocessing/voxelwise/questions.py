@@ -12,7 +12,7 @@ from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.change.question import unknown_note
 from fibromorph.postprocessing.stats.designs.contract import score_in_prose, score_title
 from fibromorph.postprocessing.stats.groups.model import INTERCEPT, GroupModel, build_model
-from fibromorph.postprocessing.stats.people.head_size import RATIO_WARNING
+from fibromorph.postprocessing.stats.people.head_size import ratio_warning
 from fibromorph.postprocessing.stats.people.study import SMALLEST_DF, Study
 from fibromorph.postprocessing.stats.scores.associations import narrowed
 from fibromorph.postprocessing.stats.scores.scope import scope_of
@@ -104,9 +104,7 @@ def _head_notes(study: Study) -> Iterator[str]:
     if study.design.etiv in ("residual", "power"):
         yield f"eTIV was a covariate in every voxel; etiv: {study.design.etiv} is for regions."
     if study.design.etiv == "ratio":
-        yield RATIO_WARNING.replace("All regions were", "All maps were").replace(
-            "They do not", "Regions do not"
-        )
+        yield ratio_warning("maps")
 
 
 def _site_notes(study: Study) -> Iterator[str]:

@@ -10,13 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fibromorph.files import write_whole
-from fibromorph.postprocessing.normalisation import average_head
 from fibromorph.postprocessing.report import Step, write_report
-from fibromorph.postprocessing.thickness import write_thickness
 from fibromorph.postprocessing.volumes import write_volumes
-from fibromorph.scans import write_intensities, write_labels
+from fibromorph.scans import write_labels
 from fibromorph.serving.cohort.tasks import ScanTask
-from fibromorph.serving.outputs import provenance, report_content
+from fibromorph.serving.outputs import provenance, report_content, write_beyond
 from fibromorph.serving.pipeline import Segmented
 
 DATASET_LINK = "raw"
@@ -36,13 +34,7 @@ def stage_outputs(result: Segmented, task: ScanTask, folder: Path) -> None:
     place = {what: folder / path.name for what, path in task.files.items()}
     write_labels(place["dseg"], timeless.labels_on_scan_grid, timeless.scan.grid)
     write_volumes(place["volumes"], timeless.rows)
-    if timeless.cortex and task.thickness:
-        cortex = timeless.cortex
-        write_thickness(place["thickness"], cortex.rows)
-        write_intensities(place["thickness_map"], cortex.thickness, timeless.conformed.grid)
-    if timeless.grey_map and task.vbm:
-        modulated = timeless.grey_map.modulated
-        write_intensities(place["grey_map"], modulated, average_head().grid, mni=True)
+    write_beyond(timeless, place)
     content = report_content(timeless, task.stem)
     write_report(place["report"], replace(content, created=""))
     write_whole(place["sidecar"], json.dumps(sidecar(timeless, task), indent=2) + "\n")

@@ -48,7 +48,7 @@ class Recipe:
 
     @property
     def beyond(self) -> dict[str, bool]:
-        """What is measured beyond volumes, as `recipe_of` and `task_of` take it."""
+        """What is measured beyond volumes, as `recipe_of` and `beyond_volumes` take it."""
         return {name: getattr(self, name) != NOT_MEASURED for name in ("thickness", "vbm")}
 
     def key(self, *scan_sha256: str) -> str:

@@ -89,12 +89,7 @@ class Worker:
         self.store = Store(settings.out)
         self.leases = Leases(self.store.leases(), settings.stale_s)
         self.engine = Engine(bundle, settings.device, settings.threads)
-        self._beyond = beyond_volumes(
-            self.engine,
-            settings.device,
-            thickness=settings.recipe.beyond["thickness"],
-            grey_map=settings.recipe.beyond["vbm"],
-        )
+        self._beyond = beyond_volumes(self.engine, settings.device, **settings.recipe.beyond)
         self._halfway = Halfway(self.engine)
         self._computing = threading.Lock()
         self._step = ""

@@ -9,16 +9,27 @@ from fibromorph.postprocessing.stats.designs.sections import EtivMethod
 from fibromorph.postprocessing.stats.models.linear import Floats
 
 RATIO_WARNING = (
-    "All regions were divided by eTIV. They do not grow in proportion to the head, so ratios keep"
-    " part of the head's size in them and add the error of eTIV; read the other adjustments too."
+    "All {divided} were divided by eTIV. {regions} do not grow in proportion to the head, so ratios"
+    " keep part of the head's size in them and add the error of eTIV; read the other adjustments"
+    " too."
 )
 HEADS_APART_D = 0.5
+
+
+def ratio_warning(divided: str, regions: str = "Regions") -> str:
+    """What a reader has to know of `etiv: ratio`.
+
+    Args:
+        divided: what was divided by eTIV.
+        regions: how the second sentence begins.
+    """
+    return RATIO_WARNING.format(divided=divided, regions=regions)
 
 
 def adjustment_note(etiv: pd.Series | None, patients: pd.Series, method: EtivMethod) -> str:
     """What to know of a method on these heads; '' = nothing."""
     if method == "ratio":
-        return RATIO_WARNING
+        return ratio_warning("regions", "They")
     if method not in ("residual", "power") or etiv is None:
         return ""
     ill, well = etiv[patients.astype(bool)], etiv[~patients.astype(bool)]
