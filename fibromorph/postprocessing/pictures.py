@@ -97,11 +97,11 @@ def mosaic_png(
         fractions: where the slices lie, as shares of the brain's extent along each axis.
     """
     head = _crop(image, labels, grid)
-    colours = [_bright(structure.colour) for structure in table.structures]
+    colours = [bright(structure.colour) for structure in table.structures]
 
     def outline(picture: Picture, plane: Plane, index: int) -> None:
         winner = _enlarged_labels(_upright(head.labels, plane, index), _size(head.grid, plane))
-        rim = _rim(_line_rank(table, plane)[winner])
+        rim = _rim(line_rank(table, plane)[winner])
         rim |= grow(rim, 1) & np.isin(winner, _deep_ids(table))
         picture[rim] = _palette_entries(table)[winner[rim]]
 
@@ -123,12 +123,8 @@ def thickness_png(
             `THICKNESS_RANGE_MM` takes the colour of its end.
     """
     head = _crop(image, labels, grid)
-    seen = thickness[_shown(labels, grid)]
+    seen = thickness[labelled_box(labels, grid)]
     low, high = THICKNESS_RANGE_MM
-    stops = np.linspace(0, len(THICKNESS_COLOURS) - 1, RAMP)
-    channels = np.array(THICKNESS_COLOURS, dtype=float).T
-    ramp = [np.interp(stops, np.arange(len(channel)), channel) for channel in channels]
-    colours: list[Colour] = [(round(r), round(g), round(b)) for r, g, b in zip(*ramp, strict=True)]
 
     def colour(picture: Picture, plane: Plane, index: int) -> None:
         size = _size(head.grid, plane)
@@ -136,7 +132,15 @@ def thickness_png(
         share = np.clip((here - low) / (high - low), 0, 1)
         picture[here > 0] = GREYS + np.round(share[here > 0] * (RAMP - 1)).astype(np.uint8)
 
-    return _encode(_mosaic(head, colour, fractions), colours)
+    return _encode(_mosaic(head, colour, fractions), thickness_ramp(RAMP))
+
+
+def thickness_ramp(count: int) -> list[Colour]:
+    """So many colours from thin to thick."""
+    stops = np.linspace(0, len(THICKNESS_COLOURS) - 1, count)
+    channels = np.array(THICKNESS_COLOURS, dtype=float).T
+    ramp = [np.interp(stops, np.arange(len(channel)), channel) for channel in channels]
+    return [(round(r), round(g), round(b)) for r, g, b in zip(*ramp, strict=True)]
 
 
 def grey_map_png(grey: NDArray[np.float32], average: Tissue) -> bytes:
@@ -172,25 +176,27 @@ def _mosaic(head: _Head, paint: Paint, fractions: Sequence[float]) -> Picture:
 
 
 def _crop(image: NDArray[np.float32], labels: NDArray[np.uint8], grid: Grid) -> _Head:
-    box = _shown(labels, grid)
+    box = labelled_box(labels, grid)
     i, j, k = (part.start for part in box)
     inner = labels[box]
-    black, white = _window(image, labels)
+    black, white = grey_window(image, labels)
     return _Head(image[box], inner, grid.box((i, j, k), inner.shape), black, white)
 
 
-def _shown(labels: NDArray[np.uint8], grid: Grid) -> tuple[slice, ...]:
+def labelled_box(
+    labels: NDArray[np.uint8], grid: Grid, margin_mm: float = MARGIN_MM
+) -> tuple[slice, ...]:
     """The labelled part and a margin; everything if nothing is labelled."""
     found = ndimage.find_objects((labels > 0).view(np.uint8))
     extent = found[0] if found else tuple(slice(0, n) for n in labels.shape)
-    margins = [round(MARGIN_MM / spacing) for spacing in grid.spacing_mm]
+    margins = [round(margin_mm / spacing) for spacing in grid.spacing_mm]
     return tuple(
         slice(max(part.start - margin, 0), part.stop + margin)
         for part, margin in zip(extent, margins, strict=True)
     )
 
 
-def _window(image: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[float, float]:
+def grey_window(image: NDArray[np.float32], labels: NDArray[np.uint8]) -> tuple[float, float]:
     """The image's floor, and just above the brain's brightest."""
     seen = image[labels > 0] if labels.any() else image.ravel()
     low, high = (
@@ -276,7 +282,7 @@ def _deep_ids(table: LabelTable) -> list[int]:
     return [label.id for structure in deep for label in structure.labels]
 
 
-def _line_rank(table: LabelTable, plane: Plane) -> NDArray[np.int16]:
+def line_rank(table: LabelTable, plane: Plane) -> NDArray[np.int16]:
     """Lookup id -> rank; the higher of two neighbours gets the line, equals get none.
 
     Sagittal slices near the middle graze both hemispheres: there, twins are equals.
@@ -317,7 +323,7 @@ def _widened(tile: Picture, width: int) -> Picture:
     return np.pad(tile, ((0, 0), (spare // 2, spare - spare // 2)))
 
 
-def _bright(colour: Colour) -> Colour:
+def bright(colour: Colour) -> Colour:
     """The same hue, light enough to be seen on a dark picture."""
     gain = max(1.0, 225.0 / max(*colour, 1))
     red, green, blue = (min(255, round(channel * gain)) for channel in colour)

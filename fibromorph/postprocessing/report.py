@@ -16,6 +16,7 @@ from fibromorph.postprocessing.pages import page_environment
 from fibromorph.postprocessing.pictures import THICKNESS_COLOURS, THICKNESS_RANGE_MM
 from fibromorph.postprocessing.quality import Quality
 from fibromorph.postprocessing.thickness import MEAN, ThicknessRow
+from fibromorph.postprocessing.viewer import View, viewer_html, viewer_policy, viewer_script
 from fibromorph.postprocessing.volumes import VolumeRow
 
 Fact = tuple[str, str]
@@ -48,6 +49,9 @@ GREY_MAP_CITATION = (
 THICKNESS_CITATION = (
     "Thickness: after the projection of Dahnke et al. 2013, NeuroImage 65:336-348; the surfaces of"
     " {ribbon}."
+)
+VIEWER_HINT = (
+    "A volume in the table below leads to its region. What lies far from the brain is left out."
 )
 PLOT_LIMITS_PERCENT = (5, 10, 20, 30, 50)
 PLOT_WIDTH, PLOT_HEIGHT = 200, 16
@@ -110,6 +114,7 @@ class ReportContent:
         model_facts: bundle, sha256, licence, engine, ...: (what, value).
         cortex: its thickness, if it was measured.
         grey_map: of its grey matter, if it was made.
+        view: every slice, for a page whose script may run; None = the mosaic alone.
         notes: sentences that belong beside the totals ("skull-stripped: no eTIV").
         table: names and colours of the structures.
         limits: what the result must not be used for.
@@ -130,6 +135,7 @@ class ReportContent:
     model_facts: tuple[Fact, ...]
     cortex: CortexContent | None = None
     grey_map: GreyMapContent | None = None
+    view: View | None = None
     notes: tuple[str, ...] = ()
     table: LabelTable = FREESURFER
     limits: tuple[str, ...] = LIMITS
@@ -171,6 +177,9 @@ def render(content: ReportContent) -> str:
     return environment.get_template("report.html").render(
         c=content,
         picture=_inline(content.mosaic_png),
+        viewer=viewer_html(content.view, hint=VIEWER_HINT) if content.view else "",
+        script=viewer_script() if content.view else "",
+        policy=viewer_policy() if content.view else "'none'",
         cortex=_cortex(content.cortex),
         map_picture=_inline(content.grey_map.picture_png) if content.grey_map else "",
         totals=[row for row in content.rows if row.hemisphere == "both"],

@@ -23,7 +23,9 @@ from fibromorph.postprocessing.report import (
     ReportContent,
     write_report,
 )
+from fibromorph.postprocessing.scan_view import scan_view, thickness_layer
 from fibromorph.postprocessing.thickness import write_thickness
+from fibromorph.postprocessing.viewer import View
 from fibromorph.postprocessing.volumes import write_volumes
 from fibromorph.scans import Scan, write_intensities, write_labels
 from fibromorph.serving.grey_map import GreyMap
@@ -251,7 +253,8 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
         model=manifest.full_name,
         scan_facts=_scan_facts(result),
         findings=tuple((f.severity, f.message) for f in result.scan.findings),
-        mosaic_png=result.picture,
+        mosaic_png=result.pictures.mosaic_png,
+        view=_view(result),
         rows=result.rows,
         quality=result.quality,
         steps=result.steps,
@@ -261,6 +264,12 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
         notes=(STRIPPED_NOTE,) if result.stripped else (),
         table=result.table,
     )
+
+
+def _view(result: Segmented) -> View:
+    cortex, grid = result.cortex, result.conformed.grid
+    thickness = thickness_layer(cortex.thickness, result.labels, grid) if cortex else None
+    return scan_view(result.pictures, result.rows, result.table, thickness)
 
 
 def _cortex_content(result: Segmented) -> CortexContent | None:

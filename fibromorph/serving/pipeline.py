@@ -17,9 +17,9 @@ from fibromorph.labels import LabelTable
 from fibromorph.manifest import COARSE_MM, Bundle, LabelEntry, Manifest
 from fibromorph.postprocessing.components import keep_main_components, posteriors_moved
 from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
-from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.quality import Quality, score, with_warnings
 from fibromorph.postprocessing.report import Step
+from fibromorph.postprocessing.scan_view import ScanPictures, draw_scan
 from fibromorph.postprocessing.thickness import Ribbon
 from fibromorph.postprocessing.volumes import (
     Calibration,
@@ -57,7 +57,7 @@ class Segmented:
         steps: what was done, with seconds.
         cortex: its thickness; None = nobody asked for it.
         grey_map: of its grey matter; None likewise.
-        drawing: `picture` in the making; None = drawn when it is asked for.
+        drawing: `pictures` in the making; None = drawn when they are asked for.
     """
 
     scan: Scan
@@ -73,15 +73,15 @@ class Segmented:
     steps: tuple[Step, ...]
     cortex: Cortex | None = None
     grey_map: GreyMap | None = None
-    drawing: Future[bytes] | None = None
+    drawing: Future[ScanPictures] | None = None
 
     @property
     def table(self) -> LabelTable:
         return self.bundle.manifest.table
 
     @cached_property
-    def picture(self) -> bytes:
-        """Slices in three planes with outlines, as PNG."""
+    def pictures(self) -> ScanPictures:
+        """What is shown of the labels."""
         if self.drawing is not None:
             return self.drawing.result()
         return _drawn(self.conformed, self.labels, self.table)
@@ -125,7 +125,7 @@ def segment_scan(
         engine: a loaded bundle.
         on_step: told the name of each step as it begins.
         conformed: the scan on a lattice that was chosen elsewhere; None = found here.
-        draw: `Segmented.picture` at once, in a thread beside the others.
+        draw: `Segmented.pictures` at once, in a thread beside the others.
         beyond: what else is measured.
         sessions: other scans of this head, see `normalise_head`.
 
@@ -267,8 +267,8 @@ def _relative_sd(entry: LabelEntry, coarse: bool) -> float | None:
     return entry.repeat_sd if entry.relative_sd is None else entry.relative_sd
 
 
-def _drawn(conformed: Conformed, labels: NDArray[np.uint8], table: LabelTable) -> bytes:
-    return mosaic_png(conformed.intensities, labels, conformed.grid, table)
+def _drawn(conformed: Conformed, labels: NDArray[np.uint8], table: LabelTable) -> ScanPictures:
+    return draw_scan(conformed.intensities, labels, conformed.grid, table)
 
 
 def _soft_ml(

@@ -11,7 +11,6 @@ import pytest
 
 from fibromorph.labels import FREESURFER
 from fibromorph.postprocessing.names import plain_name
-from fibromorph.postprocessing.pictures import mosaic_png
 from fibromorph.postprocessing.quality import score
 from fibromorph.postprocessing.report import (
     ReportContent,
@@ -20,11 +19,12 @@ from fibromorph.postprocessing.report import (
     render,
     write_report,
 )
+from fibromorph.postprocessing.scan_view import draw_scan, scan_view
 from fibromorph.postprocessing.volumes import Calibration, VolumeRow
 from tests.postprocessing.conftest import rows_of
 from tests.postprocessing.phantoms import Head
 
-VOID = {"meta", "img", "br", "link", "hr"}
+VOID = {"meta", "img", "br", "link", "hr", "input"}
 
 
 class Page(HTMLParser):
@@ -49,7 +49,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open and data.strip():
+        if not {"style", "script"} & {*self.open} and data.strip():
             self.words.append(" ".join(data.split()))
 
     @property
@@ -63,6 +63,7 @@ def content(head: Head) -> ReportContent:
     quality = score(
         head.image, head.labels, head.confidence, rows, FREESURFER, calibration=Calibration()
     )
+    pictures = draw_scan(head.image, head.labels, head.grid, FREESURFER)
     return ReportContent(
         name="sub-01_T1w",
         created="2030-01-02 03:04 UTC",
@@ -70,7 +71,8 @@ def content(head: Head) -> ReportContent:
         model="t1-open 9",
         scan_facts=(("Voxels", "96 x 112 x 96"),),
         findings=(("warning", "The header has no orientation code."),),
-        mosaic_png=mosaic_png(head.image, head.labels, head.grid, FREESURFER),
+        mosaic_png=pictures.mosaic_png,
+        view=scan_view(pictures, rows, FREESURFER),
         rows=rows,
         quality=quality,
         steps=(Step("conform", "to 1 mm", 1.25), Step("network", seconds=2.5), Step("write")),
@@ -88,9 +90,9 @@ def test_every_tag_is_closed(page: Page) -> None:
 
 
 def test_the_page_needs_nothing_but_itself(page: Page, content: ReportContent) -> None:
-    assert len(page.fetched) == 1
-    assert page.fetched[0].startswith("data:image/png;base64,")
-    assert not re.search(r"url\(|@import|<script|<link", render(content))
+    kinds = [source.partition(";base64,")[0] for source in page.fetched]
+    assert kinds == ["data:image/png", "data:image/jpeg", "data:image/png"]
+    assert not re.search(r"url\(|@import|<script src|<link|fetch\(|import\(", render(content))
 
 
 def test_every_structure_is_there_in_plain_words(page: Page) -> None:
@@ -172,7 +174,7 @@ def test_what_is_not_estimable_says_so(head: Head, content: ReportContent) -> No
 
 def test_a_hostile_file_name_stays_text(content: ReportContent) -> None:
     text = render(replace(content, name="<script>alert(1)</script>"))
-    assert "<script>" not in text
+    assert "<script>alert" not in text
     assert "&lt;script&gt;" in text
 
 

@@ -27,7 +27,7 @@ LOOKED_AT = 100_000
 def write_views(result: Segmented, folder: Path) -> None:
     """Write `preview.png`, `brain.nii.gz` (no face in it) and `places.json`."""
     grid, labels = result.conformed.grid, result.labels
-    (folder / PREVIEW).write_bytes(result.picture)
+    (folder / PREVIEW).write_bytes(result.pictures.mosaic_png)
     image = brain_image(result.conformed.intensities, labels, grid)
     content = gzip.compress(image.to_bytes(), GZIP_LEVEL, mtime=0)
     (folder / IMAGE).write_bytes(content)
