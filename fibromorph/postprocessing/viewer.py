@@ -24,7 +24,7 @@ from fibromorph.grid import Grid
 from fibromorph.labels import Colour
 from fibromorph.postprocessing.pages import page_environment
 
-JPEG_QUALITY = 60
+JPEG_QUALITY = 70
 
 Bytes = NDArray[np.uint8]
 
@@ -79,12 +79,11 @@ def layer_png(voxels: Bytes) -> bytes:
     return _encoded(_sprite(voxels), "png", compress_level=6)
 
 
-def viewer_html(view: View, name: str = "scan", hint: str = "") -> Markup:
+def viewer_html(view: View, hint: str = "") -> Markup:
     """The viewer as a part of a page, hidden until the page's script has read its data.
 
     Args:
         view: what it shows.
-        name: tells it from other viewers of the page.
         hint: what else a reader should know of it.
     """
     pictures = {"head": _uri(view.head_jpeg, "jpeg")}
@@ -110,11 +109,11 @@ def viewer_html(view: View, name: str = "scan", hint: str = "") -> Markup:
         ],
     }
     page = page_environment().get_template("viewer.html")
-    return Markup(page.render(name=name, hint=hint, pictures=pictures, data=data))
+    return Markup(page.render(hint=hint, pictures=pictures, data=data))
 
 
 def viewer_script() -> Markup:
-    """What brings every viewer of a page to life, as the page's only script."""
+    """What brings the viewer of a page to life, as the page's only script."""
     return Markup(_script())  # our own text, nothing of a scan
 
 

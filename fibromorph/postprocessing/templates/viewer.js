@@ -120,9 +120,9 @@ class Viewer {
       return element;
     };
     if (this.layers.length > 1) {
-      const choice = add("select", {}, "Show ");
-      this.layers.forEach((layer, n) => choice.add(new Option(layer.title, n)));
-      choice.addEventListener("change", () => { this.shown = this.layers[choice.value]; this.draw(); });
+      this.choice = add("select", {}, "Show ");
+      this.layers.forEach((layer, n) => this.choice.add(new Option(layer.title, n)));
+      this.choice.addEventListener("change", () => { this.shown = this.layers[this.choice.value]; this.draw(); });
     }
     if (this.layers.length) {
       const opacity = add("input", { type: "range", min: 0, max: 1, step: 0.05, value: 1 }, "Opacity ");
@@ -142,10 +142,14 @@ class Viewer {
     this.draw();
   }
 
+  show(title) {
+    this.shown = this.layers.find((layer) => layer.title === title) ?? this.shown;
+    if (this.choice) this.choice.value = this.layers.indexOf(this.shown);
+  }
+
   // To the middle of what has this value in some layer; false = nothing has.
-  seek(value, title) {
+  seek(value) {
     for (const layer of this.layers) {
-      if (title && layer.title !== title) continue;
       layer.middles ??= middles(layer.volume, this.shape);
       if (!layer.middles[value]) continue;
       this.at = [...layer.middles[value]];
@@ -248,11 +252,11 @@ function spot(x, n) {
   return [first, Math.min(first + 1, n - 1), Math.min(Math.max(x - first, 0), 1)];
 }
 
-// A click on what names a region, data-region="17", or a place, data-mm="-12 4 30", goes there.
-function link(element, viewers) {
-  const { region, mm, viewer: name } = element.dataset;
+// A click on what names a region, data-region="17", or a place in a layer, data-mm="-12 4 30", goes there.
+function link(element, viewer) {
+  const { region, mm, layer } = element.dataset;
   const go = () => {
-    const viewer = viewers.get(name) ?? [...viewers.values()][0];
+    if (layer) viewer.show(layer);
     if (mm) viewer.seekMm(mm.split(" ").map(Number));
     else if (!viewer.seek(Number(region))) return;
     viewer.box.scrollIntoView({ block: "nearest", behavior: "smooth" });
@@ -267,11 +271,8 @@ function link(element, viewers) {
 }
 
 (async () => {
-  const viewers = new Map();
-  for (const box of document.querySelectorAll(".viewer")) {
-    const viewer = new Viewer(box, JSON.parse(box.querySelector("script").textContent));
-    await viewer.load();
-    viewers.set(box.dataset.viewer, viewer);
-  }
-  if (viewers.size) for (const element of document.querySelectorAll("[data-region], [data-mm]")) link(element, viewers);
+  const box = document.querySelector(".viewer");
+  const viewer = new Viewer(box, JSON.parse(box.querySelector("script").textContent));
+  await viewer.load();
+  for (const element of document.querySelectorAll("[data-region], [data-mm]")) link(element, viewer);
 })();
