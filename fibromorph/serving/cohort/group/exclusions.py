@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 
 from fibromorph.serving.cohort.group.editable import EditableTable, said_yes
@@ -14,12 +15,21 @@ COLUMNS = ("participant_id", "session_id", "exclude", "reason")
 EXCLUDE = COLUMNS.index("exclude")
 
 
-def update_exclusions(cohort: Cohort, store: Store) -> set[tuple[str, str]]:
-    """Propose to exclude scans of bad quality, and list those to look at.
+@dataclass(frozen=True)
+class Exclusions:
+    """What the table says now.
 
-    Returns:
-        (participant, session) of the cohort that are excluded now. Rows of scans that are not in it
-        stay in the table.
+    Attributes:
+        scans: (participant, session) of the cohort that are excluded.
+        rows: all of the table's, also of scans that are not in the cohort.
+    """
+
+    scans: frozenset[tuple[str, str]]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def update_exclusions(cohort: Cohort, store: Store) -> Exclusions:
+    """Propose to exclude scans of bad quality, and list those to look at.
 
     Raises:
         TableError: the table was damaged by an edit.
@@ -34,7 +44,8 @@ def update_exclusions(cohort: Cohort, store: Store) -> set[tuple[str, str]]:
     rows = table.propose(_proposals(cohort))
     chosen = {(key[0], key[1]) for key in said_yes(rows, EXCLUDE, table)}
     scans = {task.ids[:2] for task in cohort.tasks}
-    return {scan for scan in scans if chosen & _rows_of(*scan)}
+    excluded = frozenset(scan for scan in scans if chosen & _rows_of(*scan))
+    return Exclusions(excluded, tuple(rows.values()))
 
 
 def _rows_of(subject: str, session: str) -> set[tuple[str, str]]:

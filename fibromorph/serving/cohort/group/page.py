@@ -52,7 +52,7 @@ class PageContent:
 
     cohort: Cohort
     outliers: tuple[Outlier, ...]
-    excluded: set[tuple[str, str]]
+    excluded: frozenset[tuple[str, str]]
     failures: tuple[FailedScan, ...]
 
 

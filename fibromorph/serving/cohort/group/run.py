@@ -10,6 +10,7 @@ from fibromorph.files import write_whole
 from fibromorph.serving.cohort.failures import failed_scans, failure_table, write_failures
 from fibromorph.serving.cohort.group.exclusions import update_exclusions
 from fibromorph.serving.cohort.group.gather import gather
+from fibromorph.serving.cohort.group.look import write_look
 from fibromorph.serving.cohort.group.outliers import find_outliers
 from fibromorph.serving.cohort.group.page import PageContent, write_page
 from fibromorph.serving.cohort.group.runs import choose_runs
@@ -57,20 +58,22 @@ def run_group(
     everything, gone, damaged = gather(store, bids)
     cohort = everything.at(choose_runs(everything, store))
     outliers, failures = find_outliers(cohort), (*failed_scans(store, bids), *damaged)
-    excluded = update_exclusions(cohort, store)
+    exclusions = update_exclusions(cohort, store)
     write_tables(out, cohort)
     thick = write_thickness_tables(out, cohort)
     write_corrections(out, cohort)
     write_quality(out, cohort, outliers)
     write_failures(store, failures)
-    write_page(out / "quality.html", PageContent(cohort, tuple(outliers), excluded, failures))
+    content = PageContent(cohort, tuple(outliers), exclusions.scans, failures)
+    write_page(out / "quality.html", content)
+    write_look(out / "look.html", cohort, exclusions)
     _write_participants(bids, out)
     untimed = _write_times(bids, out)
     others = len(everything) - len(cohort)
     say(
-        f"{len(cohort)} scans in volumes.tsv ({others} other runs left out), {len(excluded)} "
-        f"excluded, {len(outliers)} volumes stand out, {len(failures)} scans failed: "
-        f"{out / 'quality.html'}"
+        f"{len(cohort)} scans in volumes.tsv ({others} other runs left out),"
+        f" {len(exclusions.scans)} excluded, {len(outliers)} volumes stand out,"
+        f" {len(failures)} scans failed: {out / 'quality.html'}"
     )
     if thick:
         say(f"thickness of the cortex of {thick} scans: {out / 'thickness.tsv'}")
