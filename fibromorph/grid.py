@@ -77,6 +77,14 @@ class Grid:
         i, j, k = (n // length for n in self.shape)
         return Grid((i, j, k), affine)
 
+    def divided(self, counts: Shape3) -> Grid:
+        """The lattice whose voxels are parts of this one's, so many along i, j, k."""
+        parts = np.asarray(counts, dtype=float)
+        affine = self.affine_ijk_to_ras.copy()
+        affine[:3, 3] += affine[:3, :3] @ ((1 / parts - 1) / 2)
+        affine[:3, :3] /= parts
+        return Grid(shape3(parts * self.shape), affine)
+
     def moved(self, motion: Affine) -> Grid:
         """The lattice after a motion, (4, 4) from RAS mm to RAS mm."""
         return Grid(self.shape, motion @ self.affine_ijk_to_ras)

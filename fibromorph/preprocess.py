@@ -141,7 +141,7 @@ class _Seen:
     @cached_property
     def found(self) -> NDArray[np.bool_]:
         """(i, j, k) the voxels of the brain."""
-        return _largest_part(self.brain > 0.5)
+        return largest_part(self.brain > 0.5)
 
     @cached_property
     def shares(self) -> Image:
@@ -229,10 +229,9 @@ def _box_around(seen: _Seen, field: Grid, multiple: int) -> Grid:
     return field.box(shape3(start), shape3(shape))
 
 
-def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest of the parts of a mask whose voxels share faces."""
     parts, count = ndimage.label(mask)
     if count < 2:
         return mask
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.asarray(parts == sizes.argmax())
+    return np.asarray(parts == np.bincount(parts[mask]).argmax())

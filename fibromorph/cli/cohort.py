@@ -64,6 +64,11 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--thickness", action="store_true", help="of the cortex and its regions, too"
     )
+    group.add_argument(
+        "--tissue",
+        action="store_true",
+        help="brain mask, skull-stripped scan and shares of tissue on its own voxels, too",
+    )
     group.add_argument("--retry-failed", action="store_true", help="try failed scans again")
     group.add_argument(
         "--dry-run", action="store_true", help="say what would be done, write nothing"
@@ -84,7 +89,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 
 OF_PARTICIPANTS = (
     *("participant_label", "session_label", "filter", "shard", "longitudinal", "thickness"),
-    *("retry_failed", "dry_run"),
+    *("tissue", "retry_failed", "dry_run"),
 )
 """Options that would have to change what the group stage does, and do not."""
 STALE_HELP = "seconds without a sign of life after which another run's scan is taken over"
@@ -160,6 +165,7 @@ def _cohort(options: argparse.Namespace) -> Cohort:
         options.longitudinal,
         options.thickness,
         options.vbm,
+        options.tissue,
     )
 
 

@@ -41,6 +41,11 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--vbm", action="store_true", help="map grey matter in MNI coordinates, too"
     )
+    parser.add_argument(
+        "--tissue",
+        action="store_true",
+        help="brain mask, skull-stripped scan and shares of tissue on its own voxels, too",
+    )
     add_engine_options(parser)
     parser = command(commands, "demo", "segment the T1 template that nilearn carries", _demo)
     parser.add_argument(
@@ -63,7 +68,7 @@ def _segment(options: argparse.Namespace) -> int:
         model=options.model,
         device=options.device,
         threads=options.threads,
-        also=Also(options.space == "conformed", options.thickness, options.vbm),
+        also=Also(options.space == "conformed", options.thickness, options.vbm, options.tissue),
     )
     if not failures:
         return DONE

@@ -52,6 +52,17 @@ def write_intensities(
     _write(path, nifti, grid, MNI if mni else SCANNER)
 
 
+def write_values(path: Path, values: NDArray[np.float32] | NDArray[np.int16], grid: Grid) -> None:
+    """Write numbers as NIfTI-1 in their own type, without a scale; else as labels are.
+
+    Args:
+        path: `.nii.gz` or `.nii`, in a folder that exists.
+        values: (i, j, k), finite.
+        grid: where their voxels lie.
+    """
+    _write(path, nib.Nifti1Image(values, grid.affine_ijk_to_ras), grid)
+
+
 def _write(path: Path, image: nib.Nifti1Image, grid: Grid, code: int = SCANNER) -> None:
     image.header.set_xyzt_units("mm")
     image.set_sform(grid.affine_ijk_to_ras, code=code)

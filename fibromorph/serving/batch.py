@@ -32,11 +32,13 @@ class Also:
         conformed: the labels on the working grid.
         thickness: of the cortex.
         vbm: a map of the grey matter in MNI coordinates.
+        tissue: brain mask, the scan without its skull, and shares of tissue, on its own voxels.
     """
 
     conformed: bool = False
     thickness: bool = False
     vbm: bool = False
+    tissue: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def segment_files(
 def _beyond(engine: Engine, device: str, also: Also) -> BeyondVolumes | None:
     from fibromorph.serving.beyond import beyond_volumes
 
-    return beyond_volumes(engine, device, thickness=also.thickness, vbm=also.vbm)
+    wanted = {"thickness": also.thickness, "vbm": also.vbm, "tissue": also.tissue}
+    return beyond_volumes(engine, device, **wanted)
 
 
 def summary(result: Segmented, report: Path) -> str:

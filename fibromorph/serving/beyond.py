@@ -1,4 +1,5 @@
-"""What is measured of a scan beyond volumes: its cortex's thickness, a map of its grey matter."""
+"""What comes out of a scan beyond volumes: its cortex's thickness, a map of its grey matter, its
+brain and tissue on its own voxels."""
 
 from __future__ import annotations
 
@@ -15,35 +16,43 @@ class BeyondVolumes:
     """What to measure, and what draws what it is measured of.
 
     Attributes:
-        ribbon: see `ribbon_engine`.
+        ribbon: see `ribbon_engine`; where nothing needs one, what draws the regions.
         thickness: of the cortex, see `measure_cortex`.
         grey_map: see `map_grey_matter`.
+        tissue: see `draw_brain`.
     """
 
     ribbon: Engine
     thickness: bool = False
     grey_map: bool = False
+    tissue: bool = False
 
 
 def beyond_volumes(
-    engine: Engine, device: str = "auto", *, thickness: bool = False, vbm: bool = False
+    engine: Engine,
+    device: str = "auto",
+    *,
+    thickness: bool = False,
+    vbm: bool = False,
+    tissue: bool = False,
 ) -> BeyondVolumes | None:
     """What a loaded bundle is to measure beyond volumes; None = nothing.
 
     Args:
         engine: the bundle.
         device: see `ribbon_engine`.
-        thickness, vbm: what is wanted.
+        thickness, vbm, tissue: what is wanted.
 
     Raises:
         MissingExtraError: SimpleITK is not installed.
         ConfigError, BundleError: see `ribbon_engine`.
     """
-    if not (thickness or vbm):
+    if not (thickness or vbm or tissue):
         return None
     if vbm:
         require_registration()
-    return BeyondVolumes(ribbon_engine(engine, device), thickness, vbm)
+    ribbon = ribbon_engine(engine, device) if thickness or vbm else engine
+    return BeyondVolumes(ribbon, thickness, vbm, tissue)
 
 
 def require_registration() -> None:

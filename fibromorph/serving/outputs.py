@@ -30,6 +30,7 @@ from fibromorph.postprocessing.volumes import write_volumes
 from fibromorph.scans import Scan, write_intensities, write_labels
 from fibromorph.serving.grey_map import GreyMap
 from fibromorph.serving.pipeline import Segmented, repeat_shares_of
+from fibromorph.serving.tissue import TISSUE_SUFFIXES, write_brain
 
 STRIPPED_NOTE = (
     "The scan is skull-stripped: eTIV and the CSF outside the ventricles cannot be known."
@@ -94,7 +95,8 @@ def write_outputs(
     """Write segmentation, volumes, report and provenance, then move them into place together.
 
     With `result.cortex` also `NAME_thickness.tsv`, and `NAME_space-conformed_thickness.nii.gz`, the
-    map in mm. With `result.grey_map` that one, see `normalise_head`.
+    map in mm. With `result.grey_map` that one, see `normalise_head`. With `result.brain` the images
+    of `TISSUE_SUFFIXES`.
 
     Files there that are not what an earlier call wrote, such as corrected labels, are set aside.
 
@@ -120,6 +122,8 @@ def write_outputs(
         final["thickness_map"] = folder / f"{stem}_space-conformed_thickness.nii.gz"
     if result.grey_map:
         final["grey_map"] = folder / f"{stem}{GREY_MAP_SUFFIX}"
+    if result.brain:
+        final |= {what: folder / f"{stem}{end}" for what, end in TISSUE_SUFFIXES.items()}
     with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
         paths = {what: Path(name) / path.name for what, path in final.items()}
         write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
@@ -148,14 +152,17 @@ def write_beyond(result: Segmented, paths: Mapping[str, Path]) -> None:
 
     Args:
         result: of `segment_scan`.
-        paths: `thickness` and `thickness_map`, `grey_map` -> where they go; others are left.
+        paths: `thickness` and `thickness_map`, `grey_map`, and what `TISSUE_SUFFIXES` names ->
+            where they go; others are left.
     """
-    cortex, grey_map = result.cortex, result.grey_map
+    cortex, grey_map, brain = result.cortex, result.grey_map, result.brain
     if cortex and "thickness" in paths:
         write_thickness(paths["thickness"], cortex.rows)
         write_intensities(paths["thickness_map"], cortex.thickness, result.conformed.grid)
     if grey_map and "grey_map" in paths:
         write_intensities(paths["grey_map"], grey_map.modulated, average_head().grid, mni=True)
+    if brain and "brain_mask" in paths:
+        write_brain(brain, result.scan, paths)
 
 
 def set_aside_edited(folder: Path, stem: str) -> None:
@@ -221,6 +228,7 @@ def provenance(result: Segmented) -> dict[str, object]:
         "repeatability": repeat_shares_of(manifest, scan.grid),
         **({"thickness": {"ribbon": result.cortex.ribbon}} if result.cortex else {}),
         **({"grey_map": _grey_map_facts(result.grey_map)} if result.grey_map else {}),
+        **({"tissue": {"csf": _csf(result)}} if result.brain else {}),
         "engine": result.engine,
         "seconds": {step.name: round(step.seconds or 0.0, 3) for step in result.steps},
         "quality": {
@@ -241,6 +249,11 @@ def _grey_map_facts(grey_map: GreyMap) -> dict[str, object]:
         "likeness": round(grey_map.likeness, 4),
         "registration": f"SimpleITK {version('SimpleITK')}",
     }
+
+
+def _csf(result: Segmented) -> str:
+    """Which fluid its image is of."""
+    return "what skull-stripping has left" if result.stripped else "all within the skull"
 
 
 def report_content(result: Segmented, stem: str) -> ReportContent:

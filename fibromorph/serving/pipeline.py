@@ -35,6 +35,7 @@ from fibromorph.serving.engine import Engine, Prediction
 from fibromorph.serving.grey_map import GreyMap, map_grey_matter
 from fibromorph.serving.ribbon import DrawnRibbon, draw_ribbon
 from fibromorph.serving.thickness import Cortex, measure_cortex
+from fibromorph.serving.tissue import BrainImages, Drawn, draw_brain
 
 OnStep = Callable[[str], None]
 
@@ -57,6 +58,7 @@ class Segmented:
         steps: what was done, with seconds.
         cortex: its thickness; None = nobody asked for it.
         grey_map: of its grey matter; None likewise.
+        brain: its mask and tissue on the scan's own voxels; None likewise.
         drawing: `pictures` in the making; None = drawn when they are asked for.
     """
 
@@ -73,6 +75,7 @@ class Segmented:
     steps: tuple[Step, ...]
     cortex: Cortex | None = None
     grey_map: GreyMap | None = None
+    brain: BrainImages | None = None
     drawing: Future[ScanPictures] | None = None
 
     @property
@@ -175,7 +178,7 @@ def _with_beyond(
     watch: _Stopwatch,
 ) -> Segmented:
     """The result with what is measured beyond volumes; arguments are those of `segment_scan`."""
-    conformed, cortex, grey_map = result.conformed, None, None
+    conformed, cortex, grey_map, brain = result.conformed, None, None, None
     own = Ribbon(result.labels, result.confidence)
     drawn = DrawnRibbon(engine.bundle.manifest.full_name, own)
     if beyond.ribbon is not engine:
@@ -189,7 +192,13 @@ def _with_beyond(
         with watch.step("grey matter", "laid over the average head: affine, then diffeomorphic"):
             others = [draw_ribbon(beyond.ribbon, other) for other in sessions]
             grey_map = map_grey_matter(drawn, conformed.grid, engine.threads, others)
-    return replace(result, cortex=cortex, grey_map=grey_map, steps=tuple(watch.steps))
+    if beyond.tissue:
+        with watch.step("tissue", "brain mask and shares of tissue on the scan's voxels"):
+            seen = Drawn(result.labels, result.confidence, conformed.grid)
+            on_scan_grid = result.labels_on_scan_grid, result.scan.grid
+            brain = draw_brain(seen, result.table, *on_scan_grid)
+    steps = tuple(watch.steps)
+    return replace(result, cortex=cortex, grey_map=grey_map, brain=brain, steps=steps)
 
 
 def _measured(

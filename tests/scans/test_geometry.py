@@ -60,6 +60,14 @@ def test_blocks_lie_in_the_middle_of_their_voxels() -> None:
     np.testing.assert_allclose(blocks.centre_ras, grid.centre_ras, atol=1e-9)
 
 
+def test_parts_of_voxels_fill_them() -> None:
+    grid = phantoms.turned(phantoms.ras_grid((8, 10, 6), (1.0, 1.0, 3.0)), 7.0)
+    parts = grid.divided((1, 2, 3))
+    assert parts.shape == (8, 20, 18)
+    np.testing.assert_allclose(parts.spacing_mm, (1.0, 0.5, 1.0))
+    np.testing.assert_allclose(parts.centre_ras, grid.centre_ras, atol=1e-9)
+
+
 def test_a_lattice_is_turned_about_its_middle_and_then_shifted() -> None:
     grid, shift_mm = phantoms.ras_grid(), np.array([1.0, -2.0, 3.0])
     quarter = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fibromorph.grid import Grid
-from fibromorph.scans import restore_labels
+from fibromorph.grid import Grid, shape3
+from fibromorph.scans import reach_of, restore_labels, restore_shares
 from tests.scans import phantoms
 
 WORK = phantoms.ras_grid()
@@ -65,6 +65,46 @@ def test_a_crop_restores_into_the_whole_and_nothing_beyond() -> None:
 def test_nothing_restores_to_nothing() -> None:
     own = phantoms.turned(WORK, 5.0)
     assert not restore_labels(np.zeros_like(LABELS), WORK, own).any()
+
+
+@pytest.mark.parametrize("spacing_mm", [(0.9, 0.9, 0.9), (2.0, 2.0, 2.0), (1.0, 1.0, 3.0)])
+def test_shares_sum_to_the_same_volume_on_longer_and_shorter_voxels(
+    spacing_mm: tuple[float, float, float],
+) -> None:
+    work = phantoms.ras_grid((40, 40, 40), (1.0, 1.0, 1.0))
+    shape = shape3(np.ceil(44 / np.asarray(spacing_mm)))
+    own = phantoms.turned(phantoms.ras_grid(shape, spacing_mm), 11.0)
+    from_middle = phantoms.ras_mm(work) - np.reshape(work.centre_ras, (3, 1, 1, 1))
+    # A shell, about as thick as the cortex.
+    depth = 2.0 - np.abs(np.linalg.norm(from_middle, axis=0) - 14.0)
+    shell = (0.5 + depth).clip(0, 1).astype(np.float32)
+    (found,) = restore_shares(shell[None], work, own)
+    assert found.sum() * own.voxel_ml == pytest.approx(shell.sum() * work.voxel_ml, rel=0.005)
+    assert 0.0 <= found.min() < found.max() <= 1.0 + 1e-6
+
+
+def test_a_longer_voxel_has_the_mean_of_what_is_inside_it() -> None:
+    work = phantoms.ras_grid((12, 12, 12), (1.0, 1.0, 1.0))
+    stripes = np.zeros((1, *work.shape), np.float32)
+    stripes[:, 1:-1, 1:-1, 1:-1:2] = 1.0
+    (found,) = restore_shares(stripes, work, work.blocks(2))
+    np.testing.assert_allclose(found[1:-1, 1:-1, 1:-1], 0.5, atol=1e-5)
+
+
+def test_shares_on_a_part_are_those_on_the_whole() -> None:
+    work = phantoms.ras_grid((20, 24, 18), (1.0, 1.0, 1.0))
+    own = phantoms.turned(phantoms.ras_grid((60, 60, 40), (0.8, 0.8, 1.6)), 7.0)
+    shares = np.zeros((2, *work.shape), np.float32)
+    inside = (slice(None), *(slice(1, -1),) * 3)
+    shares[inside] = np.random.default_rng(0).random(shares[inside].shape, np.float32)
+    i, j, k = reach_of(work, own)
+    part = own.box(
+        (i.start, j.start, k.start), (i.stop - i.start, j.stop - j.start, k.stop - k.start)
+    )
+    whole = restore_shares(shares, work, own)
+    np.testing.assert_allclose(restore_shares(shares, work, part), whole[:, i, j, k], atol=1e-4)
+    whole[:, i, j, k] = 0.0
+    assert not whole.any()
 
 
 def test_a_shape_that_is_not_the_grids_is_refused() -> None:

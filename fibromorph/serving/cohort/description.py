@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import fibromorph
 from fibromorph.files import write_whole
 from fibromorph.labels import LabelTable
 from fibromorph.serving.cohort.outputs import DATASET_LINK
+from fibromorph.serving.cohort.recipe import Recipe
 from fibromorph.serving.cohort.tasks import DESC
 
 BIDS_VERSION = "1.10.0"
@@ -21,15 +24,36 @@ IGNORED = (
 )
 
 
-def write_description(out: Path, bids: Path, table: LabelTable, model: str) -> None:
+OF_TISSUE: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {
+        "desc-brain_mask": {
+            "Type": "Brain",
+            "Description": "Brain with its ventricles, without the fluid around it",
+        },
+        "desc-brain_T1w": {
+            "SkullStripped": True,
+            "Description": "The scan's own intensities inside the brain mask, 0 outside",
+        },
+        "label-CSF_probseg": {
+            "Description": "Share of fluid; of a skull-stripped scan what stripping has left of it",
+        },
+    }
+)
+"""What sidecars say of all scans' images at once: files further down inherit it."""
+
+
+def write_description(out: Path, bids: Path, table: LabelTable, recipe: Recipe) -> None:
     """Write `dataset_description.json`, the label table and `.bidsignore`, where they differ.
+
+    If the recipe has tissue, also the sidecars of its images.
 
     Args:
         out: OUT_DIR; made when it does not exist.
         bids: the data set's folder.
         table: the bundle's labels.
-        model: name and version of the bundle.
+        recipe: of the scans.
     """
+    model = recipe.model
     out.mkdir(parents=True, exist_ok=True)
     content = {
         "Name": f"fibromorph: regional volumes ({model})",
@@ -47,6 +71,8 @@ def write_description(out: Path, bids: Path, table: LabelTable, model: str) -> N
     _write(out / "dataset_description.json", json.dumps(content, indent=2) + "\n")
     _write(out / f"{DESC}_dseg.tsv", lookup_table(table))
     _write(out / ".bidsignore", "\n".join(IGNORED) + "\n")
+    for name, facts in OF_TISSUE.items() if recipe.beyond["tissue"] else ():
+        _write(out / f"{name}.json", json.dumps(facts, indent=2) + "\n")
 
 
 def lookup_table(table: LabelTable) -> str:

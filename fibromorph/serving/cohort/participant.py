@@ -53,6 +53,7 @@ class Cohort:
         jointly: conform the sessions of a person together.
         thickness: also measure that of the cortex.
         vbm: also map grey matter in MNI coordinates.
+        tissue: also write brain mask and tissue on the scan's own voxels.
     """
 
     bids: Path
@@ -69,6 +70,7 @@ class Cohort:
     jointly: bool = False
     thickness: bool = False
     vbm: bool = False
+    tissue: bool = False
 
 
 def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
@@ -94,6 +96,7 @@ def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
         jointly=cohort.jointly,
         thickness=cohort.thickness,
         vbm=cohort.vbm,
+        tissue=cohort.tissue,
     )
     store = Store(cohort.out)
     plan = make_plan(
@@ -125,7 +128,7 @@ def run_participants(
     require_folder(settings.out)
     store = Store(settings.out)
     bundle = find_bundle(settings.model)
-    write_description(settings.out, settings.bids, bundle.manifest.table, settings.recipe.model)
+    write_description(settings.out, settings.bids, bundle.manifest.table, settings.recipe)
     for scan in plan.scans:
         if scan.restamp:
             store.restamp(scan.task, scan.restamp)

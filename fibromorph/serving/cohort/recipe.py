@@ -36,6 +36,7 @@ class Recipe:
             ribbon.
         vbm: of the map of grey matter: 'none', or sha256 over the average head, the manifest of the
             bundle that draws the tissue, and the version of SimpleITK.
+        tissue: on the scan's own voxels: 'none' or 'bundle', which draws it as it draws the labels.
     """
 
     fibromorph: str
@@ -45,11 +46,13 @@ class Recipe:
     sessions: str = "alone"
     thickness: str = NOT_MEASURED
     vbm: str = NOT_MEASURED
+    tissue: str = NOT_MEASURED
 
     @property
     def beyond(self) -> dict[str, bool]:
         """What is measured beyond volumes, as `recipe_of` and `beyond_volumes` take it."""
-        return {name: getattr(self, name) != NOT_MEASURED for name in ("thickness", "vbm")}
+        names = "thickness", "vbm", "tissue"
+        return {name: getattr(self, name) != NOT_MEASURED for name in names}
 
     def key(self, *scan_sha256: str) -> str:
         """Content address of a scan's outputs, from its own hash and those of its siblings."""
@@ -73,6 +76,7 @@ def recipe_of(
     jointly: bool = False,
     thickness: bool = False,
     vbm: bool = False,
+    tissue: bool = False,
 ) -> Recipe:
     """The recipe of a bundle on a device.
 
@@ -88,6 +92,7 @@ def recipe_of(
         "jointly" if jointly else "alone",
         _manifest_sha256(ribbon_bundle(bundle)) if thickness else NOT_MEASURED,
         _map_sha256(ribbon_bundle(bundle)) if vbm else NOT_MEASURED,
+        "bundle" if tissue else NOT_MEASURED,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from fibromorph.datasets.bids import BidsName
 from fibromorph.errors import ConfigError
 from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX
+from fibromorph.serving.tissue import TISSUE_SUFFIXES
 
 Status = Literal["done", "present", "failed", "busy"]
 DESC = "desc-fibromorph"
@@ -33,6 +34,7 @@ class ScanTask:
         siblings: scans of the person's other sessions that it is conformed with, one a session.
         thickness: also measure that of the cortex.
         vbm: also map its grey matter in MNI coordinates.
+        tissue: also write its brain mask and tissue on its own voxels.
     """
 
     path: str
@@ -43,6 +45,7 @@ class ScanTask:
     siblings: tuple[str, ...] = ()
     thickness: bool = False
     vbm: bool = False
+    tissue: bool = False
 
     @property
     def ids(self) -> tuple[str, str, str]:
@@ -62,6 +65,7 @@ class ScanTask:
             "thickness": self.folder / f"{base}_thickness.tsv",
             "thickness_map": self.folder / f"{self.stem}_{MAP}_{DESC}_thickness.nii.gz",
         }
+        tissue = {k: self.folder / f"{self.stem}{end}" for k, end in TISSUE_SUFFIXES.items()}
         return {
             "dseg": self.folder / f"{base}_dseg.nii.gz",
             "sidecar": self.folder / f"{base}_dseg.json",
@@ -69,6 +73,7 @@ class ScanTask:
             "report": self.folder / f"{base}_report.html",
             **(cortex if self.thickness else {}),
             **({"grey_map": self.folder / f"{self.stem}{GREY_MAP_SUFFIX}"} if self.vbm else {}),
+            **(tissue if self.tissue else {}),
         }
 
 
@@ -115,10 +120,17 @@ def parse_shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
-def task_of(path: Path, name: BidsName, *, thickness: bool = False, vbm: bool = False) -> ScanTask:
+def task_of(
+    path: Path,
+    name: BidsName,
+    *,
+    thickness: bool = False,
+    vbm: bool = False,
+    tissue: bool = False,
+) -> ScanTask:
     """The task for a scan of a BIDS tree."""
     parts = (name.subject, name.session, name.run, name.stem)
-    return ScanTask(path.as_posix(), *parts, thickness=thickness, vbm=vbm)
+    return ScanTask(path.as_posix(), *parts, thickness=thickness, vbm=vbm, tissue=tissue)
 
 
 def is_there(bids: Path, task: ScanTask) -> bool:
