@@ -196,7 +196,9 @@ def _links(job: Job) -> dict[str, str]:
     root = f"/v1/jobs/{job.id}"
     links = {"self": root, "events": f"{root}/events"}
     if job.state == "done" and job.kind == "scan":
-        measured = [THICKNESS] if THICKNESS in job.detail.get("seconds", {}) else []
+        # Ledgers of before 0.8 know it by its seconds alone, which a result taken over has not.
+        known = {*job.detail.get("measured", ()), *job.detail.get("seconds", ())}
+        measured = [THICKNESS] if THICKNESS in known else []
         links.update({name: f"{root}/{name}" for name in (*RESULTS, *measured)})
     elif job.kind == "study":
         links["self"] = f"/v1/studies/{job.id}"

@@ -185,7 +185,12 @@ def _segment(order: Order) -> dict[str, Any]:
     seconds = {step.name: step.seconds or 0.0 for step in result.steps}
     seconds["write"] = time.perf_counter() - started
     tell(order, "publish")
-    return {"seconds": seconds, "engine": result.engine, "quality": result.quality.verdict}
+    return {
+        "seconds": seconds,
+        "engine": result.engine,
+        "quality": result.quality.verdict,
+        "measured": ["thickness"] if result.cortex else [],
+    }
 
 
 @contextmanager

@@ -15,13 +15,17 @@ BROKEN = 0
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
 
 
+RESULTS = ("volumes", "segmentation", "report", "provenance", "preview")
+
+
 def job(number: int, state: str = "done", **facts: Any) -> dict[str, Any]:
     """A scan, as the service describes it; the higher its number, the newer."""
     created = f"2026-03-01T{number // 60:02}:{number % 60:02}:00Z"
     model = {"name": "tiny", "version": "1", "sha256": ""}
     known = {"id": f"{number:032x}", "kind": "scan", "state": state, "stage": None, "percent": 0}
     about = {"label": "", "queue_position": 0, "model": model, "created_at": created, "seconds": {}}
-    return known | about | facts
+    links = {name: f"/v1/jobs/{known['id']}/{name}" for name in RESULTS}
+    return known | about | {"links": links} | facts
 
 
 class Played:

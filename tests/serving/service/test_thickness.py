@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, expect
 
 from fibromorph.client import Client
 from fibromorph.postprocessing.thickness import read_thickness
@@ -44,3 +45,22 @@ def test_where_it_is_not_measured_that_is_said(
     answer = httpx.get(f"{server.url}/v1/jobs/{client.jobs()[0].id}/thickness")
     assert answer.status_code == 404
     assert answer.json()["rule"] == "the service must be set to measure thickness"
+
+
+def test_the_page_shows_it_beside_the_volumes(thick: Server, head: Path, browser: Browser) -> None:
+    with thick.client() as client:
+        job = client.wait(client.submit(head, label="sub-07").id)
+        # The same bytes as before under another name: a result that is taken over.
+        assert job.links
+        told = httpx.get(f"{thick.url}{job.links['thickness']}").json()
+    mm = next(r["thickness_mm"] for r in told["regions"] if r["name"] == "Left-Cerebral-Cortex")
+    page = browser.new_page()
+    page.goto(thick.url)
+    page.click("#jobs button >> text=sub-07")
+    page.fill("#filter", "left cerebral cortex")
+    expect(page.locator("#columns")).to_contain_text("mm thick")
+    expect(page.locator("#rows tr td").last).to_have_text(f"{mm:.2f}")
+    with page.expect_download() as downloading:
+        page.click("text=Thickness (TSV)")
+    assert downloading.value.suggested_filename == "sub-07_thickness.tsv"
+    page.close()

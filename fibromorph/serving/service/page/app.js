@@ -9,6 +9,7 @@ import * as viewer from "./viewer.js";
 const STAGES = ["load", "conform", "network", "components", "own grid", "volumes", "write"];
 const DOWNLOADS = [
   ["volumes", "Volumes (TSV)", "_volumes.tsv", "text/tab-separated-values"],
+  ["thickness", "Thickness (TSV)", "_thickness.tsv", "text/tab-separated-values"],
   ["segmentation", "Segmentation (NIfTI)", "_dseg.nii.gz"],
   ["report", "Report (HTML)", "_report.html"],
   ["provenance", "Provenance (JSON)", ".json"],
@@ -156,13 +157,16 @@ function drawStages(job) {
 async function showResult(job, signal) {
   const root = `v1/jobs/${job.id}`;
   const { regions } = await json(`${root}/volumes`, { signal, headers: { Accept: "application/json" } });
+  if (job.links.thickness) await addThickness(regions, root, signal);
   const byId = new Map(regions.map((region) => [region.region_id, region]));
   $("result").hidden = false;
   $("report-box").open = false;
   complain($("result-problem"), null);
-  $("downloads").replaceChildren(...DOWNLOADS.map(([kind, text, suffix, accept]) =>
+  const there = DOWNLOADS.filter(([kind]) => kind in job.links);
+  $("downloads").replaceChildren(...there.map(([kind, text, suffix, accept]) =>
     download($("result-problem"), text, `${root}/${kind}`, `${job.label || "scan"}${suffix}`, accept)));
-  const said = (region) => `${region.name.replaceAll("-", " ")}: ${region.volume_ml?.toFixed(2) ?? "n/a"} ml`;
+  const thick = (region) => (region.thickness_mm ? `, ${region.thickness_mm.toFixed(2)} mm thick` : "");
+  const said = (region) => `${region.name.replaceAll("-", " ")}: ${region.volume_ml?.toFixed(2) ?? "n/a"} ml${thick(region)}`;
   table.show(regions, (region) => {
     viewer.goTo(region.centre_mm);
     table.mark(region.region_id);
@@ -174,6 +178,12 @@ async function showResult(job, signal) {
     $("place").textContent = `${where} mm${region ? ` · ${said(region)}` : ""}`;
     if (region) table.mark(region.region_id);
   }, signal);
+}
+
+async function addThickness(regions, root, signal) {
+  const told = await json(`${root}/thickness`, { signal, headers: { Accept: "application/json" } });
+  const byName = new Map(told.regions.map((region) => [region.name, region.thickness_mm]));
+  for (const region of regions) region.thickness_mm = byName.get(region.name) ?? null;
 }
 
 async function endChosen() {

@@ -7,17 +7,20 @@ const COLUMNS = [
   { key: "sd_ml", text: "± sd", digits: 2 },
   { key: "confidence", text: "sure", digits: 2 },
 ];
+const OF_CORTEX = { key: "thickness_mm", text: "mm thick", digits: 2, unknown: "" };
 const head = document.getElementById("columns");
 const body = document.getElementById("rows");
 const filter = document.getElementById("filter");
 const side = document.getElementById("side");
 
 let regions = [];
+let columns = COLUMNS;
 let order = { key: "", down: false };
 let onChoose = () => {};
 
 export function show(newRegions, chosen) {
   regions = newRegions;
+  columns = regions.some((region) => region[OF_CORTEX.key]) ? [...COLUMNS, OF_CORTEX] : COLUMNS;
   onChoose = chosen;
   draw();
 }
@@ -38,12 +41,12 @@ function sorted() {
 }
 
 function compare(a, b) {
-  if (a === null || b === null) return (a === null) - (b === null);
+  if (a == null || b == null) return (a == null) - (b == null);
   return typeof a === "string" ? a.localeCompare(b) : a - b;
 }
 
 function draw() {
-  head.replaceChildren(...COLUMNS.map(heading));
+  head.replaceChildren(...columns.map(heading));
   body.replaceChildren(...sorted().map(row));
 }
 
@@ -59,7 +62,7 @@ function heading({ key, text, digits }) {
   button.onclick = () => {
     order = { key, down: mine ? !order.down : Boolean(digits) };
     draw();
-    head.children[COLUMNS.findIndex((column) => column.key === key)].firstChild.focus();
+    head.children[columns.findIndex((column) => column.key === key)].firstChild.focus();
   };
   cell.append(button);
   return cell;
@@ -69,8 +72,8 @@ function row(region) {
   const line = document.createElement("tr");
   line.dataset.id = region.region_id;
   line.classList.toggle("total", region.region_id === null);
-  line.append(...COLUMNS.map(({ key, digits }) =>
-    digits ? number(region[key], digits) : name(region)));
+  line.append(...columns.map(({ key, digits, unknown = "n/a" }) =>
+    digits ? number(region[key], digits, unknown) : name(region)));
   return line;
 }
 
@@ -91,10 +94,10 @@ function name(region) {
   return cell;
 }
 
-function number(value, digits) {
+function number(value, digits, unknown) {
   const cell = document.createElement("td");
   cell.className = "number";
-  cell.textContent = value === null ? "n/a" : value.toFixed(digits);
+  cell.textContent = value == null ? unknown : value.toFixed(digits);
   return cell;
 }
 
