@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 import fibromorph
 from fibromorph.cli import build_parser, main
+from fibromorph.postprocessing.volumes import read_volumes
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -144,11 +146,17 @@ def test_one_bad_scan_does_not_stop_the_others(
     assert "bad.nii.gz" in captured.err
     assert "Total-Brain" in captured.out
     assert sorted(p.name for p in out.iterdir()) == [
+        "scans.tsv",
         "template.json",
         "template_dseg.nii.gz",
         "template_report.html",
         "template_volumes.tsv",
     ]
+    (scan,) = csv.DictReader((out / "scans.tsv").read_text().splitlines(), delimiter="\t")
+    rows = {row.name: row for row in read_volumes(out / "template_volumes.tsv")}
+    assert (scan["scan"], scan["verdict"]) == ("template", "good")
+    assert float(scan["Left-Putamen_ml"]) == rows["Left-Putamen"].soft_volume_ml
+    assert {name.removesuffix("_ml") for name in scan if name.endswith("_ml")} == set(rows)
     before = (out / "template_volumes.tsv").read_bytes()
     other = tmp_path / "other" / "template.nii.gz"
     other.parent.mkdir()

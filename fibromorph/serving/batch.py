@@ -31,7 +31,7 @@ class Also:
     Attributes:
         conformed: the labels on the working grid.
         thickness: of the cortex.
-        vbm: a map of the grey matter in MNI coordinates.
+        vbm: maps of grey and white matter in MNI coordinates.
         tissue: brain mask, the scan without its skull, and shares of tissue, on its own voxels.
     """
 
@@ -60,6 +60,8 @@ def segment_files(
 ) -> list[Failure]:
     """Segment scans one after the other and write their files into `out`.
 
+    Of several also `scans.tsv`, see `write_scan_table`.
+
     Args:
         paths: scans; no two may have the same name without suffix.
         out: made when it does not exist.
@@ -84,6 +86,7 @@ def segment_files(
     from fibromorph.scans.read import read_scan, require_distinct, scan_stem
     from fibromorph.serving.outputs import require_own, require_same_scan, write_outputs
     from fibromorph.serving.pipeline import segment_scan
+    from fibromorph.serving.scan_table import write_scan_table
 
     require_distinct(paths)
     for path in paths:
@@ -110,6 +113,8 @@ def segment_files(
                 tqdm.write(f"{more}fibromorph: {told}", file=sys.stderr)
             else:
                 tqdm.write(summary(result, report))
+    if 1 < len(paths) > len(failures):
+        tqdm.write(f"all scans of the folder in one table: {write_scan_table(out)}")
     return failures
 
 

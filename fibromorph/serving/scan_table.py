@@ -1,0 +1,59 @@
+"""One table of all scans of a folder, for spreadsheets and other programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fibromorph.files import write_whole
+from fibromorph.postprocessing.thickness import read_thickness
+from fibromorph.postprocessing.volumes import read_volumes
+
+NAME = "scans.tsv"
+FACTS = ("scan", "model", "quality", "verdict")
+
+
+def write_scan_table(folder: Path) -> Path:
+    """Write `scans.tsv`: a row for every scan whose provenance and volumes lie in `folder`.
+
+    Columns are `scan`, `model`, `quality`, `verdict`, then what group statistics use of every
+    region and total, `NAME_ml` (soft volumes, eTIV), and where it was measured the cortex's
+    thickness, `NAME_mm`. What a scan does not have is `n/a`: models differ in their regions.
+
+    Raises:
+        TableError: a table that is not fibromorph's, see `read_volumes`.
+    """
+    rows = [_row(path) for path in sorted(folder.glob("*.json")) if _volumes_of(path).is_file()]
+    # In the order in which tables have them; volumes before thickness.
+    found = dict.fromkeys(name for row in rows for name in row if name not in FACTS)
+    columns = (*FACTS, *sorted(found, key=lambda name: name.endswith("_mm")))
+    lines = ["\t".join(columns)]
+    lines += ["\t".join(row.get(name, "n/a") for name in columns) for row in rows]
+    path = folder / NAME
+    write_whole(path, "\n".join(lines) + "\n")
+    return path
+
+
+def _row(provenance: Path) -> dict[str, str]:
+    known: dict[str, Any] = json.loads(provenance.read_bytes())
+    model, quality = known["model"], known["quality"]
+    row = {
+        "scan": provenance.stem,
+        "model": f"{model['name']} {model['version']}",
+        "quality": f"{quality['overall']:.4f}",
+        "verdict": quality["verdict"],
+    }
+    row |= {f"{r.name}_ml": _cell(r.analysed_ml) for r in read_volumes(_volumes_of(provenance))}
+    thickness = provenance.with_name(f"{provenance.stem}_thickness.tsv")
+    if thickness.is_file():
+        row |= {f"{r.name}_mm": _cell(r.thickness_mm) for r in read_thickness(thickness)}
+    return row
+
+
+def _volumes_of(provenance: Path) -> Path:
+    return provenance.with_name(f"{provenance.stem}_volumes.tsv")
+
+
+def _cell(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4f}"
