@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from base64 import b64encode
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from io import BytesIO
 from pathlib import Path
@@ -13,17 +13,26 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from nibabel.filebasedimages import ImageFileError
 
 from fibromorph.errors import LabelError
-from fibromorph.labels import TABLES
+from fibromorph.grid import Grid, shape3
+from fibromorph.labels import TABLES, Colour
+from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.stats.report.wording import p_text, signed
+from fibromorph.postprocessing.viewer import Layer, View, head_jpeg, layer_png
 
 TEMPLATES = {p: f"template_{p}_dseg.nii.gz" for p in TABLES}
 """nilearn's MNI152 template, every second voxel, segmented by a bundle of each protocol: t1-open,
 and t1-research, whose licence (CC BY-NC) this one carries, too."""
 AXIAL_MM = (-20, -8, 0, 8, 18, 40)
 CORONAL_MM = (-60, -28, -14, -4, 8, 16)
+COLOURS = "RdBu_r"
+SMALLEST_LIMIT = 0.2
+FAINT = 0.55
+"""Opacity in the viewer of what does not survive correction."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +43,15 @@ class PaintedBrain:
         png_base64: of the picture; '' where it could not be painted.
         not_drawn: regions that the template has no shape of.
         reason: why there is no picture, as a sentence; '' if there is one.
+        view: every slice, for the page's viewer; None without a picture.
+        ids: region that is drawn -> its value in the viewer's layer.
     """
 
     png_base64: str
     not_drawn: tuple[str, ...]
     reason: str = ""
+    view: View | None = None
+    ids: Mapping[str, int] = field(default_factory=dict)
 
 
 def paint(groups: pd.DataFrame, alpha: float, atlas: Path | None) -> PaintedBrain:
@@ -69,14 +82,16 @@ def paint(groups: pd.DataFrame, alpha: float, atlas: Path | None) -> PaintedBrai
         row = groups.loc[region]
         values[voxels == label_id] = row["hedges_g"]
         found[voxels == label_id] = row["p_fwe"] <= alpha
-    return PaintedBrain(_picture(values, found, labels.affine), not_drawn)
+    view = _view(groups.loc[list(drawn)], drawn, alpha, labels)
+    picture = _picture(values, found, labels.affine)
+    return PaintedBrain(picture, not_drawn, view=view, ids=drawn)
 
 
 def _picture(values: np.ndarray, found: np.ndarray, affine: np.ndarray) -> str:
     from nilearn.datasets import load_mni152_template
     from nilearn.plotting import plot_stat_map
 
-    limit = max(float(np.abs(values).max()), 0.2)
+    limit = max(float(np.abs(values).max()), SMALLEST_LIMIT)
     figure = Figure(figsize=(13.2, 5.4), facecolor="white")
     background = load_mni152_template(resolution=1)
     for mode, cuts, height in (("z", AXIAL_MM, 0.5), ("y", CORONAL_MM, 0.0)):
@@ -90,7 +105,7 @@ def _picture(values: np.ndarray, found: np.ndarray, affine: np.ndarray) -> str:
             threshold=1e-6,
             vmax=limit,
             vmin=-limit,
-            cmap="RdBu_r",
+            cmap=COLOURS,
             resampling_interpolation="nearest",
             black_bg=False,
             draw_cross=False,
@@ -101,6 +116,46 @@ def _picture(values: np.ndarray, found: np.ndarray, affine: np.ndarray) -> str:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=105)
     return b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _view(
+    groups: pd.DataFrame, ids: Mapping[str, int], alpha: float, labels: nibabel.Nifti1Image
+) -> View:
+    """The template with a region's effect as its colour, fainter where it does not survive."""
+    from nilearn.datasets import load_mni152_template
+    from nilearn.image import resample_to_img
+
+    template = load_mni152_template(resolution=2)
+    moved = resample_to_img(
+        labels, template, interpolation="nearest", force_resample=True, copy_header=True
+    )
+    voxels = np.asarray(moved.dataobj)
+    voxels = np.where(np.isin(voxels, list(ids.values())), voxels, 0).astype(np.uint8)
+    effects = groups["hedges_g"]
+    limit = max(float(effects.abs().max()), SMALLEST_LIMIT)
+    shades = colormaps[COLOURS](0.5 + effects.to_numpy(float) / (2 * limit))
+    colours: dict[int, Colour] = {}
+    opacities: dict[int, float] = {}
+    texts: dict[int, str] = {}
+    for (region, row), shade in zip(groups.iterrows(), shades, strict=True):
+        label_id, found = ids[str(region)], row["p_fwe"] <= alpha
+        red, green, blue = (round(255 * float(channel)) for channel in shade[:3])
+        colours[label_id] = red, green, blue
+        opacities[label_id] = 1.0 if found else FAINT
+        p = p_text(row["p_fwe"])
+        sign = "" if p.startswith("<") else "= "
+        said = f"p {sign}{p} corrected" if found else "not a finding"
+        texts[label_id] = f"{plain_name(str(region))}: g = {signed(row['hedges_g'])}, {said}"
+    layer = Layer(
+        "effects",
+        layer_png(voxels),
+        colours,
+        texts,
+        opacities,
+        legend="Blue: smaller in patients, red: larger; fainter where it does not survive.",
+    )
+    head = np.asarray(template.dataobj, np.float32)
+    return View(head_jpeg(head, 0.0, 1.0), Grid(shape3(head.shape), template.affine), (layer,))
 
 
 def _read_own(regions: Sequence[str]) -> nibabel.Nifti1Image:

@@ -26,8 +26,10 @@ from fibromorph.postprocessing.stats.report.limits import limits
 from fibromorph.postprocessing.stats.report.methods import methods_text
 from fibromorph.postprocessing.stats.report.wording import number, p_text, signed
 from fibromorph.postprocessing.stats.results import Results
+from fibromorph.postprocessing.viewer import viewer_html, viewer_policy, viewer_script
 
 ASSOCIATIONS_SHOWN = 40
+VIEWER_HINT = "A region's name in the table below leads to it."
 
 
 def render(results: Results, brain: PaintedBrain) -> str:
@@ -73,6 +75,10 @@ def render(results: Results, brain: PaintedBrain) -> str:
         score_changes=score_changes(results),
         responders=scores.responders.to_dict("records") if scores else [],
         figures=draw_figures(results, brain),
+        viewer=viewer_html(brain.view, hint=VIEWER_HINT) if brain.view else "",
+        script=viewer_script() if brain.view else "",
+        policy=viewer_policy() if brain.view else "'none'",
+        places=brain.ids,
         downloads=files,
         limits=limits(results),
         methods=methods,
