@@ -369,3 +369,21 @@ def test_a_cohort_without_a_measurable_scan_says_why(
         labels.write_bytes(b"no image")
     assert main(["bids", str(study.root), str(out), "group"]) == 2
     assert "must be a readable image" in capsys.readouterr().err
+
+
+def test_whole_and_stripped_heads_are_told_apart(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "skull-stripped" not in (gathered / "quality.html").read_text()
+    out = tmp_path / "out"
+    shutil.copytree(gathered, out)
+    path = out / study.good[0].replace("_T1w.nii.gz", "_desc-fibromorph_volumes.tsv")
+    *rows, etiv = path.read_text().splitlines()
+    assert etiv.split("\t")[1] == "eTIV"
+    whole = "n/a\teTIV\tboth\tn/a\t1500\t1500\t10\tn/a"
+    path.write_text("\n".join((*rows, whole)) + "\n")
+    capsys.readouterr()
+    assert main(["bids", str(study.root), str(out), "group"]) == 1
+    scans = len(table(out / "volumes.tsv"))
+    assert f"{scans - 1} of {scans} scans are skull-stripped" in capsys.readouterr().out
+    assert "are skull-stripped" in (out / "quality.html").read_text()

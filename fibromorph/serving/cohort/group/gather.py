@@ -73,6 +73,20 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.tasks)
 
+    @property
+    def mixed(self) -> str:
+        """What to know where some scans have lost their skulls; '' = all or none have."""
+        if ETIV not in self.regions:
+            return ""
+        # Only a scan without a skull has no eTIV.
+        bare = int(np.isnan(self.hard_ml[:, self.regions.index(ETIV)]).sum())
+        if bare in (0, len(self)):
+            return ""
+        return (
+            f"{bare} of {len(self)} scans are skull-stripped, the others whole heads: for that"
+            " alone volumes of one and the same head differ by 1 to 3 %"
+        )
+
     def at(self, rows: Sequence[int]) -> Cohort:
         """The cohort with these scans only."""
         pick = list(rows)

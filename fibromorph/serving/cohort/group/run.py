@@ -42,7 +42,7 @@ def run_group(
         out: OUT_DIR.
         design: of the statistics; None runs none.
         say: told what was written.
-        vbm_workers: also compare maps of grey matter by that design, in so many processes; 0 = do
+        vbm_workers: also compare maps of tissue by that design, in so many processes; 0 = do
             not.
 
     Returns:
@@ -87,6 +87,8 @@ def run_group(
         say(f"tables of scans or sessions that cannot be read: {untimed}")
     if len(cohort.models) > 1:
         say(f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}")
+    if cohort.mixed:
+        say(cohort.mixed)
     if gone:
         names = ", ".join(task.stem for task in gone[:SHOWN])
         more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
