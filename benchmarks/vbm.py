@@ -119,9 +119,9 @@ class _Bench:
         return taken(self.mould, self.body(smaller), drawn)
 
     def smoothed(self, result: Segmented) -> Map:
-        assert result.grey_map is not None
+        assert result.mni_maps is not None
         sigma = FWHM_MM / FWHM / np.asarray(self.grid.spacing_mm)
-        smooth: Map = ndimage.gaussian_filter(result.grey_map.modulated, sigma)
+        smooth: Map = ndimage.gaussian_filter(result.mni_maps.grey, sigma)
         return smooth
 
     def show(self, label_id: int, factor: float, base: Map, moves: float) -> None:

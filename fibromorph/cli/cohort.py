@@ -32,7 +32,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--vbm",
         action="store_true",
-        help="map grey matter in MNI coordinates, too; of a group, compare the maps, too",
+        help="map grey and white matter in MNI coordinates, too; of a group, compare the maps, too",
     )
     group = parser.add_argument_group("group")
     group.add_argument("--design", type=Path, metavar="YAML", help="also run these statistics")

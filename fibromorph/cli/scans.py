@@ -39,7 +39,7 @@ def add_commands(commands: Commands) -> None:
         "--thickness", action="store_true", help="of the cortex and its regions, too"
     )
     parser.add_argument(
-        "--vbm", action="store_true", help="map grey matter in MNI coordinates, too"
+        "--vbm", action="store_true", help="map grey and white matter in MNI coordinates, too"
     )
     parser.add_argument(
         "--tissue",

@@ -1,4 +1,4 @@
-"""`vbm`: grey-matter maps of a cohort compared voxel by voxel."""
+"""`vbm`: maps of grey or white matter of a cohort compared voxel by voxel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fibromorph.errors import ConfigError
 
 def add_commands(commands: Commands) -> None:
     """Add this group's command."""
-    summary = "compare maps of grey matter voxel by voxel, with the design of `stats`"
+    summary = "compare maps of tissue voxel by voxel, with the design of `stats`"
     parser = command(commands, "vbm", summary, _vbm, extra="stats")
     parser.add_argument(
         "--maps",
@@ -19,7 +19,7 @@ def add_commands(commands: Commands) -> None:
         type=Path,
         required=True,
         metavar="PATH",
-        help="folders that are searched for maps of grey matter, or such maps",
+        help="folders that are searched for maps of the tissue that the design says, or such maps",
     )
     add_study_tables(parser, "volumes of the same scans, as for stats: eTIV, quality, exclusions")
     parser.add_argument(

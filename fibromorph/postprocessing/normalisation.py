@@ -1,18 +1,19 @@
-"""Spatial normalisation: a head's grey matter where the average head has it, in MNI coordinates.
+"""Spatial normalisation: a head's tissue where the average head has it, in MNI coordinates.
 
-The map that comes out is modulated (Good et al. 2001, NeuroImage 14:21-36): shares of tissue times
-the Jacobian determinant of the map from the average head to this one, so that it holds as much
-grey matter as the head does, wherever that was moved to.
+The maps that come out are modulated (Good et al. 2001, NeuroImage 14:21-36): shares of tissue times
+the Jacobian determinant of the map from the average head to this one, so that they hold as much
+grey and white matter as the head does, wherever that was moved to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import nibabel as nib
@@ -32,7 +33,11 @@ SPACE = "MNI152NLin2009aSym"
 """BIDS' name of the space of ICBM's symmetric average of 2009 (a)."""
 
 GREY_MAP_SUFFIX = f"_space-{SPACE}_label-GM_desc-modulated_probseg.nii.gz"
-"""Of a map's file, after the scan's name: entities in BIDS' order."""
+WHITE_MAP_SUFFIX = f"_space-{SPACE}_label-WM_desc-modulated_probseg.nii.gz"
+MAP_SUFFIXES: Mapping[str, str] = MappingProxyType(
+    {"grey": GREY_MAP_SUFFIX, "white": WHITE_MAP_SUFFIX}
+)
+"""Tissue -> the end of its map's name, after the scan's: entities in BIDS' order."""
 
 AFFINE_SHRINK = (4, 2)
 AFFINE_ITERATIONS = 100
@@ -53,12 +58,13 @@ class Normalised:
     """A head laid over the average one.
 
     Attributes:
-        grey: (i, j, k) float32 on the grid of `average_head`, shares times Jacobian; its sum times
-            `voxel_ml` is the head's grey matter.
+        grey, white: (i, j, k) float32 on the grid of `average_head`, shares times Jacobian; the sum
+            times `voxel_ml` is the head's grey, or white, matter.
         likeness: correlation of both heads' tissue over the average one's brain, 1 = the same.
     """
 
     grey: Shares
+    white: Shares
     likeness: float
 
 
@@ -121,7 +127,8 @@ def normalise_head(
     )
     brain = average.picture > 0.5  # half grey matter, or more
     likeness = np.corrcoef(laid.picture[brain], average.picture[brain])[0, 1]
-    return Normalised(laid.grey * growth(places, average.grid), float(likeness))
+    grown = growth(places, average.grid)
+    return Normalised(laid.grey * grown, laid.white * grown, float(likeness))
 
 
 def places_in(

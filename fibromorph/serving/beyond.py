@@ -1,5 +1,5 @@
-"""What comes out of a scan beyond volumes: its cortex's thickness, a map of its grey matter, its
-brain and tissue on its own voxels."""
+"""What comes out of a scan beyond volumes: its cortex's thickness, maps of its tissue in MNI
+coordinates, its brain and tissue on its own voxels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class BeyondVolumes:
     Attributes:
         ribbon: see `ribbon_engine`; where nothing needs one, what draws the regions.
         thickness: of the cortex, see `measure_cortex`.
-        grey_map: see `map_grey_matter`.
+        mni_maps: see `map_tissue`.
         tissue: see `draw_brain`.
     """
 
     ribbon: Engine
     thickness: bool = False
-    grey_map: bool = False
+    mni_maps: bool = False
     tissue: bool = False
 
 

@@ -15,7 +15,7 @@ import fibromorph
 from fibromorph.errors import ConfigError
 from fibromorph.files import write_whole
 from fibromorph.manifest import Manifest, file_sha256
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, SPACE, average_head
+from fibromorph.postprocessing.normalisation import MAP_SUFFIXES, SPACE, average_head
 from fibromorph.postprocessing.pictures import grey_map_png, thickness_png
 from fibromorph.postprocessing.report import (
     CortexContent,
@@ -28,7 +28,7 @@ from fibromorph.postprocessing.thickness import write_thickness
 from fibromorph.postprocessing.viewer import View
 from fibromorph.postprocessing.volumes import write_volumes
 from fibromorph.scans import Scan, write_intensities, write_labels
-from fibromorph.serving.grey_map import GreyMap
+from fibromorph.serving.mni_maps import MniMaps
 from fibromorph.serving.pipeline import Segmented, repeat_shares_of
 from fibromorph.serving.tissue import TISSUE_SUFFIXES, write_brain
 
@@ -95,7 +95,7 @@ def write_outputs(
     """Write segmentation, volumes, report and provenance, then move them into place together.
 
     With `result.cortex` also `NAME_thickness.tsv`, and `NAME_space-conformed_thickness.nii.gz`, the
-    map in mm. With `result.grey_map` that one, see `normalise_head`. With `result.brain` the images
+    map in mm. With `result.mni_maps` those of `MAP_SUFFIXES`. With `result.brain` the images
     of `TISSUE_SUFFIXES`.
 
     Files there that are not what an earlier call wrote, such as corrected labels, are set aside.
@@ -120,8 +120,8 @@ def write_outputs(
     if result.cortex:
         final["thickness"] = folder / f"{stem}_thickness.tsv"
         final["thickness_map"] = folder / f"{stem}_space-conformed_thickness.nii.gz"
-    if result.grey_map:
-        final["grey_map"] = folder / f"{stem}{GREY_MAP_SUFFIX}"
+    if result.mni_maps:
+        final |= {f"{of}_map": folder / f"{stem}{end}" for of, end in MAP_SUFFIXES.items()}
     if result.brain:
         final |= {what: folder / f"{stem}{end}" for what, end in TISSUE_SUFFIXES.items()}
     with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
@@ -152,15 +152,17 @@ def write_beyond(result: Segmented, paths: Mapping[str, Path]) -> None:
 
     Args:
         result: of `segment_scan`.
-        paths: `thickness` and `thickness_map`, `grey_map`, and what `TISSUE_SUFFIXES` names ->
-            where they go; others are left.
+        paths: `thickness` and `thickness_map`, `grey_map` and `white_map`, what `TISSUE_SUFFIXES`
+            names -> where they go; others are left.
     """
-    cortex, grey_map, brain = result.cortex, result.grey_map, result.brain
+    cortex, maps, brain = result.cortex, result.mni_maps, result.brain
     if cortex and "thickness" in paths:
         write_thickness(paths["thickness"], cortex.rows)
         write_intensities(paths["thickness_map"], cortex.thickness, result.conformed.grid)
-    if grey_map and "grey_map" in paths:
-        write_intensities(paths["grey_map"], grey_map.modulated, average_head().grid, mni=True)
+    if maps and "grey_map" in paths:
+        grid = average_head().grid
+        write_intensities(paths["grey_map"], maps.grey, grid, mni=True)
+        write_intensities(paths["white_map"], maps.white, grid, mni=True)
     if brain and "brain_mask" in paths:
         write_brain(brain, result.scan, paths)
 
@@ -227,7 +229,7 @@ def provenance(result: Segmented) -> dict[str, object]:
         },
         "repeatability": repeat_shares_of(manifest, scan.grid),
         **({"thickness": {"ribbon": result.cortex.ribbon}} if result.cortex else {}),
-        **({"grey_map": _grey_map_facts(result.grey_map)} if result.grey_map else {}),
+        **({"grey_map": _map_facts(result.mni_maps)} if result.mni_maps else {}),
         **({"tissue": {"csf": _csf(result)}} if result.brain else {}),
         "engine": result.engine,
         "seconds": {step.name: round(step.seconds or 0.0, 3) for step in result.steps},
@@ -242,11 +244,11 @@ def provenance(result: Segmented) -> dict[str, object]:
     }
 
 
-def _grey_map_facts(grey_map: GreyMap) -> dict[str, object]:
+def _map_facts(maps: MniMaps) -> dict[str, object]:
     return {
         "space": SPACE,
-        "tissue": grey_map.drawn_by,
-        "likeness": round(grey_map.likeness, 4),
+        "tissue": maps.drawn_by,
+        "likeness": round(maps.likeness, 4),
         "registration": f"SimpleITK {version('SimpleITK')}",
     }
 
@@ -273,7 +275,7 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
         steps=result.steps,
         model_facts=_model_facts(manifest, result.engine),
         cortex=_cortex_content(result),
-        grey_map=_grey_map_content(result.grey_map),
+        grey_map=_grey_map_content(result.mni_maps),
         notes=(STRIPPED_NOTE,) if result.stripped else (),
         table=result.table,
     )
@@ -293,11 +295,11 @@ def _cortex_content(result: Segmented) -> CortexContent | None:
     return CortexContent(cortex.ribbon, picture, cortex.rows)
 
 
-def _grey_map_content(grey_map: GreyMap | None) -> GreyMapContent | None:
-    if grey_map is None:
+def _grey_map_content(maps: MniMaps | None) -> GreyMapContent | None:
+    if maps is None:
         return None
-    picture = grey_map_png(grey_map.modulated, average_head())
-    return GreyMapContent(grey_map.drawn_by, picture, grey_map.likeness)
+    picture = grey_map_png(maps.grey, average_head())
+    return GreyMapContent(maps.drawn_by, picture, maps.likeness)
 
 
 def _scan_facts(result: Segmented) -> tuple[tuple[str, str], ...]:

@@ -32,7 +32,7 @@ from fibromorph.scans import Scan, restore_labels
 from fibromorph.serving.background import begun
 from fibromorph.serving.beyond import BeyondVolumes
 from fibromorph.serving.engine import Engine, Prediction
-from fibromorph.serving.grey_map import GreyMap, map_grey_matter
+from fibromorph.serving.mni_maps import MniMaps, map_tissue
 from fibromorph.serving.ribbon import DrawnRibbon, draw_ribbon
 from fibromorph.serving.thickness import Cortex, measure_cortex
 from fibromorph.serving.tissue import BrainImages, Drawn, draw_brain
@@ -57,7 +57,7 @@ class Segmented:
         stripped: the scan has no skull.
         steps: what was done, with seconds.
         cortex: its thickness; None = nobody asked for it.
-        grey_map: of its grey matter; None likewise.
+        mni_maps: of its tissue; None likewise.
         brain: its mask and tissue on the scan's own voxels; None likewise.
         drawing: `pictures` in the making; None = drawn when they are asked for.
     """
@@ -74,7 +74,7 @@ class Segmented:
     stripped: bool
     steps: tuple[Step, ...]
     cortex: Cortex | None = None
-    grey_map: GreyMap | None = None
+    mni_maps: MniMaps | None = None
     brain: BrainImages | None = None
     drawing: Future[ScanPictures] | None = None
 
@@ -178,7 +178,7 @@ def _with_beyond(
     watch: _Stopwatch,
 ) -> Segmented:
     """The result with what is measured beyond volumes; arguments are those of `segment_scan`."""
-    conformed, cortex, grey_map, brain = result.conformed, None, None, None
+    conformed, cortex, mni_maps, brain = result.conformed, None, None, None
     own = Ribbon(result.labels, result.confidence)
     drawn = DrawnRibbon(engine.bundle.manifest.full_name, own)
     if beyond.ribbon is not engine:
@@ -188,17 +188,17 @@ def _with_beyond(
         with watch.step("thickness", "of the cortex, from surface to surface"):
             spacing_mm = conformed.grid.spacing_mm[0]
             cortex = measure_cortex(engine, drawn, result.labels, spacing_mm, result.scan.grid)
-    if beyond.grey_map:
-        with watch.step("grey matter", "laid over the average head: affine, then diffeomorphic"):
+    if beyond.mni_maps:
+        with watch.step("MNI maps", "laid over the average head: affine, then diffeomorphic"):
             others = [draw_ribbon(beyond.ribbon, other) for other in sessions]
-            grey_map = map_grey_matter(drawn, conformed.grid, engine.threads, others)
+            mni_maps = map_tissue(drawn, conformed.grid, engine.threads, others)
     if beyond.tissue:
         with watch.step("tissue", "brain mask and shares of tissue on the scan's voxels"):
             seen = Drawn(result.labels, result.confidence, conformed.grid)
             on_scan_grid = result.labels_on_scan_grid, result.scan.grid
             brain = draw_brain(seen, result.table, *on_scan_grid)
     steps = tuple(watch.steps)
-    return replace(result, cortex=cortex, grey_map=grey_map, brain=brain, steps=steps)
+    return replace(result, cortex=cortex, mni_maps=mni_maps, brain=brain, steps=steps)
 
 
 def _measured(

@@ -10,6 +10,7 @@ from fibromorph.errors import ScanError
 from fibromorph.grid import Grid
 from fibromorph.postprocessing.normalisation import (
     GREY_MAP_SUFFIX,
+    MAP_SUFFIXES,
     Normalised,
     average_head,
     growth,
@@ -51,6 +52,8 @@ def test_a_larger_head_lies_over_the_average_one(larger: Normalised) -> None:
 def test_its_map_holds_as_much_grey_matter_as_the_head(larger: Normalised, coarse: Tissue) -> None:
     own_ml = coarse.grey.sum() * coarse.grid.voxel_ml * LARGER**3
     assert larger.grey.sum() * coarse.grid.voxel_ml == pytest.approx(own_ml, rel=0.01)
+    white_ml = coarse.white.sum() * coarse.grid.voxel_ml * LARGER**3
+    assert larger.white.sum() * coarse.grid.voxel_ml == pytest.approx(white_ml, rel=0.01)
     inside = coarse.grey > 0.8
     assert np.median(larger.grey[inside] / coarse.grey[inside]) == pytest.approx(1.331, rel=0.02)
 
@@ -120,4 +123,5 @@ def test_the_average_head_is_symmetric_and_as_large_as_the_template() -> None:
 
 
 def test_a_map_s_name_is_bids() -> None:
-    assert GREY_MAP_SUFFIX == ("_space-MNI152NLin2009aSym_label-GM_desc-modulated_probseg.nii.gz")
+    assert GREY_MAP_SUFFIX == "_space-MNI152NLin2009aSym_label-GM_desc-modulated_probseg.nii.gz"
+    assert MAP_SUFFIXES["white"] == GREY_MAP_SUFFIX.replace("GM", "WM")

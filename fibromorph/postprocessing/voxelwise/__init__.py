@@ -1,4 +1,4 @@
-"""Voxelwise group statistics of grey-matter maps; see docs/vbm.md."""
+"""Voxelwise group statistics of maps of tissue; see docs/vbm.md."""
 
 from fibromorph.postprocessing.voxelwise.results import VoxelResults
 from fibromorph.postprocessing.voxelwise.run import run_voxelwise

@@ -12,25 +12,36 @@ from scipy.ndimage import distance_transform_edt
 
 from fibromorph.labels import TABLES
 from fibromorph.postprocessing.stats.report.brain import TEMPLATES
-from fibromorph.postprocessing.voxelwise.maps import GreyMaps
+from fibromorph.postprocessing.voxelwise.maps import TissueMaps
 
 PROTOCOL = "neuromorphometrics"
 NEAR_MM = 6.0
 OUTSIDE = "outside of the regions"
+WHITE = "Cerebral-White-Matter"
 
 
-def regions_of(maps: GreyMaps) -> NDArray[np.str_]:
-    """(V,) the grey region that each voxel's centre lies in, or the nearest within 6 mm.
+def regions_of(maps: TissueMaps, tissue: str = "grey") -> NDArray[np.str_]:
+    """(V,) the region of a tissue that each voxel's centre lies in, or the nearest within 6 mm.
 
-    Smoothed maps reach beyond grey matter: what lies in the white matter beside a region is named
-    after it.
+    Smoothed maps reach beyond their tissue: what lies in the white matter beside a grey region is
+    named after it. White matter of the cerebrum has no regions: it is named with the grey one that
+    is nearest, within 6 mm.
     """
+    named = _nearest(maps, tissue)
+    if tissue == "grey":
+        return named
+    beside = _nearest(maps, "grey")
+    told = np.char.endswith(named, WHITE) & (beside != OUTSIDE)
+    return np.where(told, np.char.add(np.char.add(named, " near "), beside), named)
+
+
+def _nearest(maps: TissueMaps, tissue: str) -> NDArray[np.str_]:
     labels, affine = _template()
     tissues = {label.id: label.tissue for label in TABLES[PROTOCOL]}
     names = {label.id: label.name for label in TABLES[PROTOCOL]}
-    grey = np.isin(labels, [number for number, tissue in tissues.items() if tissue == "grey"])
+    members = np.isin(labels, [number for number, own in tissues.items() if own == tissue])
     spacing = voxel_sizes(affine)
-    distance, nearest = distance_transform_edt(~grey, sampling=spacing, return_indices=True)
+    distance, nearest = distance_transform_edt(~members, sampling=spacing, return_indices=True)
     voxels = np.argwhere(maps.mask)
     mm = apply_affine(maps.affine, voxels)
     places = np.rint(apply_affine(np.linalg.inv(affine), mm)).astype(int)

@@ -18,7 +18,7 @@ from fibromorph.postprocessing.stats.designs.sections import Inference as Levels
 from fibromorph.postprocessing.stats.models.linear import Bools, Ints
 from fibromorph.postprocessing.voxelwise.effects import effect_of, interval_of
 from fibromorph.postprocessing.voxelwise.inference import Inference, uncorrected_p
-from fibromorph.postprocessing.voxelwise.maps import GreyMaps
+from fibromorph.postprocessing.voxelwise.maps import TissueMaps
 from fibromorph.postprocessing.voxelwise.question import Question
 
 PEAKS_BELOW = 5
@@ -43,7 +43,7 @@ class Places:
 
     question: Question
     inference: Inference
-    maps: GreyMaps
+    maps: TissueMaps
     regions: NDArray[np.str_]
     levels: Levels
 

@@ -20,7 +20,7 @@ from scipy import stats
 
 from fibromorph.postprocessing.stats.designs.sections import Vbm
 from fibromorph.postprocessing.stats.models.linear import Bools, Floats
-from fibromorph.postprocessing.voxelwise.maps import GreyMaps, Singles
+from fibromorph.postprocessing.voxelwise.maps import Singles, TissueMaps
 from fibromorph.postprocessing.voxelwise.question import Question
 
 BLOCK = 50
@@ -59,7 +59,7 @@ class Inference:
 
 def permute(
     question: Question,
-    maps: GreyMaps,
+    maps: TissueMaps,
     settings: Vbm,
     seed: Sequence[int],
     *,
@@ -108,7 +108,7 @@ class _Job:
 
     @classmethod
     def of(
-        cls, question: Question, maps: GreyMaps, settings: Vbm, outcomes: Singles, varies: Bools
+        cls, question: Question, maps: TissueMaps, settings: Vbm, outcomes: Singles, varies: Bools
     ) -> _Job:
         nuisance = question.nuisance.to_numpy(float)
         return cls(
@@ -211,7 +211,7 @@ def uncorrected_p(t: Floats, df: int) -> Floats:
     return np.asarray(2 * stats.t.sf(np.abs(t), df))
 
 
-def smoothness_mm(question: Question, maps: GreyMaps) -> float:
+def smoothness_mm(question: Question, maps: TissueMaps) -> float:
     """Full width at half maximum of the residuals, mean of three axes.
 
     From the correlation of neighbours, as of a Gaussian autocorrelation: FWHM = sqrt(8 ln 2) x
@@ -231,7 +231,7 @@ def smoothness_mm(question: Question, maps: GreyMaps) -> float:
     return float(np.mean(widths)) if widths else 0.0
 
 
-def _neighbours(unit: Floats, maps: GreyMaps) -> list[float]:
+def _neighbours(unit: Floats, maps: TissueMaps) -> list[float]:
     """Mean correlation of neighbouring voxels along each axis, of residuals of length 1."""
     sums = np.zeros(maps.mask.ndim)
     for row in unit:

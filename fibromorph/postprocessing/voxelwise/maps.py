@@ -1,4 +1,4 @@
-"""Modulated grey-matter maps: found, checked, smoothed, and brought into one array."""
+"""Modulated maps of tissue: found, checked, smoothed, and brought into one array."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from fibromorph.errors import ConfigError, ScanError, TableError
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX
+from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
 from fibromorph.postprocessing.stats.designs.sections import Vbm
 from fibromorph.postprocessing.stats.models.linear import Bools, Floats
 from fibromorph.postprocessing.stats.tables.cells import read_text_table
@@ -26,7 +26,7 @@ from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 from fibromorph.scans.resample import FWHM
 
 PLAUSIBLE_ML = (50.0, 3000.0)
-"""What the grey matter of a head sums to."""
+"""What the grey or white matter of a head sums to."""
 RUN = "run"
 SAME_MM = 1e-3
 _BIDS = re.compile(r"(sub-[A-Za-z0-9]+)(?:_(ses-[A-Za-z0-9]+))?(?:_|$)")
@@ -38,16 +38,16 @@ OnScan = Callable[[int], object]
 
 
 @dataclass(frozen=True, eq=False)
-class GreyMaps:
+class TissueMaps:
     """Smoothed maps of n scans on V voxels.
 
     Attributes:
         rows: scan -> its row of `values`.
-        values: (n, V) grey matter a voxel, as a share of its volume, in the order in which numpy
+        values: (n, V) tissue in a voxel, as a share of its volume, in the order in which numpy
             reads `mask`.
         mask: (i, j, k) the voxels that are analysed, with a margin of one voxel around them.
         affine: (4, 4) voxels of `mask` to mm of MNI152.
-        sums_ml: scan -> grey matter of the whole map before it was smoothed.
+        sums_ml: scan -> tissue of the whole map before it was smoothed.
     """
 
     rows: Mapping[Key, int]
@@ -81,28 +81,32 @@ class GreyMaps:
         return volume
 
 
-def find_maps(places: Sequence[Path], ids: ScanIds, tables: Sequence[Path] = ()) -> dict[Key, Path]:
+def find_maps(
+    places: Sequence[Path], ids: ScanIds, tables: Sequence[Path] = (), tissue: str = "grey"
+) -> dict[Key, Path]:
     """Maps by participant and session.
 
     Args:
-        places: folders, searched with all below them for names that end in `GREY_MAP_SUFFIX`, and
-            single files of any name.
+        places: folders, searched with all below them for names that end as `MAP_SUFFIXES` has it,
+            and single files of any name but those of another tissue.
         ids: how names are split; of `sub-01_ses-1_...` participant and session are taken apart
             first, as tables of a cohort have them.
         tables: volumes of the cohort, whose column `run` says which of several maps of a session
             counts.
+        tissue: one of `MAP_SUFFIXES`.
 
     Raises:
-        ConfigError: a place that is not there, or nothing in all of them.
+        ConfigError: a place that is not there, a map of another tissue, or nothing in all of them.
         TableError: several maps of a session of which none is said to count; a name that a strict
             rule does not match.
     """
     found: dict[Key, list[Path]] = {}
-    for path in _files(places):
+    for path in _files(places, tissue):
         found.setdefault(_key(path, ids), []).append(path)
     if not found:
         raise ConfigError(
-            f"maps must be there, files whose names end in {GREY_MAP_SUFFIX}",
+            f"maps of {tissue} matter must be there, files whose names end in"
+            f" {MAP_SUFFIXES[tissue]}",
             subject=", ".join(map(str, places)),
         )
     several = any(len(paths) > 1 for paths in found.values())
@@ -110,18 +114,25 @@ def find_maps(places: Sequence[Path], ids: ScanIds, tables: Sequence[Path] = ())
     return {key: _only(paths, runs.get(key), key) for key, paths in found.items()}
 
 
-def _files(places: Sequence[Path]) -> list[Path]:
+def _files(places: Sequence[Path], tissue: str) -> list[Path]:
     files: dict[Path, None] = {}
+    others = tuple(end for other, end in MAP_SUFFIXES.items() if other != tissue)
     for place in places:
         if not place.exists():
             raise ConfigError("a folder of maps, or a map, must be there", subject=place)
-        inside = sorted(place.rglob(f"*{GREY_MAP_SUFFIX}")) if place.is_dir() else [place]
+        if place.name.endswith(others):
+            rule = f"maps must be of {tissue} matter, as the design says (vbm.tissue)"
+            raise ConfigError(rule, value=place.name, subject=place)
+        inside = sorted(place.rglob(f"*{MAP_SUFFIXES[tissue]}")) if place.is_dir() else [place]
         files.update(dict.fromkeys(inside))
     return list(files)
 
 
 def _stem(path: Path) -> str:
-    return path.name.removesuffix(GREY_MAP_SUFFIX)
+    name = path.name
+    for end in MAP_SUFFIXES.values():
+        name = name.removesuffix(end)
+    return name
 
 
 def _key(path: Path, ids: ScanIds) -> Key:
@@ -159,7 +170,7 @@ def _only(paths: Sequence[Path], run: str | None, key: Key) -> Path:
 
 def load_maps(
     paths: Mapping[Key, Path], settings: Vbm, at: str, on_scan: OnScan = lambda _: None
-) -> GreyMaps:
+) -> TissueMaps:
     """Read every map twice: for the mask, then smoothed into the array.
 
     One array of float32 holds all people's voxels inside the mask: 0.3 MB a person at 3 mm, 1 MB
@@ -173,7 +184,7 @@ def load_maps(
 
     Raises:
         ScanError: a file that is no image, not of three dimensions, on another grid than the
-            first, with values that are not finite, or whose sum is no head's grey matter.
+            first, with values that are not finite, or whose sum is no head's.
         ConfigError: no voxel has a mean above the threshold.
     """
     first = next(iter(paths.values()))
@@ -182,7 +193,7 @@ def load_maps(
     for key, path in paths.items():
         values = _checked(path, grid, first)
         sums[key] = float(values.sum(dtype=float)) * grid.voxel_ml
-        _require_plausible(sums[key], path)
+        _require_plausible(sums[key], settings, path)
         total += values
         on_scan(1)
     # Smoothing is linear: the mean of smoothed maps is the smoothed mean.
@@ -198,7 +209,7 @@ def load_maps(
     for row, path in enumerate(paths.values()):
         values[row] = grid.smoothed(_checked(path, grid, first))[mask]
         on_scan(1)
-    return GreyMaps(
+    return TissueMaps(
         rows={key: row for row, key in enumerate(paths)},
         values=values,
         mask=mask[box],
@@ -297,11 +308,11 @@ def _text(grid: _Analysis) -> str:
     return f"{' x '.join(map(str, grid.shape))} voxels of {lengths} mm from {corner}"
 
 
-def _require_plausible(sum_ml: float, path: Path) -> None:
+def _require_plausible(sum_ml: float, settings: Vbm, path: Path) -> None:
     low, high = PLAUSIBLE_ML
     if not low <= sum_ml <= high:
         raise ScanError(
-            f"a map must sum to the grey matter of a head, {low:g} to {high:g} ml",
+            f"a map must sum to the {settings.matter} of a head, {low:g} to {high:g} ml",
             value=f"{sum_ml:g} ml",
             subject=path,
         )

@@ -11,7 +11,7 @@ import pandas as pd
 from fibromorph.postprocessing.stats.groups.model import INTERCEPT, centred
 from fibromorph.postprocessing.stats.models.linear import Bools, Floats, fit, independent_columns
 from fibromorph.postprocessing.stats.people.study import Study
-from fibromorph.postprocessing.voxelwise.maps import GreyMaps, Key, Singles
+from fibromorph.postprocessing.voxelwise.maps import Key, Singles, TissueMaps
 
 Effect = Literal["d", "r"]
 
@@ -69,7 +69,7 @@ class Question:
         fitted = fit(self.matrix, np.zeros((len(self.tested), 1)))
         return float(fitted.unscaled[-1, -1])
 
-    def outcomes(self, maps: GreyMaps) -> Singles:
+    def outcomes(self, maps: TissueMaps) -> Singles:
         """(n, V) maps, or their differences, scaled."""
         values = maps.of(self.scans)
         if self.before:

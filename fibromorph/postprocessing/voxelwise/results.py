@@ -19,7 +19,7 @@ from fibromorph.postprocessing.stats.models.linear import Bools, Floats
 from fibromorph.postprocessing.stats.people.study import Study
 from fibromorph.postprocessing.voxelwise.effects import Reach, effect_of
 from fibromorph.postprocessing.voxelwise.inference import Inference
-from fibromorph.postprocessing.voxelwise.maps import GreyMaps
+from fibromorph.postprocessing.voxelwise.maps import TissueMaps
 from fibromorph.postprocessing.voxelwise.question import Question
 
 PACKAGES = ("numpy", "scipy", "nilearn", "nibabel")
@@ -102,7 +102,7 @@ class VoxelResults:
     """
 
     study: Study
-    maps: GreyMaps
+    maps: TissueMaps
     files: tuple[str, ...]
     answers: tuple[Answer, ...]
     notes: tuple[str, ...]
@@ -115,8 +115,12 @@ class VoxelResults:
     def summary(self) -> str:
         """Who and what was analysed, then a sentence a question."""
         ill, well = int(self.study.patients.sum()), int((~self.study.patients).sum())
-        head = f"{ill} patients, {well} controls, {self.maps.values.shape[1]} voxels."
+        head = f"{ill} patients, {well} controls, {self._voxels}."
         return " ".join([head, *(answer.sentence for answer in self.answers)])
+
+    @property
+    def _voxels(self) -> str:
+        return f"{self.maps.values.shape[1]} voxels of {self.design.vbm.matter}"
 
     @property
     def clusters(self) -> pd.DataFrame:
@@ -143,6 +147,7 @@ class VoxelResults:
             "software": {"fibromorph": fibromorph.__version__, **versions()},
             "design": self.design.model_dump(mode="json"),
             "maps": {
+                "tissue": self.design.vbm.tissue,
                 "count": len(self.files),
                 "names": list(self.files),
                 "voxels": self.maps.values.shape[1],

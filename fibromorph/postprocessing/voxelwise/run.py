@@ -25,15 +25,14 @@ from fibromorph.postprocessing.voxelwise.atlas import regions_of
 from fibromorph.postprocessing.voxelwise.clusters import Places, table_of
 from fibromorph.postprocessing.voxelwise.effects import reach_of
 from fibromorph.postprocessing.voxelwise.inference import OnBlock, permute, smoothness_mm
-from fibromorph.postprocessing.voxelwise.maps import GreyMaps, Key, find_maps, load_maps
+from fibromorph.postprocessing.voxelwise.maps import Key, TissueMaps, find_maps, load_maps
 from fibromorph.postprocessing.voxelwise.question import Question
 from fibromorph.postprocessing.voxelwise.questions import questions_of
 from fibromorph.postprocessing.voxelwise.results import Answer, VoxelResults
 
-TITLE = "Grey matter, voxel by voxel"
-TOTAL = "Total-Grey-Matter"
+TOTALS = {"grey": "Total-Grey-Matter", "white": "Total-White-Matter"}
 APART = 0.05
-"""Share by which the sum of a map over the table's grey matter may differ from the usual one."""
+"""Share by which the sum of a map over the table's total may differ from the usual one."""
 SEED = 5
 """Follows `inference.seed`, so that no other analysis draws the same numbers."""
 
@@ -69,7 +68,7 @@ def run_voxelwise(
     people = read_people(design, participants)
     require_folder(out)
     study, whole = build_study(_of_maps(design), cohort, people)
-    paths = find_maps(maps, design.ids, tables)
+    paths = find_maps(maps, design.ids, tables, design.vbm.tissue)
     results = _analyse(study, whole, paths, cohort, workers=workers, progress=progress)
     write_voxelwise(results, out)
     return results
@@ -77,7 +76,8 @@ def run_voxelwise(
 
 def _of_maps(design: Design) -> Design:
     """The design with what differs for maps: their errors are not known."""
-    title = design.title if "title" in design.model_fields_set else TITLE
+    own = f"{design.vbm.matter.capitalize()}, voxel by voxel"
+    title = design.title if "title" in design.model_fields_set else own
     return design.model_copy(update={"weights": False, "title": title})
 
 
@@ -97,7 +97,7 @@ def _analyse(
     used = {key: paths[key] for key in sorted(whole.volumes.index)}
     with _bar("maps", shown, 2 * len(used), " maps") as bar:
         maps = load_maps(used, settings, study.design.at("vbm"), bar.update)
-    notes += [*said, *_sums_apart(maps, cohort)]
+    notes += [*said, *_sums_apart(maps, cohort, TOTALS[settings.tissue])]
     total = settings.permutations * len(questions)
     with _bar("permutations", shown, total, " draws") as bar:
         answers = _answers(questions, maps, study.design, workers, bar.update)
@@ -111,9 +111,9 @@ def _analyse(
 
 
 def _answers(
-    questions: Sequence[Question], maps: GreyMaps, design: Design, workers: int, on_block: OnBlock
+    questions: Sequence[Question], maps: TissueMaps, design: Design, workers: int, on_block: OnBlock
 ) -> tuple[Answer, ...]:
-    regions, levels = regions_of(maps), design.inference
+    regions, levels = regions_of(maps, design.vbm.tissue), design.inference
     answers = []
     for number, question in enumerate(questions):
         seed = (levels.seed, SEED, number)
@@ -139,7 +139,7 @@ def _with_maps(
     """The scans that have maps; those without are left out, as people without scans are."""
     has = _each(study, paths)
     lost = [" ".join(key).strip() for key in study.volumes.index[~has]]
-    step = FlowStep("with a map of grey matter", tuple(lost), int(has.sum()))
+    step = FlowStep(f"with a map of {study.design.vbm.matter}", tuple(lost), int(has.sum()))
     kept = replace(study.rows(has), flow=(*study.flow, step))
     _require_groups(kept, step)
     people = {*kept.participants}
@@ -174,22 +174,22 @@ def _require_groups(study: Study, step: FlowStep) -> None:
             )
 
 
-def _sums_apart(maps: GreyMaps, cohort: CohortVolumes) -> list[str]:
-    """A note where maps sum to another share of the table's grey matter than usual.
+def _sums_apart(maps: TissueMaps, cohort: CohortVolumes, total: str) -> list[str]:
+    """A note where maps sum to another share of the table's total than usual.
 
     What the usual share is depends on the table's protocol: manual ones count more as cortex.
     """
-    if TOTAL not in cohort.soft:
+    if total not in cohort.soft:
         return []
-    table = cohort.soft[TOTAL]
-    shares = {key: total / float(table[key]) for key, total in maps.sums_ml.items()}
+    table = cohort.soft[total]
+    shares = {key: sum_ml / float(table[key]) for key, sum_ml in maps.sums_ml.items()}
     usual = float(np.nanmedian([*shares.values()]))
     apart = {key: s / usual - 1 for key, s in shares.items() if abs(s / usual - 1) > APART}
     if not apart:
         return []
     worst = max(apart, key=lambda key: abs(apart[key]))
     return [
-        f"Maps sum to {usual:.2f} of the table's {TOTAL} (median); {len(apart)} of {len(shares)}"
+        f"Maps sum to {usual:.2f} of the table's {total} (median); {len(apart)} of {len(shares)}"
         f" differ from that by more than {100 * APART:.0f} %, most"
         f" {' '.join(worst).strip()} ({100 * apart[worst]:+.1f} %): look at the registration."
     ]

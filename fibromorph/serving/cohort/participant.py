@@ -52,7 +52,7 @@ class Cohort:
         stale_s: see `Leases`.
         jointly: conform the sessions of a person together.
         thickness: also measure that of the cortex.
-        vbm: also map grey matter in MNI coordinates.
+        vbm: also map tissue in MNI coordinates.
         tissue: also write brain mask and tissue on the scan's own voxels.
     """
 

@@ -34,8 +34,8 @@ class Recipe:
         sessions: 'alone' or 'jointly', see `longitudinal`.
         thickness: of the cortex: 'none', or sha256 over the manifest of the bundle that draws its
             ribbon.
-        vbm: of the map of grey matter: 'none', or sha256 over the average head, the manifest of the
-            bundle that draws the tissue, and the version of SimpleITK.
+        vbm: of maps in MNI coordinates: 'none', or sha256 over the average head, the manifest of
+            the bundle that draws the tissue, and the version of SimpleITK.
         tissue: on the scan's own voxels: 'none' or 'bundle', which draws it as it draws the labels.
     """
 

@@ -177,7 +177,9 @@ class Store:
         changes = recipe.changes_since(record.get("recipe"))
         if changes:
             return changes
-        if not all((self.out / name).is_file() for name in record["files"]):
+        # An earlier version may have written fewer.
+        names = {*record["files"], *(path.as_posix() for path in task.files.values())}
+        if not all((self.out / name).is_file() for name in names):
             return "an output is missing"
         if not same_siblings(record, task, bids):
             return "another session changed"

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from fibromorph.datasets.bids import BidsName
 from fibromorph.errors import ConfigError
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX
+from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
 from fibromorph.serving.tissue import TISSUE_SUFFIXES
 
 Status = Literal["done", "present", "failed", "busy"]
@@ -33,7 +33,7 @@ class ScanTask:
         stem: of the outputs: the scan's entities.
         siblings: scans of the person's other sessions that it is conformed with, one a session.
         thickness: also measure that of the cortex.
-        vbm: also map its grey matter in MNI coordinates.
+        vbm: also map its tissue in MNI coordinates.
         tissue: also write its brain mask and tissue on its own voxels.
     """
 
@@ -65,6 +65,7 @@ class ScanTask:
             "thickness": self.folder / f"{base}_thickness.tsv",
             "thickness_map": self.folder / f"{self.stem}_{MAP}_{DESC}_thickness.nii.gz",
         }
+        maps = {f"{k}_map": self.folder / f"{self.stem}{end}" for k, end in MAP_SUFFIXES.items()}
         tissue = {k: self.folder / f"{self.stem}{end}" for k, end in TISSUE_SUFFIXES.items()}
         return {
             "dseg": self.folder / f"{base}_dseg.nii.gz",
@@ -72,7 +73,7 @@ class ScanTask:
             "volumes": self.folder / f"{base}_volumes.tsv",
             "report": self.folder / f"{base}_report.html",
             **(cortex if self.thickness else {}),
-            **({"grey_map": self.folder / f"{self.stem}{GREY_MAP_SUFFIX}"} if self.vbm else {}),
+            **(maps if self.vbm else {}),
             **(tissue if self.tissue else {}),
         }
 

@@ -1,4 +1,4 @@
-"""Made-up cohorts of grey-matter maps on a coarse grid, with the tables that go with them."""
+"""Made-up cohorts of maps of tissue on a coarse grid, with the tables that go with them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from fibromorph.labels import NEUROMORPHOMETRICS
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX
+from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
 from fibromorph.postprocessing.stats import Design, parse_design
 from fibromorph.postprocessing.stats.report.brain import TEMPLATES
 from tests.postprocessing.stats.cohorts import write
@@ -54,6 +54,7 @@ class Heads:
         small_patients: share by which heads of patients are smaller.
         growing: maps grow in proportion to eTIV.
         seed: of everything.
+        tissue: of the maps.
     """
 
     patients: int = 10
@@ -63,17 +64,18 @@ class Heads:
     small_patients: float = 0.0
     growing: bool = False
     seed: int = 0
+    tissue: str = "grey"
 
 
 @lru_cache
-def template() -> tuple[Map, NDArray[np.int32], NDArray[np.float64]]:
-    """(grey matter of an average head, labels, affine) on the coarse grid."""
+def template(tissue: str = "grey") -> tuple[Map, NDArray[np.int32], NDArray[np.float64]]:
+    """(tissue of an average head, labels, affine) on the coarse grid."""
     package = files("fibromorph.postprocessing.stats.report")
     with as_file(package / TEMPLATES["neuromorphometrics"]) as path:
         image = nibabel.load(path)
         labels = np.asarray(image.dataobj).astype(np.int32)
-    grey = np.isin(labels, [label.id for label in NEUROMORPHOMETRICS if label.tissue == "grey"])
-    soft = gaussian_filter(grey.astype(np.float32), 0.7)
+    inside = np.isin(labels, [label.id for label in NEUROMORPHOMETRICS if label.tissue == tissue])
+    soft = gaussian_filter(inside.astype(np.float32), 0.7)
     affine = image.affine @ np.diag([EVERY, EVERY, EVERY, 1])
     step = (slice(None, None, EVERY),) * 3
     return soft[step], labels[step], affine
@@ -83,7 +85,7 @@ def write_heads(folder: Path, heads: Heads) -> None:
     """Write maps as BIDS derivatives below `folder / "maps"`, volumes.tsv and participants.tsv."""
     rng = np.random.default_rng(heads.seed)
     n = heads.patients + heads.controls
-    grey, _, _ = template()
+    average, _, _ = template(heads.tissue)
     rows, people = [], []
     for number in range(n):
         patient = number < heads.patients
@@ -95,16 +97,17 @@ def write_heads(folder: Path, heads: Heads) -> None:
         group = "FM" if patient else "HC"
         sex = "F" if number % 4 else "M"
         people.append([name, group, int(rng.normal(48, 8)), sex, pain, arm])
-        own = 1 + NOISE * _noise(rng, grey.shape)
+        own = 1 + NOISE * _noise(rng, average.shape)
         for session in heads.sessions:
             person = Person(patient, treated, session, pain, etiv)
-            again = 1 + 0.3 * NOISE * _noise(rng, grey.shape)
-            values = _grown(grey * own * again, heads, person)
-            save(map_path(folder, name, session), values)
+            again = 1 + 0.3 * NOISE * _noise(rng, average.shape)
+            values = _grown(average * own * again, heads, person)
+            save(map_path(folder, name, session, heads.tissue), values)
             total = float(values.sum()) * (2 * EVERY) ** 3 / 1000
             thalamus = 7.5 * (1 + 0.05 * rng.standard_normal())
             rows.append([name, session or "n/a", 0.9, thalamus, total, etiv])
-    columns = ["participant_id", "session_id", "quality", "Left-Thalamus", "Total-Grey-Matter"]
+    columns = ["participant_id", "session_id", "quality", "Left-Thalamus"]
+    columns.append(f"Total-{heads.tissue.capitalize()}-Matter")
     table = pd.DataFrame(rows, columns=[*columns, "eTIV"])
     # Rows of a table come in any order.
     write(folder / "volumes.tsv", table.sample(frac=1, random_state=heads.seed))
@@ -112,10 +115,10 @@ def write_heads(folder: Path, heads: Heads) -> None:
     write(folder / "participants.tsv", pd.DataFrame(people, columns=columns))
 
 
-def map_path(folder: Path, name: str, session: str = "") -> Path:
+def map_path(folder: Path, name: str, session: str = "", tissue: str = "grey") -> Path:
     """Where a person's map lies."""
     stem = f"{name}_{session}" if session else name
-    return folder / "maps" / name / session / "anat" / f"{stem}{GREY_MAP_SUFFIX}"
+    return folder / "maps" / name / session / "anat" / f"{stem}{MAP_SUFFIXES[tissue]}"
 
 
 def save(path: Path, values: Map, affine: NDArray[np.float64] | None = None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fibromorph.errors import ConfigError, FibromorphError, ScanError, TableError
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX
+from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, MAP_SUFFIXES
 from fibromorph.postprocessing.stats.designs.sections import Vbm
 from fibromorph.postprocessing.stats.tables import ScanIds
 from fibromorph.postprocessing.voxelwise.maps import find_maps, load_maps
@@ -59,10 +59,22 @@ def test_of_several_runs_that_of_the_table_counts(tmp_path: Path) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"maps must be there, files whose names end in"):
+    with pytest.raises(ConfigError, match=r"maps of grey matter must be there, files"):
         find_maps([tmp_path], ScanIds())
     with pytest.raises(ConfigError, match=r"nowhere: a folder of maps"):
         find_maps([tmp_path / "nowhere"], ScanIds())
+
+
+def test_only_maps_of_the_tissue_that_was_asked_for_are_found(tmp_path: Path) -> None:
+    touched(tmp_path, "sub-01", "sub-02")
+    with pytest.raises(ConfigError, match=r"maps of white matter must be there, files.*label-WM"):
+        find_maps([tmp_path], ScanIds(), tissue="white")
+    (tmp_path / f"sub-02{MAP_SUFFIXES['white']}").touch()
+    assert {*find_maps([tmp_path], ScanIds(), tissue="white")} == {("sub-02", "")}
+    assert {*find_maps([tmp_path], ScanIds())} == {("sub-01", ""), ("sub-02", "")}
+    grey = tmp_path / f"sub-01{GREY_MAP_SUFFIX}"
+    with pytest.raises(ConfigError, match=r"must be of white matter.*vbm.tissue.*label-GM"):
+        find_maps([grey], ScanIds(), tissue="white")
 
 
 def test_maps_on_finer_voxels_are_brought_to_the_spacing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from fibromorph.cli import main
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, average_head
+from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, MAP_SUFFIXES, average_head
 from tests.serving.cohort.conftest import Finished, Run
 from tests.serving.cohort.study import Study, head, scan_path, write_scan
 from tests.serving.cohort.test_group import DESIGN
@@ -27,12 +28,23 @@ def test_every_scan_that_was_asked_for_has_a_map(
     subject = scan.partition("/")[0].removeprefix("sub-")
     asked = ("--participant-label", subject, "--session-label", "01")
     assert participant(out, "--vbm", *asked).status == 0
-    path = out / scan.replace("_T1w.nii.gz", GREY_MAP_SUFFIX)
-    assert np.asarray(nib.load(path).dataobj).sum() > 0
+    paths = [out / scan.replace("_T1w.nii.gz", end) for end in MAP_SUFFIXES.values()]
+    assert all(np.asarray(nib.load(path).dataobj).sum() > 0 for path in paths)
     assert "1 present" in participant(out, "--vbm", "--dry-run", *asked).said
+    _of_a_version_with_grey_maps_alone(out)
+    assert "1 again" in participant(out, "--vbm", "--dry-run", *asked).said
     assert "vbm" in participant(out, "--dry-run", *asked).said
     assert participant(out, *asked).status == 0
-    assert not path.exists()
+    assert not any(path.exists() for path in paths)
+
+
+def _of_a_version_with_grey_maps_alone(out: Path) -> None:
+    (record,) = (out / ".fibromorph" / "done").rglob("*.json")
+    content = json.loads(record.read_text())
+    (white,) = (name for name in content["files"] if "label-WM" in name)
+    (out / white).unlink()
+    del content["files"][white]
+    record.write_text(json.dumps(content))
 
 
 def test_sessions_of_one_head_have_the_same_map(
@@ -66,6 +78,13 @@ def test_the_maps_of_a_cohort_are_compared_by_its_design(
     assert main(call) == 1  # some scans of this study had failed before
     assert (out / "stats_vbm" / "report.html").is_file()
     assert (out / "stats" / "report.html").is_file()
+    design.write_text(DESIGN + VOXELWISE.replace("{", "{tissue: white, "))
+    assert main(call) == 2
+    assert "must have mapped white matter: run it again with --vbm" in capsys.readouterr().err
+    for number, scan in enumerate(study.good):
+        write_map(out / scan.replace("_T1w.nii.gz", MAP_SUFFIXES["white"]), number)
+    assert main(call) == 1
+    assert "White matter, voxel by voxel" in (out / "stats_vbm_white/report.html").read_text()
 
 
 def write_map(path: Path, seed: int) -> None:

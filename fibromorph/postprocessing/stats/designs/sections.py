@@ -222,9 +222,10 @@ class Correlations(Section):
 
 
 class Vbm(Section):
-    """How grey-matter maps are compared voxel by voxel, see docs/vbm.md.
+    """How maps of grey or white matter are compared voxel by voxel, see docs/vbm.md.
 
     Attributes:
+        tissue: whose maps.
         smoothing_mm: full width at half maximum of the Gaussian; 0 = none.
         spacing_mm: of the voxels that are analysed; maps whose own are as long or longer keep them.
         permutations: of every question.
@@ -234,9 +235,15 @@ class Vbm(Section):
         mask_above: voxels are analysed whose mean over people is larger.
     """
 
+    tissue: Literal["grey", "white"] = "grey"
     smoothing_mm: float = Field(default=8.0, ge=0, le=30)
     spacing_mm: float = Field(default=3.0, ge=1, le=10)
     permutations: int = Field(default=2000, ge=100, le=100_000)
     tfce: bool = True
     cluster_forming_p: float | None = Field(default=0.001, gt=0, le=0.05)
     mask_above: float = Field(default=0.1, ge=0, lt=1)
+
+    @property
+    def matter(self) -> str:
+        """The tissue in prose."""
+        return f"{self.tissue} matter"

@@ -34,7 +34,7 @@ def _maps(results: VoxelResults) -> tuple[str, ...]:
     spacing = " x ".join(f"{length:g}" for length in dict.fromkeys(maps.spacing_mm))
     voxels = maps.values.shape[1]
     return (
-        f"Modulated grey-matter maps in MNI152 space [1] of {len(results.files)} scans were"
+        f"Modulated maps of {vbm.matter} in MNI152 space [1] of {len(results.files)} scans were"
         f" {smoothed} and analysed on voxels of {spacing} mm, wherever the mean over scans was"
         f" above {vbm.mask_above:g} ({voxels} voxels, {voxels * maps.voxel_ml:.0f} ml).",
     )
@@ -70,6 +70,8 @@ def _inference(results: VoxelResults) -> tuple[str, ...]:
         if vbm.cluster_forming_p
         else ""
     )
+    white = vbm.tissue == "white"
+    by_grey = ", white matter of the cerebrum also by the grey region beside it" * white
     flips = any(answer.question.of_mean for answer in results.answers)
     scheme = "permutations after Freedman and Lane" + (", of mean change flips of sign" * flips)
     return (
@@ -79,7 +81,7 @@ def _inference(results: VoxelResults) -> tuple[str, ...]:
         " differences are Hedges' g of the adjusted maps [4]. Pictures show all effects, and"
         " outline what survives [5].",
         "Regions are named by nilearn's MNI152 template as t1-research segments it"
-        " (Neuromorphometrics' protocol).",
+        f" (Neuromorphometrics' protocol){by_grey}.",
     )
 
 

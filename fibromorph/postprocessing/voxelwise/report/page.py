@@ -72,7 +72,7 @@ def _limits(results: VoxelResults) -> list[str]:
         if many > 1
         else "",
         "Registration that differs between groups, such as around larger ventricles, may pass for a"
-        " difference of grey matter: look at the maps.",
+        f" difference of {results.design.vbm.matter}: look at the maps.",
         *results.notes,
         "For research only; no result here is a diagnosis or bears on one person's treatment.",
     )

@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from fibromorph.postprocessing.voxelwise.maps import GreyMaps
+from fibromorph.postprocessing.voxelwise.maps import TissueMaps
 from fibromorph.postprocessing.voxelwise.results import Answer
 
 CUTS_MM = {
@@ -29,7 +29,7 @@ COLOURS = "RdBu_r"
 SMALLEST_LIMIT = 0.2
 
 
-def picture(answer: Answer, maps: GreyMaps) -> str:
+def picture(answer: Answer, maps: TissueMaps) -> str:
     """PNG in base64: colour is the effect, opacity |t| as a share of the critical t, squared.
 
     Voxels that survive are outlined in black. Hiding all else would hide what nearly survived, and
@@ -55,7 +55,7 @@ def _slices(
     place: tuple[float, float, float, float],
     mode: str,
     answer: Answer,
-    maps: GreyMaps,
+    maps: TissueMaps,
     limit: float,
 ) -> None:
     from nilearn.datasets import load_mni152_template
@@ -84,7 +84,7 @@ def _slices(
         display.add_contours(outline, levels=[0.5], colors="black", linewidths=1.1)
 
 
-def _opacity(answer: Answer, maps: GreyMaps) -> nibabel.Nifti1Image:
+def _opacity(answer: Answer, maps: TissueMaps) -> nibabel.Nifti1Image:
     share = np.minimum(np.abs(answer.inference.t) / answer.reach.critical_t, 1.0) ** 2
     return maps.image(np.where(answer.survives, 1.0, share))
 

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX
+from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
 from fibromorph.postprocessing.stats import Design, load_design, run_study
 
 TABLES = {"volume": ("volumes.tsv", "stats"), "thickness": ("thickness.tsv", "stats_thickness")}
 """What a design measures -> the gathered table, and where its results go."""
+VOXELWISE = {"grey": "stats_vbm", "white": "stats_vbm_white"}
+"""Tissue whose maps a design compares -> where its results go."""
 
 
 def read_design(path: Path | None) -> Design | None:
@@ -44,16 +46,19 @@ def run_voxel_statistics(
 ) -> None:
     """Compare the maps of grey matter, less `exclusions.tsv`, into OUT_DIR/stats_vbm.
 
+    Or, if the design says so, those of white matter into OUT_DIR/stats_vbm_white.
+
     Raises:
         ConfigError, TableError, ScanError: see `run_voxelwise`; or there are no maps.
         ModuleNotFoundError: nilearn is not installed.
     """
     from fibromorph.postprocessing.voxelwise import run_voxelwise
 
-    if next(out.rglob(f"*{GREY_MAP_SUFFIX}"), None) is None:
-        rule = "the participant stage must have mapped grey matter: run it again with --vbm"
+    tissue, matter = design.vbm.tissue, design.vbm.matter
+    if next(out.rglob(f"*{MAP_SUFFIXES[tissue]}"), None) is None:
+        rule = f"the participant stage must have mapped {matter}: run it again with --vbm"
         raise TableError(rule, subject=out)
-    table, folder = out / "volumes.tsv", out / "stats_vbm"
+    table, folder = out / "volumes.tsv", out / VOXELWISE[tissue]
     results = run_voxelwise(design, [out], table, _participants(out), folder, workers=workers)
     say(f"{results.summary} {folder / 'report.html'}")
 

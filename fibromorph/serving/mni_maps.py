@@ -1,4 +1,4 @@
-"""The map of a scan's grey matter in MNI coordinates, for voxel-based morphometry."""
+"""Maps of a scan's grey and white matter in MNI coordinates, for voxel-based morphometry."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from fibromorph.serving.ribbon import DrawnRibbon
 
 
 @dataclass(frozen=True, eq=False)
-class GreyMap:
-    """Where a scan has how much grey matter.
+class MniMaps:
+    """Where a scan has how much grey and white matter.
 
     Attributes:
         drawn_by: name and version of the bundle that drew its tissue.
-        modulated: (i, j, k) float32 on the grid of `average_head`, see `Normalised.grey`.
+        grey, white: (i, j, k) float32 on the grid of `average_head`, modulated, see `Normalised`.
         likeness: see `Normalised.likeness`.
     """
 
     drawn_by: str
-    modulated: NDArray[np.float32]
+    grey: NDArray[np.float32]
+    white: NDArray[np.float32]
     likeness: float
 
 
-def map_grey_matter(
+def map_tissue(
     drawn: DrawnRibbon, grid: Grid, threads: int, sessions: Sequence[DrawnRibbon] = ()
-) -> GreyMap:
-    """Lay a scan's grey matter over the average head.
+) -> MniMaps:
+    """Lay a scan's tissue over the average head.
 
     Args:
         drawn: ids of `FREESURFER`, and their posteriors.
@@ -46,4 +47,4 @@ def map_grey_matter(
         for one in (drawn, *sessions)
     )
     found = normalise_head(own, threads, sessions=others)
-    return GreyMap(drawn.by, found.grey, found.likeness)
+    return MniMaps(drawn.by, found.grey, found.white, found.likeness)

@@ -1,4 +1,4 @@
-"""The map of grey matter of a real head."""
+"""The maps of tissue of a real head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from fibromorph.cli import main
 from fibromorph.labels import FREESURFER
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, average_head
+from fibromorph.postprocessing.normalisation import MAP_SUFFIXES, average_head
 from fibromorph.postprocessing.volumes import read_volumes
 
 pytest.importorskip("SimpleITK")
@@ -21,18 +21,18 @@ pytest.importorskip("SimpleITK")
 def test_files_of_a_call(template: Path, tmp_path: Path) -> None:
     out, name = tmp_path / "out", template.name.removesuffix(".nii.gz")
     assert main(["segment", str(template), "--out", str(out), "--vbm"]) == 0
-    image = nib.load(out / f"{name}{GREY_MAP_SUFFIX}")
-    assert image.header["sform_code"] == 4
-    assert np.allclose(image.affine, average_head().grid.affine_ijk_to_ras)
-    values = image.get_fdata()
     rows = read_volumes(out / f"{name}_volumes.tsv")
-    grey = {label.id for label in FREESURFER if label.tissue == "grey"}
-    own_ml = sum(row.soft_volume_ml or 0 for row in rows if row.region_id in grey)
-    voxel_ml = average_head().grid.voxel_ml
-    assert values.sum() * voxel_ml == pytest.approx(own_ml, rel=0.02)
+    for tissue, end in MAP_SUFFIXES.items():
+        image = nib.load(out / f"{name}{end}")
+        assert image.header["sform_code"] == 4
+        assert np.allclose(image.affine, average_head().grid.affine_ijk_to_ras)
+        inside = {label.id for label in FREESURFER if label.tissue == tissue}
+        own_ml = sum(row.soft_volume_ml or 0 for row in rows if row.region_id in inside)
+        voxel_ml = average_head().grid.voxel_ml
+        assert image.get_fdata().sum() * voxel_ml == pytest.approx(own_ml, rel=0.02)
     facts = json.loads((out / f"{name}.json").read_text())
     assert facts["grey_map"]["likeness"] > 0.7
-    assert f"{name}{GREY_MAP_SUFFIX}" in facts["outputs"]
+    assert set(facts["outputs"]) >= {f"{name}{end}" for end in MAP_SUFFIXES.values()}
     assert "Grey matter in MNI coordinates" in (out / f"{name}_report.html").read_text()
 
 
