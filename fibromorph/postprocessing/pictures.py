@@ -32,7 +32,7 @@ LINE_YIELDS = (
 )
 # The PNG is indexed: greys first, then one entry a structure (there may be 71 of them). A third of
 # the size of true colour.
-GREYS = 180
+GREYS = 90
 PIXELS_PER_MM = 2.0
 SMOOTH_VOXELS = 0.6
 MARGIN_MM = 14.0
@@ -314,7 +314,7 @@ def _captioned(grey: Picture, plane: Plane, coordinate_mm: float) -> Picture:
     draw.text((width * 0.2, middle), plane.left, GREYS - 1, font, anchor="mm")
     draw.text((width * 0.8, middle), plane.right, GREYS - 1, font, anchor="mm")
     text = f"{plane.letter} {coordinate_mm:+.0f} mm"
-    draw.text((width / 2, middle), text, GREYS - 50, font, anchor="mm")
+    draw.text((width / 2, middle), text, GREYS * 3 // 4, font, anchor="mm")
     return np.array(picture)
 
 

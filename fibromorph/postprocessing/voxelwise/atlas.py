@@ -36,7 +36,8 @@ def regions_of(maps: TissueMaps, tissue: str = "grey") -> NDArray[np.str_]:
 
 
 def _nearest(maps: TissueMaps, tissue: str) -> NDArray[np.str_]:
-    labels, affine = _template()
+    image = template_labels()
+    labels, affine = np.asarray(image.dataobj), image.affine
     tissues = {label.id: label.tissue for label in TABLES[PROTOCOL]}
     names = {label.id: label.name for label in TABLES[PROTOCOL]}
     members = np.isin(labels, [number for number, own in tissues.items() if own == tissue])
@@ -51,8 +52,9 @@ def _nearest(maps: TissueMaps, tissue: str) -> NDArray[np.str_]:
     return np.where(distance[inside] <= NEAR_MM, named, OUTSIDE)
 
 
-def _template() -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+def template_labels() -> nibabel.Nifti1Image:
+    """Ids of `PROTOCOL` in the template, int32."""
     package = files("fibromorph.postprocessing.stats.report")
     with as_file(package / TEMPLATES[PROTOCOL]) as path:
         image = nibabel.load(path)
-        return np.asarray(image.dataobj).astype(np.int32), np.asarray(image.affine)
+        return nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.int32), image.affine)

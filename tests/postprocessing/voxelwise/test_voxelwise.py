@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from fibromorph.postprocessing.stats.models.linear import fit
 from fibromorph.postprocessing.voxelwise import VoxelResults
@@ -222,7 +222,7 @@ def test_images_of_an_earlier_analysis_do_not_stay(found: VoxelResults, tmp_path
 
 def test_the_page_needs_nothing_from_elsewhere(page: str) -> None:
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)
-    assert "<script" not in page
+    assert not re.search(r"<script src|fetch\(|import\(", page)
     assert "10 patients, 10 controls were compared in every voxel by linear regression" in page
     assert "threshold-free cluster enhancement [3]" in page
 
@@ -232,6 +232,26 @@ def test_the_page_fits_the_window(folder: Path, page: str, browser: Browser) -> 
     window = browser.new_page(viewport={"width": 1100, "height": 900})
     window.goto((folder / "out" / "report.html").as_uri())
     assert window.evaluate("document.documentElement.scrollWidth") <= 1100
+    window.close()
+
+
+def test_a_peak_leads_to_its_place_in_every_slice(
+    folder: Path, page: str, found: VoxelResults, browser: Browser
+) -> None:
+    assert page
+    answer = found.answers[0]
+    window = browser.new_page(viewport={"width": 1100, "height": 900})
+    window.goto((folder / "out" / "report.html").as_uri())
+    expect(window.locator(".viewer")).to_be_visible()
+    place = window.locator(".place b")
+    for row, said in ((answer.clusters.iloc[0], "survives"), (answer.peaks_below.iloc[0], "not a")):
+        mm = " ".join(str(row[f"{axis}_mm"]) for axis in "xyz")
+        window.select_option(".controls select", label="regions")
+        window.click(f'[data-mm="{mm}"]')
+        expect(place).to_contain_text(said)
+        effect = float(place.inner_text().split()[2].rstrip(",").replace("\u2212", "-"))
+        # Drawn on other voxels, between which a peak is a little lower.
+        assert effect == pytest.approx(row["value"], rel=0.3)
     window.close()
 
 

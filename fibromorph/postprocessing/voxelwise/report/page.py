@@ -12,11 +12,17 @@ import fibromorph
 from fibromorph.postprocessing.pages import page_environment
 from fibromorph.postprocessing.stats.report.wording import number, p_text, signed
 from fibromorph.postprocessing.stats.results import to_tsv
+from fibromorph.postprocessing.viewer import viewer_html, viewer_policy, viewer_script
 from fibromorph.postprocessing.voxelwise.report.methods import CITATIONS, methods_text
 from fibromorph.postprocessing.voxelwise.report.picture import picture
+from fibromorph.postprocessing.voxelwise.report.view import view_of
 from fibromorph.postprocessing.voxelwise.results import Answer, VoxelResults
 
 MOST_CLUSTERS = 25
+VIEWER_HINT = (
+    "A peak in the tables below leads to its place. All effects are shown: only what is said to"
+    " survive is a finding."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,9 @@ def render(results: VoxelResults) -> str:
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         shown=[_shown(answer, results) for answer in results.answers],
         most=MOST_CLUSTERS,
+        viewer=viewer_html(view_of(results), hint=VIEWER_HINT),
+        script=viewer_script(),
+        policy=viewer_policy(),
         limits=_limits(results),
         methods=methods_text(results),
         citations=CITATIONS,

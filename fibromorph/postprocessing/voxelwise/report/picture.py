@@ -13,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from fibromorph.postprocessing.stats.models.linear import Floats
 from fibromorph.postprocessing.voxelwise.maps import TissueMaps
 from fibromorph.postprocessing.voxelwise.results import Answer
 
@@ -36,7 +37,7 @@ def picture(answer: Answer, maps: TissueMaps) -> str:
     that most of the brain was looked at (Taylor et al. 2023, NeuroImage 274:120138). Of the fixed
     slices of each plane those nearest to the strongest peaks are moved there.
     """
-    limit = max(answer.reach.detectable, float(np.abs(answer.effect).max()), SMALLEST_LIMIT)
+    limit = limit_of(answer)
     height = sum(ROWS_INCHES.values()) + TEXT_INCHES
     figure = Figure(figsize=(WIDTH_INCHES, height), facecolor="white")
     bottom = 1.0
@@ -85,8 +86,17 @@ def _slices(
 
 
 def _opacity(answer: Answer, maps: TissueMaps) -> nibabel.Nifti1Image:
-    share = np.minimum(np.abs(answer.inference.t) / answer.reach.critical_t, 1.0) ** 2
-    return maps.image(np.where(answer.survives, 1.0, share))
+    return maps.image(np.where(answer.survives, 1.0, opacity_of(answer.inference.t, answer)))
+
+
+def limit_of(answer: Answer) -> float:
+    """The effect that has the strongest colour."""
+    return max(answer.reach.detectable, float(np.abs(answer.effect).max()), SMALLEST_LIMIT)
+
+
+def opacity_of(t: Floats, answer: Answer) -> Floats:
+    """Of what does not survive, 0 to 1."""
+    return np.asarray(np.minimum(np.abs(t) / answer.reach.critical_t, 1.0) ** 2)
 
 
 def cuts(clusters: pd.DataFrame, mode: str) -> list[float]:
