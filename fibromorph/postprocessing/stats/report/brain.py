@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from nibabel.filebasedimages import ImageFileError
 
 from fibromorph.errors import LabelError
-from fibromorph.grid import Grid, shape3
 from fibromorph.labels import TABLES, Colour
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.stats.report.wording import p_text, signed
-from fibromorph.postprocessing.viewer import Layer, View, head_jpeg, layer_png
+from fibromorph.postprocessing.template_view import on_template, template_view
+from fibromorph.postprocessing.viewer import Layer, View, layer_png
 
 TEMPLATES = {p: f"template_{p}_dseg.nii.gz" for p in TABLES}
 """nilearn's MNI152 template, every second voxel, segmented by a bundle of each protocol: t1-open,
@@ -122,15 +122,8 @@ def _view(
     groups: pd.DataFrame, ids: Mapping[str, int], alpha: float, labels: nibabel.Nifti1Image
 ) -> View:
     """The template with a region's effect as its colour, fainter where it does not survive."""
-    from nilearn.datasets import load_mni152_template
-    from nilearn.image import resample_to_img
-
-    template = load_mni152_template(resolution=2)
-    moved = resample_to_img(
-        labels, template, interpolation="nearest", force_resample=True, copy_header=True
-    )
-    voxels = np.asarray(moved.dataobj)
-    voxels = np.where(np.isin(voxels, list(ids.values())), voxels, 0).astype(np.uint8)
+    voxels = on_template(labels, "nearest")
+    drawn = np.where(np.isin(voxels, list(ids.values())), voxels, 0).astype(np.uint8)
     effects = groups["hedges_g"]
     limit = max(float(effects.abs().max()), SMALLEST_LIMIT)
     shades = colormaps[COLOURS](0.5 + effects.to_numpy(float) / (2 * limit))
@@ -148,14 +141,13 @@ def _view(
         texts[label_id] = f"{plain_name(str(region))}: g = {signed(row['hedges_g'])}, {said}"
     layer = Layer(
         "effects",
-        layer_png(voxels),
+        layer_png(drawn),
         colours,
         texts,
         opacities,
         legend="Blue: smaller in patients, red: larger; fainter where it does not survive.",
     )
-    head = np.asarray(template.dataobj, np.float32)
-    return View(head_jpeg(head, 0.0, 1.0), Grid(shape3(head.shape), template.affine), (layer,))
+    return template_view([layer])
 
 
 def _read_own(regions: Sequence[str]) -> nibabel.Nifti1Image:
