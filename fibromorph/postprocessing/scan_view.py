@@ -85,7 +85,7 @@ def scan_view(
         pictures.regions_png,
         {label.id: bright(s.colour) for s in table.structures for label in s.labels},
         {label.id: _said(label.name, volumes.get(label.id)) for label in table.labels},
-        dict(enumerate(line_rank(table, AXIAL).tolist())),
+        ranks=dict(enumerate(line_rank(table, AXIAL).tolist())),
     )
     layers = (regions,) if thickness is None else (regions, thickness)
     return View(pictures.head_jpeg, pictures.grid, layers)

@@ -101,6 +101,7 @@ def test_left_is_left(page: Page, head: Head) -> None:
 def test_thickness_is_another_layer_and_is_said_beside_the_region(page: Page) -> None:
     page.click(f'[data-region="{CORTEX}"]')
     expect(page.locator(PLACE)).to_contain_text("2.5 mm thick")
+    expect(page.get_by_label("fill regions")).not_to_be_checked()
     page.select_option(".controls select", label="thickness of the cortex")
     expect(page.locator(PLACE)).to_contain_text("2.5 mm thick \u00b7 Left cerebral cortex")
     expect(page.get_by_label("fill regions")).to_be_hidden()
