@@ -16,7 +16,7 @@ from fibromorph.postprocessing.pages import page_environment
 from fibromorph.postprocessing.pictures import THICKNESS_COLOURS, THICKNESS_RANGE_MM
 from fibromorph.postprocessing.quality import Quality
 from fibromorph.postprocessing.thickness import MEAN, ThicknessRow
-from fibromorph.postprocessing.viewer import View, viewer_html, viewer_policy, viewer_script
+from fibromorph.postprocessing.viewer import View, viewer_html, viewer_script
 from fibromorph.postprocessing.volumes import VolumeRow
 
 Fact = tuple[str, str]
@@ -177,9 +177,8 @@ def render(content: ReportContent) -> str:
     return environment.get_template("report.html").render(
         c=content,
         picture=_inline(content.mosaic_png),
-        viewer=viewer_html(content.view, hint=VIEWER_HINT) if content.view else "",
-        script=viewer_script() if content.view else "",
-        policy=viewer_policy() if content.view else "'none'",
+        viewer=viewer_html(content.view, VIEWER_HINT),
+        script=viewer_script(content.view),
         cortex=_cortex(content.cortex),
         map_picture=_inline(content.grey_map.picture_png) if content.grey_map else "",
         totals=[row for row in content.rows if row.hemisphere == "both"],

@@ -11,8 +11,6 @@ import math
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
-from importlib.resources import files
 from io import BytesIO
 
 import numpy as np
@@ -22,7 +20,12 @@ from PIL import Image
 
 from fibromorph.grid import Grid
 from fibromorph.labels import Colour
-from fibromorph.postprocessing.pages import page_environment
+from fibromorph.postprocessing.pages import (
+    NO_SCRIPT,
+    PageScript,
+    page_environment,
+    page_script,
+)
 
 JPEG_QUALITY = 70
 
@@ -79,13 +82,15 @@ def layer_png(voxels: Bytes) -> bytes:
     return _encoded(_sprite(voxels), "png", compress_level=6)
 
 
-def viewer_html(view: View, hint: str = "") -> Markup:
+def viewer_html(view: View | None, hint: str = "") -> Markup:
     """The viewer as a part of a page, hidden until the page's script has read its data.
 
     Args:
-        view: what it shows.
+        view: what it shows; None = there is no viewer.
         hint: what else a reader should know of it.
     """
+    if view is None:
+        return Markup("")
     pictures = {"head": _uri(view.head_jpeg, "jpeg")}
     for number, layer in enumerate(view.layers):
         pictures[f"layer{number}"] = _uri(layer.voxels_png, "png")
@@ -112,18 +117,9 @@ def viewer_html(view: View, hint: str = "") -> Markup:
     return Markup(page.render(hint=hint, pictures=pictures, data=data))
 
 
-def viewer_script() -> Markup:
-    """What brings the viewer of a page to life, as the page's only script."""
-    return Markup(_script())  # our own text, nothing of a scan
-
-
-def viewer_policy() -> str:
-    """What a page's Content-Security-Policy says of scripts: `viewer_script` and no other."""
-    return f"'sha256-{b64encode(sha256(_script().encode()).digest()).decode('ascii')}'"
-
-
-def _script() -> str:
-    return (files("fibromorph.postprocessing") / "templates" / "viewer.js").read_text("utf-8")
+def viewer_script(view: View | None) -> PageScript:
+    """What brings the viewer of a page to life; without one the page runs nothing."""
+    return NO_SCRIPT if view is None else page_script("viewer.js")
 
 
 def _columns(shape: Sequence[int]) -> int:

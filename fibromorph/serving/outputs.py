@@ -49,6 +49,15 @@ def output_paths(folder: Path, stem: str) -> dict[str, Path]:
     }
 
 
+def is_own(provenance_path: Path) -> bool:
+    """Whether fibromorph wrote a JSON as a scan's provenance."""
+    try:
+        name: str = json.loads(provenance_path.read_bytes())["generated_by"]["name"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return name == PACKAGE
+
+
 def require_own(folder: Path, stem: str) -> None:
     """Refuse to write a scan's provenance over a JSON of the same name, a scanner's sidecar.
 
@@ -56,13 +65,7 @@ def require_own(folder: Path, stem: str) -> None:
         ConfigError: fibromorph did not write it.
     """
     path = output_paths(folder, stem)["provenance"]
-    if not path.exists():
-        return
-    try:
-        own = json.loads(path.read_bytes())["generated_by"]["name"] == PACKAGE
-    except (ValueError, KeyError, TypeError):
-        own = False
-    if not own:
+    if path.exists() and not is_own(path):
         rule = "a JSON that fibromorph did not write must stay; write into another folder"
         raise ConfigError(rule, value=path.name, subject=path)
 

@@ -9,13 +9,14 @@ from typing import Any
 from fibromorph.files import write_whole
 from fibromorph.postprocessing.thickness import read_thickness
 from fibromorph.postprocessing.volumes import read_volumes
+from fibromorph.serving.outputs import is_own
 
 NAME = "scans.tsv"
 FACTS = ("scan", "model", "quality", "verdict")
 
 
 def write_scan_table(folder: Path) -> Path:
-    """Write `scans.tsv`: a row for every scan whose provenance and volumes lie in `folder`.
+    """Write `scans.tsv`: a row for every scan whose results lie in `folder`.
 
     Columns are `scan`, `model`, `quality`, `verdict`, then what group statistics use of every
     region and total, `NAME_ml` (soft volumes, eTIV), and where it was measured the cortex's
@@ -24,10 +25,11 @@ def write_scan_table(folder: Path) -> Path:
     Raises:
         TableError: a table that is not fibromorph's, see `read_volumes`.
     """
-    rows = [_row(path) for path in sorted(folder.glob("*.json")) if _volumes_of(path).is_file()]
+    found = (p for p in sorted(folder.glob("*.json")) if _volumes_of(p).is_file() and is_own(p))
+    rows = [_row(path) for path in found]
     # In the order in which tables have them; volumes before thickness.
-    found = dict.fromkeys(name for row in rows for name in row if name not in FACTS)
-    columns = (*FACTS, *sorted(found, key=lambda name: name.endswith("_mm")))
+    named = dict.fromkeys(name for row in rows for name in row if name not in FACTS)
+    columns = (*FACTS, *sorted(named, key=lambda name: name.endswith("_mm")))
     lines = ["\t".join(columns)]
     lines += ["\t".join(row.get(name, "n/a") for name in columns) for row in rows]
     path = folder / NAME

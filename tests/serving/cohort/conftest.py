@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fibromorph.cli import main
 from tests.serving.cohort.study import Study, write_study
 from tests.serving.stand_in import write_stand_in
 
@@ -57,6 +59,15 @@ def participant(study: Study, bundle: Path) -> Run:
 def finished(participant: Run, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """An undisturbed run over the whole study; tests must not change it."""
     return participant(tmp_path_factory.mktemp("finished") / "out", "--workers", "2")
+
+
+@pytest.fixture(scope="session")
+def gathered(finished: Finished, study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study after its group stage; a damaged scan ends it with 1. Tests must not change it."""
+    out = tmp_path_factory.mktemp("group") / "out"
+    shutil.copytree(finished.out, out)
+    assert main(["bids", str(study.root), str(out), "group"]) == 1
+    return out
 
 
 def participant_command(bids: Path, out: Path, bundle: Path, *options: str) -> list[str]:

@@ -25,14 +25,6 @@ from tests.serving.cohort.study import Study
 LEFT_CORTEX = 3
 
 
-@pytest.fixture(scope="module")
-def gathered(finished: Finished, study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("group") / "out"
-    shutil.copytree(finished.out, out)
-    assert main(["bids", str(study.root), str(out), "group"]) == 1
-    return out
-
-
 def table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", na_values="n/a", keep_default_na=False)
 

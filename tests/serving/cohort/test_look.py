@@ -11,25 +11,16 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from fibromorph.cli import main
-from tests.serving.cohort.conftest import Finished
 from tests.serving.cohort.study import Study
 
 
-@pytest.fixture(scope="module")
-def out(finished: Finished, study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("look") / "out"
-    shutil.copytree(finished.out, out)
-    assert main(["bids", str(study.root), str(out), "group"]) == 1
-    return out
-
-
 @pytest.fixture
-def page(out: Path, browser: Browser) -> Iterator[Page]:
+def page(gathered: Path, browser: Browser) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.goto((out / "look.html").as_uri())
+    page.goto((gathered / "look.html").as_uri())
     yield page
     assert errors == []
     page.close()
@@ -47,16 +38,16 @@ def test_the_scan_s_own_report_is_there_with_all_its_slices(page: Page) -> None:
     expect(report.locator(".viewer")).to_be_visible()
 
 
-def test_nobody_s_group_is_told(out: Path, study: Study) -> None:
-    text = (out / "look.html").read_text()
+def test_nobody_s_group_is_told(gathered: Path, study: Study) -> None:
+    text = (gathered / "look.html").read_text()
     people = pd.read_csv(study.root / "participants.tsv", sep="\t")
     assert not any(str(group) in text for group in people.group.dropna().unique())
 
 
 def test_decisions_become_the_table_that_the_group_stage_reads(
-    out: Path, page: Page, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gathered: Path, page: Page, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = read(out / "exclusions.tsv")
+    before = read(gathered / "exclusions.tsv")
     page.select_option("#order", label="by name")
     page.locator("nav button").first.click()
     page.keyboard.press("f")
@@ -71,7 +62,7 @@ def test_decisions_become_the_table_that_the_group_stage_reads(
     saved = tmp_path / "exclusions.tsv"
     download.value.save_as(saved)
     decided = read(saved)
-    volumes = pd.read_csv(out / "volumes.tsv", sep="\t", keep_default_na=False)
+    volumes = pd.read_csv(gathered / "volumes.tsv", sep="\t", keep_default_na=False)
     fine, left_out = (tuple(volumes.iloc[n][["participant_id", "session_id"]]) for n in (0, 1))
     assert tuple(decided.loc[fine]) == ("no", "looked at")
     assert tuple(decided.loc[left_out]) == ("yes", 'looked at: rings, "ghosts"')
@@ -79,7 +70,7 @@ def test_decisions_become_the_table_that_the_group_stage_reads(
     assert decided.loc[untouched.index].equals(untouched)
 
     again = tmp_path / "out"
-    shutil.copytree(out, again)
+    shutil.copytree(gathered, again)
     shutil.copy(saved, again / "exclusions.tsv")
     capsys.readouterr()
     assert main(["bids", str(study.root), str(again), "group"]) == 1

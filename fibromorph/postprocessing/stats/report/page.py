@@ -26,7 +26,7 @@ from fibromorph.postprocessing.stats.report.limits import limits
 from fibromorph.postprocessing.stats.report.methods import methods_text
 from fibromorph.postprocessing.stats.report.wording import number, p_text, signed
 from fibromorph.postprocessing.stats.results import Results
-from fibromorph.postprocessing.viewer import viewer_html, viewer_policy, viewer_script
+from fibromorph.postprocessing.viewer import viewer_html, viewer_script
 
 ASSOCIATIONS_SHOWN = 40
 VIEWER_HINT = "A region's name in the table below leads to it."
@@ -75,9 +75,8 @@ def render(results: Results, brain: PaintedBrain) -> str:
         score_changes=score_changes(results),
         responders=scores.responders.to_dict("records") if scores else [],
         figures=draw_figures(results, brain),
-        viewer=viewer_html(brain.view, hint=VIEWER_HINT) if brain.view else "",
-        script=viewer_script() if brain.view else "",
-        policy=viewer_policy() if brain.view else "'none'",
+        viewer=viewer_html(brain.view, VIEWER_HINT),
+        script=viewer_script(brain.view),
         places=brain.ids,
         downloads=files,
         limits=limits(results),

@@ -12,7 +12,7 @@ import fibromorph
 from fibromorph.postprocessing.pages import page_environment
 from fibromorph.postprocessing.stats.report.wording import number, p_text, signed
 from fibromorph.postprocessing.stats.results import to_tsv
-from fibromorph.postprocessing.viewer import viewer_html, viewer_policy, viewer_script
+from fibromorph.postprocessing.viewer import viewer_html, viewer_script
 from fibromorph.postprocessing.voxelwise.report.methods import CITATIONS, methods_text
 from fibromorph.postprocessing.voxelwise.report.picture import picture
 from fibromorph.postprocessing.voxelwise.report.view import view_of
@@ -37,6 +37,7 @@ class _Shown:
 
 def render(results: VoxelResults) -> str:
     """The page as text."""
+    view = view_of(results)
     environment = page_environment()
     environment.filters.update(num=number, signed=signed, p=p_text)
     return environment.get_template("voxels.html").render(
@@ -47,9 +48,8 @@ def render(results: VoxelResults) -> str:
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         shown=[_shown(answer, results) for answer in results.answers],
         most=MOST_CLUSTERS,
-        viewer=viewer_html(view_of(results), hint=VIEWER_HINT),
-        script=viewer_script(),
-        policy=viewer_policy(),
+        viewer=viewer_html(view, VIEWER_HINT),
+        script=viewer_script(view),
         limits=_limits(results),
         methods=methods_text(results),
         citations=CITATIONS,

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 
-from markupsafe import Markup
-
 from fibromorph.files import write_whole
-from fibromorph.postprocessing.pages import page_environment
+from fibromorph.postprocessing.pages import page_environment, page_script
 from fibromorph.serving.cohort.group.exclusions import COLUMNS, Exclusions
 from fibromorph.serving.cohort.group.gather import Cohort
 
@@ -47,8 +42,5 @@ def write_look(path: Path, cohort: Cohort, exclusions: Exclusions) -> None:
         ],
         "more": max(len(worst) - MOST_SCANS, 0),
     }
-    script = (files(PACKAGE) / "templates" / "look.js").read_text("utf-8")
-    digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
     page = page_environment(PACKAGE).get_template("look.html")
-    text = page.render(data=data, script=Markup(script), policy=Markup(f"'sha256-{digest}'"))
-    write_whole(path, text)
+    write_whole(path, page.render(data=data, script=page_script("look.js", PACKAGE)))
