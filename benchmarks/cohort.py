@@ -256,7 +256,7 @@ def local_dask(settings: Settings) -> Cluster:
 
 def null_settings(folder: Path) -> Settings:
     recipe = recipe_of(find_bundle("t1-open"), "cpu")
-    return Settings(folder, folder, "t1-open", recipe, 1)
+    return Settings(folder, folder, "t1-open", recipe, threads=1)
 
 
 def null_tasks(count: int) -> list[ScanTask]:

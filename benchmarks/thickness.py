@@ -23,6 +23,7 @@ from fibromorph.scans import read_scan
 from fibromorph.serving.beyond import beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import Extras
 from fibromorph.serving.pipeline import Segmented, segment_scan
 
 THINNER_MM = (0.0, 0.1, 0.2, 0.4)
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def _print_changes(path: Path, engine: Engine) -> None:
-    beyond = beyond_volumes(engine, thickness=True)
+    beyond = beyond_volumes(engine, extras=Extras(thickness=True))
     assert beyond is not None
     drawn = segment_scan(read_scan(path), beyond.ribbon)
     print(path.name)

@@ -27,6 +27,7 @@ from fibromorph.serving.beyond import beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.longitudinal.halfway import Halfway, Seen
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import Extras
 from fibromorph.serving.measuring.rescan import with_dark_air
 from fibromorph.serving.measuring.responsiveness import NOISE, VOXEL_MM, taken
 from fibromorph.serving.pipeline import Segmented, segment_scan
@@ -76,7 +77,7 @@ class _Bench:
 
     def __init__(self, engine: Engine, mould: Mould) -> None:
         self.engine, self.mould = engine, mould
-        beyond = beyond_volumes(engine, vbm=True)
+        beyond = beyond_volumes(engine, extras=Extras(vbm=True))
         assert beyond is not None
         self.beyond = beyond
         self.grid = average_head().grid

@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fibromorph.cli.parts import DONE, SOME_FAILED, Commands, add_engine_options, command
+from fibromorph.cli.parts import (
+    DONE,
+    SOME_FAILED,
+    Commands,
+    add_engine_options,
+    add_extras,
+    command,
+    extras,
+)
 from fibromorph.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,14 +69,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--longitudinal", action="store_true", help="conform the sessions of a person jointly"
     )
-    group.add_argument(
-        "--thickness", action="store_true", help="of the cortex and its regions, too"
-    )
-    group.add_argument(
-        "--tissue",
-        action="store_true",
-        help="brain mask, skull-stripped scan and shares of tissue on its own voxels, too",
-    )
+    add_extras(group)
     group.add_argument("--retry-failed", action="store_true", help="try failed scans again")
     group.add_argument(
         "--dry-run", action="store_true", help="say what would be done, write nothing"
@@ -163,9 +164,7 @@ def _cohort(options: argparse.Namespace) -> Cohort:
         options.skip_validation,
         options.stale_after,
         options.longitudinal,
-        options.thickness,
-        options.vbm,
-        options.tissue,
+        extras(options),
     )
 
 
@@ -182,10 +181,14 @@ def _group(options: argparse.Namespace) -> int:
 
     if options.vbm and options.design is None:
         raise ConfigError("maps are compared by a design; give --design too", subject="--vbm")
+    if options.atlas and options.design is None:
+        rule = "regions of an atlas are analysed by a design; give --design too"
+        raise ConfigError(rule, subject="--atlas")
     failed = run_group(
         options.bids_dir,
         options.out_dir,
         options.design,
         vbm_workers=options.workers if options.vbm else 0,
+        atlases=options.atlas,
     )
     return SOME_FAILED if failed else DONE

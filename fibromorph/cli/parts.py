@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from fibromorph.serving.extras import Extras
 
 DONE, SOME_FAILED, WRONG_CALL = 0, 1, 2
 
@@ -86,6 +89,33 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, default=0, metavar="N", help="CPU threads (default: all)"
     )
+
+
+def add_extras(parser: argparse._ActionsContainer) -> None:
+    """What is measured beyond volumes, but for maps: `--thickness`, `--tissue`, `--atlas`."""
+    parser.add_argument(
+        "--thickness", action="store_true", help="of the cortex and its regions, too"
+    )
+    parser.add_argument(
+        "--tissue",
+        action="store_true",
+        help="brain mask, skull-stripped scan and shares of tissue on its own voxels, too",
+    )
+    parser.add_argument(
+        "--atlas",
+        action="append",
+        default=[],
+        metavar="NAME|FILE",
+        help="volumes of its regions, too: one of those installed, or labels in MNI coordinates;"
+        " may be given several times",
+    )
+
+
+def extras(options: argparse.Namespace) -> Extras:
+    """What `add_extras` and `--vbm` read."""
+    from fibromorph.serving.extras import Extras
+
+    return Extras(options.thickness, options.vbm, options.tissue, tuple(options.atlas))
 
 
 def engine_choice(options: argparse.Namespace) -> dict[str, Any]:

@@ -11,7 +11,9 @@ from fibromorph.cli.parts import (
     WRONG_CALL,
     Commands,
     add_engine_options,
+    add_extras,
     command,
+    extras,
 )
 from fibromorph.errors import ConfigError
 
@@ -36,16 +38,9 @@ def add_commands(commands: Commands) -> None:
         help="conformed: labels and scan upright at 1 mm, too",
     )
     parser.add_argument(
-        "--thickness", action="store_true", help="of the cortex and its regions, too"
-    )
-    parser.add_argument(
         "--vbm", action="store_true", help="map grey and white matter in MNI coordinates, too"
     )
-    parser.add_argument(
-        "--tissue",
-        action="store_true",
-        help="brain mask, skull-stripped scan and shares of tissue on its own voxels, too",
-    )
+    add_extras(parser)
     add_engine_options(parser)
     parser = command(commands, "demo", "segment the T1 template that nilearn carries", _demo)
     parser.add_argument(
@@ -60,7 +55,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    from fibromorph.serving.batch import Also, segment_files
+    from fibromorph.serving.batch import segment_files
 
     failures = segment_files(
         options.scans,
@@ -68,7 +63,8 @@ def _segment(options: argparse.Namespace) -> int:
         model=options.model,
         device=options.device,
         threads=options.threads,
-        also=Also(options.space == "conformed", options.thickness, options.vbm, options.tissue),
+        conformed=options.space == "conformed",
+        extras=extras(options),
     )
     if not failures:
         return DONE

@@ -33,7 +33,9 @@ def _add_stats(commands: Commands) -> None:
         help="with --init: of a folder that holds both; default: volume",
     )
     parser.add_argument(
-        "--atlas", type=Path, metavar="SCAN", help="segmented template to paint regions on"
+        "--atlas",
+        metavar="NAME|FILE",
+        help="whose regions the table has, or a segmented template, to paint them on",
     )
 
 

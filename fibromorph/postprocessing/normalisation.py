@@ -61,11 +61,14 @@ class Normalised:
         grey, white: (i, j, k) float32 on the grid of `average_head`, shares times Jacobian; the sum
             times `voxel_ml` is the head's grey, or white, matter.
         likeness: correlation of both heads' tissue over the average one's brain, 1 = the same.
+        places: where the average head's voxels came to lie, (i, j, k, 3) float32 mm along the axes
+            of the head's lattice, whose first voxel's centre is the origin.
     """
 
     grey: Shares
     white: Shares
     likeness: float
+    places: Points
 
 
 @cache
@@ -128,7 +131,7 @@ def normalise_head(
     brain = average.picture > 0.5  # half grey matter, or more
     likeness = np.corrcoef(laid.picture[brain], average.picture[brain])[0, 1]
     grown = growth(places, average.grid)
-    return Normalised(laid.grey * grown, laid.white * grown, float(likeness))
+    return Normalised(laid.grey * grown, laid.white * grown, float(likeness), places)
 
 
 def places_in(

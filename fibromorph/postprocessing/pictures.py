@@ -1,9 +1,10 @@
 """Slices in three planes, as one PNG: with outlines, what to judge a segmentation by, or with the
-thickness of the cortex in colours, or of the average head and a scan laid over it."""
+thickness of the cortex or an atlas's regions in colours, or of the average head and a scan laid
+over it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TypeVar
@@ -133,6 +134,36 @@ def thickness_png(
         picture[here > 0] = GREYS + np.round(share[here > 0] * (RAMP - 1)).astype(np.uint8)
 
     return _encode(_mosaic(head, colour, fractions), thickness_ramp(RAMP))
+
+
+def regions_png(
+    image: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    grid: Grid,
+    regions: NDArray[np.integer],
+    colours: Mapping[int, Colour],
+    fractions: Sequence[float] = FRACTIONS,
+) -> bytes:
+    """Slices as those of `mosaic_png`, regions filled with their colours.
+
+    Args:
+        image, labels, grid, fractions: see `mosaic_png`.
+        regions: (i, j, k) ids on the same voxels.
+        colours: of ids; what has none is not drawn.
+    """
+    head = _crop(image, labels, grid)
+    seen = regions[labelled_box(labels, grid)]
+    palette = list(dict.fromkeys(colours.values()))[: 256 - GREYS]
+    entries = np.zeros(int(max(seen.max(), *colours, 0)) + 1, np.uint8)
+    for region, colour in colours.items():
+        entries[region] = GREYS + palette.index(colour) if colour in palette else 0
+
+    def fill(picture: Picture, plane: Plane, index: int) -> None:
+        entry = entries[_upright(seen, plane, index)].astype(np.float32)
+        here = _resized(entry, _size(head.grid, plane), Image.Resampling.NEAREST).astype(np.uint8)
+        picture[here > 0] = here[here > 0]
+
+    return _encode(_mosaic(head, fill, fractions), palette)
 
 
 def thickness_ramp(count: int) -> list[Colour]:

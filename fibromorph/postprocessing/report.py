@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from fibromorph.files import write_whole
 from fibromorph.labels import CORTEX, FREESURFER, LabelTable, Structure
+from fibromorph.postprocessing.atlases.sides import Pair, pairs
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.pages import page_environment
 from fibromorph.postprocessing.pictures import THICKNESS_COLOURS, THICKNESS_RANGE_MM
@@ -32,6 +33,7 @@ CITATION = (
     "{protocol}",
     "{thickness}",
     "{grey_map}",
+    "{atlases}",
     "SNR, CNR, CJV: Esteban et al. 2017, PLoS ONE 12:e0184661.",
 )
 PROTOCOL_CITATION = {
@@ -45,6 +47,11 @@ PROTOCOL_CITATION = {
 GREY_MAP_CITATION = (
     "Grey matter in MNI coordinates: diffeomorphic demons, Vercauteren et al. 2009, NeuroImage"
     " 45:S61-S72; modulated, Good et al. 2001, NeuroImage 14:21-36; tissue of {tissue}."
+)
+ATLAS_CITATION = (
+    "Regions of {atlases}: structures of {structures}, divided as the average head's are, which was"
+    " laid over the scan by diffeomorphic demons, Vercauteren et al. 2009, NeuroImage 45:S61-S72."
+    " Cite the atlas itself, too."
 )
 THICKNESS_CITATION = (
     "Thickness: after the projection of Dahnke et al. 2013, NeuroImage 65:336-348; the surfaces of"
@@ -97,6 +104,27 @@ class GreyMapContent:
 
 
 @dataclass(frozen=True)
+class AtlasContent:
+    """What the page shows of an atlas's regions.
+
+    Attributes:
+        name: of the atlas.
+        structures: name and version of the bundle that drew what it divides.
+        picture_png: from `pictures.regions_png`.
+        likeness: correlation with the average head, see `Normalised`.
+        rows: from `measure_parcels`.
+        lost: regions that have no voxel in the brain.
+    """
+
+    name: str
+    structures: str
+    picture_png: bytes
+    likeness: float
+    rows: tuple[VolumeRow, ...]
+    lost: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """All that the page shows; every text is plain and is escaped.
 
@@ -114,12 +142,13 @@ class ReportContent:
         model_facts: bundle, sha256, licence, engine, ...: (what, value).
         cortex: its thickness, if it was measured.
         grey_map: of its grey matter, if it was made.
+        atlases: their regions, if they were measured.
         view: every slice, for a page whose script may run; None = the mosaic alone.
         notes: sentences that belong beside the totals ("skull-stripped: no eTIV").
         table: names and colours of the structures.
         limits: what the result must not be used for.
-        citations: what to cite, `{version}`, `{model}`, `{protocol}`, `{thickness}` and
-            `{grey_map}` filled in.
+        citations: what to cite, `{version}`, `{model}`, `{protocol}`, `{thickness}`, `{grey_map}`
+            and `{atlases}` filled in.
     """
 
     name: str
@@ -135,6 +164,7 @@ class ReportContent:
     model_facts: tuple[Fact, ...]
     cortex: CortexContent | None = None
     grey_map: GreyMapContent | None = None
+    atlases: tuple[AtlasContent, ...] = ()
     view: View | None = None
     notes: tuple[str, ...] = ()
     table: LabelTable = FREESURFER
@@ -181,6 +211,7 @@ def render(content: ReportContent) -> str:
         script=viewer_script(content.view),
         cortex=_cortex(content.cortex),
         map_picture=_inline(content.grey_map.picture_png) if content.grey_map else "",
+        atlases=[_atlas(one) for one in content.atlases],
         totals=[row for row in content.rows if row.hemisphere == "both"],
         lines=_lines(content.rows, content.table, limit),
         axis=_axis(limit),
@@ -215,13 +246,33 @@ def _cortex(cortex: CortexContent | None) -> dict[str, object] | None:
     }
 
 
+def _atlas(atlas: AtlasContent) -> dict[str, object]:
+    """What the template shows of it."""
+    return {
+        "content": atlas,
+        "picture": _inline(atlas.picture_png),
+        "lines": [(pair, _between(pair)) for pair in pairs(atlas.rows)],
+    }
+
+
+def _between(pair: Pair) -> float | None:
+    if pair.left is None or pair.right is None:
+        return None
+    return asymmetry(pair.left.analysed_ml, pair.right.analysed_ml)
+
+
 def _citations(content: ReportContent) -> list[str]:
-    cortex, grey_map = content.cortex, content.grey_map
+    cortex, grey_map, atlases = content.cortex, content.grey_map, content.atlases
     known = {
         "version": content.version,
         "model": content.model,
         "protocol": PROTOCOL_CITATION.get(content.table.protocol, ""),
         "grey_map": GREY_MAP_CITATION.format(tissue=grey_map.tissue) if grey_map else "",
+        "atlases": ATLAS_CITATION.format(
+            atlases=", ".join(one.name for one in atlases), structures=atlases[0].structures
+        )
+        if atlases
+        else "",
         "thickness": THICKNESS_CITATION.format(ribbon=cortex.ribbon) if cortex else "",
     }
     return [text for line in content.citations if (text := line.format(**known))]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fibromorph.grid import Grid
-from fibromorph.labels import LabelTable
+from fibromorph.labels import Colour, LabelTable
 from fibromorph.postprocessing.components import grow
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.pictures import (
@@ -27,6 +27,8 @@ from fibromorph.postprocessing.volumes import VolumeRow
 
 AROUND_MM = 4.0
 """What is shown around the brain: a page may be passed on, and nobody must be recognised by it."""
+MOST_VALUES = 255
+"""Of a layer."""
 LEVELS = 36
 """Of thickness: steps of a tenth of a millimetre."""
 
@@ -69,7 +71,7 @@ def scan_view(
     pictures: ScanPictures,
     rows: Sequence[VolumeRow],
     table: LabelTable,
-    thickness: Layer | None = None,
+    others: Sequence[Layer] = (),
 ) -> View:
     """Every slice of a scan with its regions.
 
@@ -77,7 +79,7 @@ def scan_view(
         pictures: of `draw_scan`.
         rows: volumes, said of the region that the reader points at.
         table: names and colours of the labels.
-        thickness: of `thickness_layer`.
+        others: of `thickness_layer`, `regions_layer`.
     """
     volumes = {row.region_id: row for row in rows}
     regions = Layer(
@@ -87,8 +89,7 @@ def scan_view(
         {label.id: _said(label.name, volumes.get(label.id)) for label in table.labels},
         ranks=dict(enumerate(line_rank(table, AXIAL).tolist())),
     )
-    layers = (regions,) if thickness is None else (regions, thickness)
-    return View(pictures.head_jpeg, pictures.grid, layers)
+    return View(pictures.head_jpeg, pictures.grid, (regions, *others))
 
 
 def thickness_layer(thickness: NDArray[np.float32], labels: NDArray[np.uint8], grid: Grid) -> Layer:
@@ -107,6 +108,35 @@ def thickness_layer(thickness: NDArray[np.float32], labels: NDArray[np.uint8], g
     texts[1], texts[LEVELS] = f"{low:g} mm thick or less", f"{high:g} mm thick or more"
     colours = dict(enumerate(thickness_ramp(LEVELS), start=1))
     return Layer("thickness of the cortex", layer_png(voxels), colours, texts)
+
+
+def regions_layer(
+    title: str,
+    regions: NDArray[np.integer],
+    rows: Sequence[VolumeRow],
+    colours: Mapping[int, Colour],
+    box: tuple[NDArray[np.uint8], Grid],
+) -> Layer | None:
+    """The regions of an atlas, filled; None where they are more than a layer can tell apart.
+
+    Args:
+        title: of the layer.
+        regions: (i, j, k) ids on the voxels of the labels.
+        rows: volumes of all regions.
+        colours: of ids; what has none is said, not drawn.
+        box: `labels` and `grid` of `draw_scan`.
+    """
+    if len(rows) > MOST_VALUES:
+        return None
+    number = {row.region_id: n for n, row in enumerate(rows, start=1) if row.region_id is not None}
+    values = np.zeros(int(max(regions.max(), *number)) + 1, np.uint8)
+    values[list(number)] = list(number.values())
+    return Layer(
+        title,
+        layer_png(values[regions[labelled_box(*box, AROUND_MM)]]),
+        {number[region]: colour for region, colour in colours.items()},
+        {number[row.region_id]: _said(row.name, row) for row in rows if row.region_id is not None},
+    )
 
 
 def _said(name: str, row: VolumeRow | None) -> str:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from fibromorph.errors import FibromorphError, ScanError
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import NOTHING, Extras
 
 if TYPE_CHECKING:
     from fibromorph.postprocessing.thickness import ThicknessRow
@@ -22,23 +23,6 @@ if TYPE_CHECKING:
     from fibromorph.serving.pipeline import Segmented
 
 SHOWN_TOTALS = ("Total-Grey-Matter", "Total-White-Matter", "Total-Brain", "eTIV")
-
-
-@dataclass(frozen=True)
-class Also:
-    """What is wanted of a scan beside its labels, volumes and report.
-
-    Attributes:
-        conformed: the labels on the working grid.
-        thickness: of the cortex.
-        vbm: maps of grey and white matter in MNI coordinates.
-        tissue: brain mask, the scan without its skull, and shares of tissue, on its own voxels.
-    """
-
-    conformed: bool = False
-    thickness: bool = False
-    vbm: bool = False
-    tissue: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,8 @@ def segment_files(
     model: str = "t1-open",
     device: str = "auto",
     threads: int = 0,
-    also: Also = Also(),
+    conformed: bool = False,
+    extras: Extras = NOTHING,
 ) -> list[Failure]:
     """Segment scans one after the other and write their files into `out`.
 
@@ -68,7 +53,8 @@ def segment_files(
         model: bundle, by name or folder.
         device: see `Engine`.
         threads: CPU threads, 0 = all.
-        also: what else is wanted.
+        conformed: labels and scan on the working grid, too.
+        extras: what is measured beyond volumes.
 
     Returns:
         The scans that failed; each is also named on stderr.
@@ -80,8 +66,8 @@ def segment_files(
         BundleError: see `find_bundle`.
     """
     engine = Engine(find_bundle(model), device, threads)
-    beyond = _beyond(engine, device, also)
     # Its graphs are being compiled while what reads and writes scans is imported.
+    beyond = _beyond(engine, device, extras)
     from fibromorph.postprocessing.volumes import require_folder
     from fibromorph.scans.read import read_scan, require_distinct, scan_stem
     from fibromorph.serving.outputs import require_own, require_same_scan, write_outputs
@@ -103,7 +89,7 @@ def segment_files(
                 require_same_scan(out, scan.stem, scan)
                 draw = engine.threads > 1
                 result = segment_scan(scan, engine, bar.set_postfix_str, draw=draw, beyond=beyond)
-                report = write_outputs(result, out, conformed=also.conformed)["report"]
+                report = write_outputs(result, out, conformed=conformed)["report"]
             except Exception as error:
                 # Whatever an engine raises on one scan must not cost the others.
                 expected = isinstance(error, FibromorphError | OSError)
@@ -118,11 +104,10 @@ def segment_files(
     return failures
 
 
-def _beyond(engine: Engine, device: str, also: Also) -> BeyondVolumes | None:
+def _beyond(engine: Engine, device: str, extras: Extras) -> BeyondVolumes | None:
     from fibromorph.serving.beyond import beyond_volumes
 
-    wanted = {"thickness": also.thickness, "vbm": also.vbm, "tissue": also.tissue}
-    return beyond_volumes(engine, device, **wanted)
+    return beyond_volumes(engine, device, extras)
 
 
 def summary(result: Segmented, report: Path) -> str:

@@ -1,13 +1,16 @@
 """What comes out of a scan beyond volumes: its cortex's thickness, maps of its tissue in MNI
-coordinates, its brain and tissue on its own voxels."""
+coordinates, its brain and tissue on its own voxels, and the regions of atlases."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from fibromorph.errors import MissingExtraError
+from fibromorph.errors import ConfigError, MissingExtraError
+from fibromorph.postprocessing.atlases import PlacedAtlas, place, read_atlas
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import NOTHING, Extras
 from fibromorph.serving.ribbon import ribbon_engine
 
 
@@ -18,48 +21,67 @@ class BeyondVolumes:
     Attributes:
         ribbon: see `ribbon_engine`; where nothing needs one, what draws the regions.
         thickness: of the cortex, see `measure_cortex`.
-        mni_maps: see `map_tissue`.
+        mni_maps: see `MniMaps`.
         tissue: see `draw_brain`.
+        atlases: see `divide`.
     """
 
     ribbon: Engine
     thickness: bool = False
     mni_maps: bool = False
     tissue: bool = False
+    atlases: tuple[PlacedAtlas, ...] = ()
+
+    @property
+    def registers(self) -> bool:
+        """Whether the head is laid over the average one."""
+        return self.mni_maps or bool(self.atlases)
 
 
 def beyond_volumes(
-    engine: Engine,
-    device: str = "auto",
-    *,
-    thickness: bool = False,
-    vbm: bool = False,
-    tissue: bool = False,
+    engine: Engine, device: str = "auto", extras: Extras = NOTHING
 ) -> BeyondVolumes | None:
     """What a loaded bundle is to measure beyond volumes; None = nothing.
 
     Args:
         engine: the bundle.
         device: see `ribbon_engine`.
-        thickness, vbm, tissue: what is wanted.
+        extras: what is wanted.
 
     Raises:
         MissingExtraError: SimpleITK is not installed.
         ConfigError, BundleError: see `ribbon_engine`.
+        ConfigError, LabelError, TableError: see `placed_atlases`.
     """
-    if not (thickness or vbm or tissue):
+    if not extras:
         return None
-    if vbm:
+    if extras.registers:
         require_registration()
-    ribbon = ribbon_engine(engine, device) if thickness or vbm else engine
-    return BeyondVolumes(ribbon, thickness, vbm, tissue)
+    atlases = placed_atlases(extras.atlases)
+    ribbon = ribbon_engine(engine, device) if extras.thickness or extras.registers else engine
+    return BeyondVolumes(ribbon, extras.thickness, extras.vbm, extras.tissue, atlases)
+
+
+def placed_atlases(sources: Sequence[str]) -> tuple[PlacedAtlas, ...]:
+    """Atlases on the average head.
+
+    Raises:
+        ConfigError: two of one name, whose files would be the same; see `read_atlas`.
+        LabelError, TableError: see `read_atlas`, `place`.
+    """
+    atlases = tuple(place(read_atlas(source)) for source in sources)
+    names = [atlas.name for atlas in atlases]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError("two atlases must not have one name", value=twice, subject="--atlas")
+    return atlases
 
 
 def require_registration() -> None:
     """Refuse before anything is computed.
 
     Raises:
-        MissingExtraError: SimpleITK, by which maps are made, is not installed.
+        MissingExtraError: SimpleITK, which lays heads over the average one, is not installed.
     """
     if find_spec("SimpleITK") is None:
         raise MissingExtraError("vbm", "SimpleITK")

@@ -1,4 +1,4 @@
-"""Maps of a scan's grey and white matter in MNI coordinates, for voxel-based morphometry."""
+"""A scan laid over the average head, and its grey and white matter there, in MNI coordinates."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from fibromorph.grid import Grid
 from fibromorph.labels import FREESURFER
-from fibromorph.postprocessing.normalisation import normalise_head
+from fibromorph.postprocessing.normalisation import Normalised, normalise_head
 from fibromorph.postprocessing.tissue import tissue_shares
 from fibromorph.serving.ribbon import DrawnRibbon
 
 
 @dataclass(frozen=True, eq=False)
 class MniMaps:
-    """Where a scan has how much grey and white matter.
+    """Where a scan has how much grey and white matter, for voxel-based morphometry.
 
     Attributes:
         drawn_by: name and version of the bundle that drew its tissue.
@@ -31,9 +31,9 @@ class MniMaps:
     likeness: float
 
 
-def map_tissue(
+def lay_over_average(
     drawn: DrawnRibbon, grid: Grid, threads: int, sessions: Sequence[DrawnRibbon] = ()
-) -> MniMaps:
+) -> Normalised:
     """Lay a scan's tissue over the average head.
 
     Args:
@@ -46,5 +46,4 @@ def map_tissue(
         tissue_shares(one.ribbon.labels, one.ribbon.confidence, FREESURFER, grid)
         for one in (drawn, *sessions)
     )
-    found = normalise_head(own, threads, sessions=others)
-    return MniMaps(drawn.by, found.grey, found.white, found.likeness)
+    return normalise_head(own, threads, sessions=others)

@@ -15,19 +15,22 @@ import fibromorph
 from fibromorph.errors import ConfigError
 from fibromorph.files import write_whole
 from fibromorph.manifest import Manifest, file_sha256
+from fibromorph.postprocessing.atlases.sides import region_colours
 from fibromorph.postprocessing.normalisation import MAP_SUFFIXES, SPACE, average_head
-from fibromorph.postprocessing.pictures import grey_map_png, thickness_png
+from fibromorph.postprocessing.pictures import grey_map_png, regions_png, thickness_png
 from fibromorph.postprocessing.report import (
+    AtlasContent,
     CortexContent,
     GreyMapContent,
     ReportContent,
     write_report,
 )
-from fibromorph.postprocessing.scan_view import scan_view, thickness_layer
+from fibromorph.postprocessing.scan_view import regions_layer, scan_view, thickness_layer
 from fibromorph.postprocessing.thickness import write_thickness
 from fibromorph.postprocessing.viewer import View
 from fibromorph.postprocessing.volumes import write_volumes
 from fibromorph.scans import Scan, write_intensities, write_labels
+from fibromorph.serving.atlas import DividedHead, atlas_files, write_parcels
 from fibromorph.serving.mni_maps import MniMaps
 from fibromorph.serving.pipeline import Segmented, repeat_shares_of
 from fibromorph.serving.tissue import TISSUE_SUFFIXES, write_brain
@@ -99,7 +102,7 @@ def write_outputs(
 
     With `result.cortex` also `NAME_thickness.tsv`, and `NAME_space-conformed_thickness.nii.gz`, the
     map in mm. With `result.mni_maps` those of `MAP_SUFFIXES`. With `result.brain` the images
-    of `TISSUE_SUFFIXES`.
+    of `TISSUE_SUFFIXES`. With `result.divided` what `atlas_files` names.
 
     Files there that are not what an earlier call wrote, such as corrected labels, are set aside.
 
@@ -127,6 +130,9 @@ def write_outputs(
         final |= {f"{of}_map": folder / f"{stem}{end}" for of, end in MAP_SUFFIXES.items()}
     if result.brain:
         final |= {what: folder / f"{stem}{end}" for what, end in TISSUE_SUFFIXES.items()}
+    for parcels in result.divided.parcels if result.divided else ():
+        ends = atlas_files(parcels.atlas.name)
+        final |= {what: folder / f"{stem}{end}" for what, end in ends.items()}
     with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
         paths = {what: Path(name) / path.name for what, path in final.items()}
         write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
@@ -156,7 +162,7 @@ def write_beyond(result: Segmented, paths: Mapping[str, Path]) -> None:
     Args:
         result: of `segment_scan`.
         paths: `thickness` and `thickness_map`, `grey_map` and `white_map`, what `TISSUE_SUFFIXES`
-            names -> where they go; others are left.
+            and `atlas_files` name -> where they go; others are left.
     """
     cortex, maps, brain = result.cortex, result.mni_maps, result.brain
     if cortex and "thickness" in paths:
@@ -168,6 +174,9 @@ def write_beyond(result: Segmented, paths: Mapping[str, Path]) -> None:
         write_intensities(paths["white_map"], maps.white, grid, mni=True)
     if brain and "brain_mask" in paths:
         write_brain(brain, result.scan, paths)
+    for parcels in result.divided.parcels if result.divided else ():
+        if any(what in paths for what in atlas_files(parcels.atlas.name)):
+            write_parcels(parcels, result.conformed.grid, result.scan, paths)
 
 
 def set_aside_edited(folder: Path, stem: str) -> None:
@@ -234,6 +243,7 @@ def provenance(result: Segmented) -> dict[str, object]:
         **({"thickness": {"ribbon": result.cortex.ribbon}} if result.cortex else {}),
         **({"grey_map": _map_facts(result.mni_maps)} if result.mni_maps else {}),
         **({"tissue": {"csf": _csf(result)}} if result.brain else {}),
+        **({"atlases": _atlas_facts(result.divided)} if result.divided else {}),
         "engine": result.engine,
         "seconds": {step.name: round(step.seconds or 0.0, 3) for step in result.steps},
         "quality": {
@@ -253,6 +263,15 @@ def _map_facts(maps: MniMaps) -> dict[str, object]:
         "tissue": maps.drawn_by,
         "likeness": round(maps.likeness, 4),
         "registration": f"SimpleITK {version('SimpleITK')}",
+    }
+
+
+def _atlas_facts(divided: DividedHead) -> dict[str, object]:
+    return {
+        "structures": divided.drawn_by,
+        "likeness": round(divided.likeness, 4),
+        "registration": f"SimpleITK {version('SimpleITK')}",
+        "sha256": {one.atlas.name: one.atlas.sha256 for one in divided.parcels},
     }
 
 
@@ -279,15 +298,19 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
         model_facts=_model_facts(manifest, result.engine),
         cortex=_cortex_content(result),
         grey_map=_grey_map_content(result.mni_maps),
+        atlases=_atlas_contents(result),
         notes=(STRIPPED_NOTE,) if result.stripped else (),
         table=result.table,
     )
 
 
 def _view(result: Segmented) -> View:
-    cortex, grid = result.cortex, result.conformed.grid
-    thickness = thickness_layer(cortex.thickness, result.labels, grid) if cortex else None
-    return scan_view(result.pictures, result.rows, result.table, thickness)
+    box = result.labels, result.conformed.grid
+    layers = [thickness_layer(result.cortex.thickness, *box)] if result.cortex else []
+    for one in result.divided.parcels if result.divided else ():
+        layer = regions_layer(one.atlas.name, one.labels, one.rows, region_colours(one.rows), box)
+        layers += [layer] if layer else []
+    return scan_view(result.pictures, result.rows, result.table, layers)
 
 
 def _cortex_content(result: Segmented) -> CortexContent | None:
@@ -296,6 +319,25 @@ def _cortex_content(result: Segmented) -> CortexContent | None:
         return None
     picture = thickness_png(seen.intensities, result.labels, seen.grid, cortex.thickness)
     return CortexContent(cortex.ribbon, picture, cortex.rows)
+
+
+def _atlas_contents(result: Segmented) -> tuple[AtlasContent, ...]:
+    divided, seen = result.divided, result.conformed
+    if divided is None:
+        return ()
+    return tuple(
+        AtlasContent(
+            one.atlas.name,
+            divided.drawn_by,
+            regions_png(
+                seen.intensities, result.labels, seen.grid, one.labels, region_colours(one.rows)
+            ),
+            divided.likeness,
+            one.rows,
+            one.atlas.lost,
+        )
+        for one in divided.parcels
+    )
 
 
 def _grey_map_content(maps: MniMaps | None) -> GreyMapContent | None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
 from fibromorph.manifest import COARSE_MM, Bundle, LabelEntry, Manifest
-from fibromorph.postprocessing.components import keep_main_components, posteriors_moved
+from fibromorph.postprocessing.components import keep_main_components
 from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
 from fibromorph.postprocessing.quality import Quality, score, with_warnings
 from fibromorph.postprocessing.report import Step
@@ -29,11 +29,12 @@ from fibromorph.postprocessing.volumes import (
 )
 from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import Scan, restore_labels
+from fibromorph.serving.atlas import DividedHead, divide
 from fibromorph.serving.background import begun
 from fibromorph.serving.beyond import BeyondVolumes
 from fibromorph.serving.engine import Engine, Prediction
-from fibromorph.serving.mni_maps import MniMaps, map_tissue
-from fibromorph.serving.ribbon import DrawnRibbon, draw_ribbon
+from fibromorph.serving.mni_maps import MniMaps, lay_over_average
+from fibromorph.serving.ribbon import DrawnRibbon, draw_ribbon, soft_volumes
 from fibromorph.serving.thickness import Cortex, measure_cortex
 from fibromorph.serving.tissue import BrainImages, Drawn, draw_brain
 
@@ -59,6 +60,7 @@ class Segmented:
         cortex: its thickness; None = nobody asked for it.
         mni_maps: of its tissue; None likewise.
         brain: its mask and tissue on the scan's own voxels; None likewise.
+        divided: its regions by atlases; None likewise.
         drawing: `pictures` in the making; None = drawn when they are asked for.
     """
 
@@ -76,6 +78,7 @@ class Segmented:
     cortex: Cortex | None = None
     mni_maps: MniMaps | None = None
     brain: BrainImages | None = None
+    divided: DividedHead | None = None
     drawing: Future[ScanPictures] | None = None
 
     @property
@@ -178,27 +181,45 @@ def _with_beyond(
     watch: _Stopwatch,
 ) -> Segmented:
     """The result with what is measured beyond volumes; arguments are those of `segment_scan`."""
-    conformed, cortex, mni_maps, brain = result.conformed, None, None, None
-    own = Ribbon(result.labels, result.confidence)
-    drawn = DrawnRibbon(engine.bundle.manifest.full_name, own)
+    conformed, scan_grid = result.conformed, result.scan.grid
+    cortex, mni_maps, brain, divided = None, None, None, None
+    drawn = _drawn_by(result)
     if beyond.ribbon is not engine:
         with watch.step("ribbon", beyond.ribbon.bundle.manifest.full_name):
             drawn = draw_ribbon(beyond.ribbon, conformed)
     if beyond.thickness:
         with watch.step("thickness", "of the cortex, from surface to surface"):
             spacing_mm = conformed.grid.spacing_mm[0]
-            cortex = measure_cortex(engine, drawn, result.labels, spacing_mm, result.scan.grid)
-    if beyond.mni_maps:
-        with watch.step("MNI maps", "laid over the average head: affine, then diffeomorphic"):
+            cortex = measure_cortex(engine, drawn, result.labels, spacing_mm, scan_grid)
+    if beyond.registers:
+        with watch.step("average head", "laid over it: affine, then diffeomorphic"):
             others = [draw_ribbon(beyond.ribbon, other) for other in sessions]
-            mni_maps = map_tissue(drawn, conformed.grid, engine.threads, others)
+            laid = lay_over_average(drawn, conformed.grid, engine.threads, others)
+        if beyond.mni_maps:
+            mni_maps = MniMaps(drawn.by, laid.grey, laid.white, laid.likeness)
+        if beyond.atlases:
+            with watch.step("atlases", ", ".join(atlas.name for atlas in beyond.atlases)):
+                divided = divide(drawn, laid, conformed.grid, beyond.atlases, engine.threads)
     if beyond.tissue:
         with watch.step("tissue", "brain mask and shares of tissue on the scan's voxels"):
             seen = Drawn(result.labels, result.confidence, conformed.grid)
-            on_scan_grid = result.labels_on_scan_grid, result.scan.grid
-            brain = draw_brain(seen, result.table, *on_scan_grid)
-    steps = tuple(watch.steps)
-    return replace(result, cortex=cortex, mni_maps=mni_maps, brain=brain, steps=steps)
+            brain = draw_brain(seen, result.table, result.labels_on_scan_grid, scan_grid)
+    return replace(
+        result,
+        cortex=cortex,
+        mni_maps=mni_maps,
+        brain=brain,
+        divided=divided,
+        steps=tuple(watch.steps),
+    )
+
+
+def _drawn_by(result: Segmented) -> DrawnRibbon:
+    """The labels of the result itself as a ribbon."""
+    soft = {row.region_id: row.soft_volume_ml for row in result.rows if row.region_id is not None}
+    known = {label_id: ml for label_id, ml in soft.items() if ml is not None}
+    ribbon = Ribbon(result.labels, result.confidence)
+    return DrawnRibbon(result.bundle.manifest.full_name, ribbon, known)
 
 
 def _measured(
@@ -221,7 +242,7 @@ def _measured(
     rows = measure(
         on_scan_grid,
         scan.grid,
-        _soft_ml(prediction, labels, conformed.grid.voxel_ml),
+        soft_volumes(prediction, labels, conformed.grid.voxel_ml),
         confidence_by_id(labels, prediction.confidence, manifest.table),
         calibration,
         manifest.table,
@@ -278,14 +299,3 @@ def _relative_sd(entry: LabelEntry, coarse: bool) -> float | None:
 
 def _drawn(conformed: Conformed, labels: NDArray[np.uint8], table: LabelTable) -> ScanPictures:
     return draw_scan(conformed.intensities, labels, conformed.grid, table)
-
-
-def _soft_ml(
-    prediction: Prediction, cleaned: NDArray[np.uint8], voxel_ml: float
-) -> dict[int, float]:
-    """Posterior sums in ml, those of voxels that cleaning gave to another structure moved."""
-    moved = posteriors_moved(prediction.labels, cleaned, prediction.confidence)
-    return {
-        label_id: max(voxels + moved.get(label_id, 0.0), 0.0) * voxel_ml
-        for label_id, voxels in prediction.soft_voxels.items()
-    }

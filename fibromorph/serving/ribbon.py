@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fibromorph.errors import ConfigError
 from fibromorph.labels import FREESURFER
 from fibromorph.manifest import Bundle
-from fibromorph.postprocessing.components import keep_main_components
+from fibromorph.postprocessing.components import keep_main_components, posteriors_moved
 from fibromorph.postprocessing.thickness import Ribbon
 from fibromorph.preprocess import Conformed
 from fibromorph.serving.bundles import find_bundle
-from fibromorph.serving.engine import Engine
+from fibromorph.serving.engine import Engine, Prediction
 
 RIBBON_MODEL = "t1-open"
 """Draws the ribbon for bundles whose protocol is not FreeSurfer's."""
@@ -19,10 +23,17 @@ RIBBON_MODEL = "t1-open"
 
 @dataclass(frozen=True, eq=False)
 class DrawnRibbon:
-    """A ribbon, and name and version of the bundle that drew it."""
+    """What a bundle has drawn of a head by FreeSurfer's protocol.
+
+    Attributes:
+        by: name and version of the bundle.
+        ribbon: its labels.
+        soft_ml: label id -> posterior sum in ml.
+    """
 
     by: str
     ribbon: Ribbon
+    soft_ml: Mapping[int, float]
 
 
 def ribbon_bundle(bundle: Bundle) -> Bundle:
@@ -75,4 +86,22 @@ def draw_ribbon(ribbon: Engine, conformed: Conformed) -> DrawnRibbon:
     manifest = ribbon.bundle.manifest
     prediction = ribbon.segment(conformed.network_input, conformed.brain)
     labels = keep_main_components(prediction.labels, manifest.table)
-    return DrawnRibbon(manifest.full_name, Ribbon(labels, prediction.confidence))
+    soft = soft_volumes(prediction, labels, conformed.grid.voxel_ml)
+    return DrawnRibbon(manifest.full_name, Ribbon(labels, prediction.confidence), soft)
+
+
+def soft_volumes(
+    prediction: Prediction, cleaned: NDArray[np.uint8], voxel_ml: float
+) -> dict[int, float]:
+    """Posterior sums in ml, those of voxels that cleaning gave to another structure moved.
+
+    Args:
+        prediction: of the network.
+        cleaned: (i, j, k) its labels after `keep_main_components`.
+        voxel_ml: volume of a voxel.
+    """
+    moved = posteriors_moved(prediction.labels, cleaned, prediction.confidence)
+    return {
+        label_id: max(voxels + moved.get(label_id, 0.0), 0.0) * voxel_ml
+        for label_id, voxels in prediction.soft_voxels.items()
+    }

@@ -45,7 +45,7 @@ def content(head: Head) -> ReportContent:
         ),
         steps=(),
         model_facts=(),
-        view=scan_view(pictures, rows, FREESURFER, layer),
+        view=scan_view(pictures, rows, FREESURFER, [layer]),
     )
 
 

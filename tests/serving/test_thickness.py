@@ -18,6 +18,7 @@ from fibromorph.scans import read_scan
 from fibromorph.serving.beyond import beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import Extras
 from fibromorph.serving.pipeline import Segmented, segment_scan
 from fibromorph.serving.ribbon import ribbon_bundle
 from tests.serving.stand_in import write_stand_in
@@ -25,13 +26,17 @@ from tests.serving.stand_in import write_stand_in
 
 @pytest.fixture(scope="module")
 def thick(template: Path, engine: Engine) -> Segmented:
-    return segment_scan(read_scan(template), engine, beyond=beyond_volumes(engine, thickness=True))
+    return segment_scan(
+        read_scan(template), engine, beyond=beyond_volumes(engine, extras=Extras(thickness=True))
+    )
 
 
 @pytest.fixture(scope="module")
 def with_regions(template: Path) -> Segmented:
     engine = Engine(find_bundle("t1-research"), "auto")
-    return segment_scan(read_scan(template), engine, beyond=beyond_volumes(engine, thickness=True))
+    return segment_scan(
+        read_scan(template), engine, beyond=beyond_volumes(engine, extras=Extras(thickness=True))
+    )
 
 
 def thickness_mm(result: Segmented) -> dict[str, float]:

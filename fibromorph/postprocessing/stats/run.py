@@ -56,7 +56,7 @@ def run_study(
     participants: Path,
     out: Path,
     *,
-    atlas: Path | None = None,
+    atlas: str | None = None,
     progress: bool | None = None,
 ) -> Results:
     """Read, analyse, and write tables and report into `out`.
@@ -66,8 +66,7 @@ def run_study(
         volumes: see `read_cohort`.
         participants: `participants.tsv`.
         out: made when it does not exist; no file is written before everything is computed.
-        atlas: segmentation of a template whose label ids are FreeSurfer's, to paint regions on;
-            None = the one that fibromorph carries.
+        atlas: to paint regions on, see `paint`; None = the one that fibromorph carries.
         progress: show bars; None = if stderr is a terminal.
 
     Raises:

@@ -20,7 +20,7 @@ BIDS_VERSION = "1.10.0"
 IGNORED = (
     *("*_volumes.tsv", "*_report.html", "volumes*.tsv", "runs.tsv", "exclusions.tsv"),
     *("*_thickness.tsv", "*_thickness.nii.gz", "thickness*.tsv"),
-    *("failures.tsv", "quality.tsv", "quality.html", "look.html"),
+    *("seg-*.tsv", "failures.tsv", "quality.tsv", "quality.html", "look.html"),
     *("logs/", "stats*/", ".fibromorph/"),
 )
 

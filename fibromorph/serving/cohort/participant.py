@@ -24,6 +24,7 @@ from fibromorph.serving.cohort.recipe import recipe_of
 from fibromorph.serving.cohort.store import Store
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask, Shard
 from fibromorph.serving.cohort.worker import Settings
+from fibromorph.serving.extras import NOTHING, Extras
 
 SECONDS_BETWEEN_LOOKS = 2.0
 Say = Callable[[str], None]
@@ -51,9 +52,7 @@ class Cohort:
         skip_validation: also take a folder that does not say that it is BIDS.
         stale_s: see `Leases`.
         jointly: conform the sessions of a person together.
-        thickness: also measure that of the cortex.
-        vbm: also map tissue in MNI coordinates.
-        tissue: also write brain mask and tissue on the scan's own voxels.
+        extras: what is measured beyond volumes.
     """
 
     bids: Path
@@ -68,9 +67,7 @@ class Cohort:
     skip_validation: bool = False
     stale_s: float = STALE_S
     jointly: bool = False
-    thickness: bool = False
-    vbm: bool = False
-    tissue: bool = False
+    extras: Extras = NOTHING
 
 
 def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
@@ -90,14 +87,8 @@ def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
     dataset = open_dataset(cohort.bids)
     if not cohort.skip_validation:
         require_dataset(cohort.bids)
-    recipe = recipe_of(
-        bundle,
-        cohort.device,
-        jointly=cohort.jointly,
-        thickness=cohort.thickness,
-        vbm=cohort.vbm,
-        tissue=cohort.tissue,
-    )
+    extras = cohort.extras.everywhere()
+    recipe = recipe_of(bundle, cohort.device, extras, jointly=cohort.jointly)
     store = Store(cohort.out)
     plan = make_plan(
         dataset, store, recipe, cohort.wanted, cohort.shard, retry_failed=cohort.retry_failed
@@ -107,6 +98,7 @@ def plan_cohort(cohort: Cohort) -> tuple[Plan, Settings]:
         cohort.out.resolve(),
         cohort.model if bundle.folder.name == cohort.model else str(bundle.folder.resolve()),
         recipe,
+        extras,
         cohort.threads,
         cohort.readers,
         cohort.stale_s,

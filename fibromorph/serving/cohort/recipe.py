@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from typing import Any
 
 import fibromorph
 from fibromorph.manifest import MANIFEST_NAME, Bundle, file_sha256
+from fibromorph.postprocessing.atlases import PlacedAtlas
 from fibromorph.postprocessing.normalisation import average_head_sha256
-from fibromorph.serving.beyond import require_registration
+from fibromorph.serving.beyond import placed_atlases, require_registration
 from fibromorph.serving.devices import package_on
 from fibromorph.serving.engine import usable_device
+from fibromorph.serving.extras import NOTHING, Extras
 from fibromorph.serving.ribbon import ribbon_bundle
 
 NOT_MEASURED = "none"
@@ -37,6 +41,8 @@ class Recipe:
         vbm: of maps in MNI coordinates: 'none', or sha256 over the average head, the manifest of
             the bundle that draws the tissue, and the version of SimpleITK.
         tissue: on the scan's own voxels: 'none' or 'bundle', which draws it as it draws the labels.
+        atlases: 'none', or their names, joined by '+', and sha256 over them and over all that maps
+            depend on.
     """
 
     fibromorph: str
@@ -47,12 +53,20 @@ class Recipe:
     thickness: str = NOT_MEASURED
     vbm: str = NOT_MEASURED
     tissue: str = NOT_MEASURED
+    atlases: str = NOT_MEASURED
 
     @property
-    def beyond(self) -> dict[str, bool]:
-        """What is measured beyond volumes, as `recipe_of` and `beyond_volumes` take it."""
+    def beyond(self) -> dict[str, Any]:
+        """What is measured beyond volumes, as `task_of` takes it."""
         names = "thickness", "vbm", "tissue"
-        return {name: getattr(self, name) != NOT_MEASURED for name in names}
+        measured = {name: getattr(self, name) != NOT_MEASURED for name in names}
+        return measured | {"atlases": self.atlas_names}
+
+    @property
+    def atlas_names(self) -> tuple[str, ...]:
+        if self.atlases == NOT_MEASURED:
+            return ()
+        return tuple(self.atlases.partition(" ")[0].split("+"))
 
     def key(self, *scan_sha256: str) -> str:
         """Content address of a scan's outputs, from its own hash and those of its siblings."""
@@ -70,35 +84,40 @@ class Recipe:
 
 
 def recipe_of(
-    bundle: Bundle,
-    device: str,
-    *,
-    jointly: bool = False,
-    thickness: bool = False,
-    vbm: bool = False,
-    tissue: bool = False,
+    bundle: Bundle, device: str, extras: Extras = NOTHING, *, jointly: bool = False
 ) -> Recipe:
     """The recipe of a bundle on a device.
 
     Raises:
         ConfigError, MissingExtraError, BundleError: see `usable_device`, `ribbon_bundle` and
             `require_registration`.
+        ConfigError, LabelError, TableError: see `placed_atlases`.
     """
+    atlases = placed_atlases(extras.atlases)
     return Recipe(
         fibromorph.__version__,
         bundle.manifest.full_name,
         _manifest_sha256(bundle),
         package_on(usable_device(bundle, device)),
         "jointly" if jointly else "alone",
-        _manifest_sha256(ribbon_bundle(bundle)) if thickness else NOT_MEASURED,
-        _map_sha256(ribbon_bundle(bundle)) if vbm else NOT_MEASURED,
-        "bundle" if tissue else NOT_MEASURED,
+        _manifest_sha256(ribbon_bundle(bundle)) if extras.thickness else NOT_MEASURED,
+        _map_sha256(ribbon_bundle(bundle)) if extras.vbm else NOT_MEASURED,
+        "bundle" if extras.tissue else NOT_MEASURED,
+        _named(atlases, ribbon_bundle(bundle)) if atlases else NOT_MEASURED,
     )
 
 
 def _map_sha256(ribbon: Bundle) -> str:
     require_registration()
-    parts = average_head_sha256(), _manifest_sha256(ribbon), version("SimpleITK")
+    return _sha256(average_head_sha256(), _manifest_sha256(ribbon), version("SimpleITK"))
+
+
+def _named(atlases: Sequence[PlacedAtlas], ribbon: Bundle) -> str:
+    names = "+".join(atlas.name for atlas in atlases)
+    return f"{names} {_sha256(_map_sha256(ribbon), *(atlas.sha256 for atlas in atlases))}"
+
+
+def _sha256(*parts: str) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

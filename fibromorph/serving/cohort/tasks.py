@@ -12,6 +12,7 @@ from typing import Any, Literal
 from fibromorph.datasets.bids import BidsName
 from fibromorph.errors import ConfigError
 from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
+from fibromorph.serving.atlas import atlas_files
 from fibromorph.serving.tissue import TISSUE_SUFFIXES
 
 Status = Literal["done", "present", "failed", "busy"]
@@ -35,6 +36,7 @@ class ScanTask:
         thickness: also measure that of the cortex.
         vbm: also map its tissue in MNI coordinates.
         tissue: also write its brain mask and tissue on its own voxels.
+        atlases: names of those whose regions are measured, too.
     """
 
     path: str
@@ -46,6 +48,7 @@ class ScanTask:
     thickness: bool = False
     vbm: bool = False
     tissue: bool = False
+    atlases: tuple[str, ...] = ()
 
     @property
     def ids(self) -> tuple[str, str, str]:
@@ -67,6 +70,7 @@ class ScanTask:
         }
         maps = {f"{k}_map": self.folder / f"{self.stem}{end}" for k, end in MAP_SUFFIXES.items()}
         tissue = {k: self.folder / f"{self.stem}{end}" for k, end in TISSUE_SUFFIXES.items()}
+        ends = {k: end for name in self.atlases for k, end in atlas_files(name).items()}
         return {
             "dseg": self.folder / f"{base}_dseg.nii.gz",
             "sidecar": self.folder / f"{base}_dseg.json",
@@ -75,6 +79,7 @@ class ScanTask:
             **(cortex if self.thickness else {}),
             **(maps if self.vbm else {}),
             **(tissue if self.tissue else {}),
+            **{what: self.folder / f"{self.stem}{end}" for what, end in ends.items()},
         }
 
 
@@ -128,10 +133,11 @@ def task_of(
     thickness: bool = False,
     vbm: bool = False,
     tissue: bool = False,
+    atlases: tuple[str, ...] = (),
 ) -> ScanTask:
     """The task for a scan of a BIDS tree."""
-    parts = (name.subject, name.session, name.run, name.stem)
-    return ScanTask(path.as_posix(), *parts, thickness=thickness, vbm=vbm, tissue=tissue)
+    parts = (name.subject, name.session, name.run, name.stem, ())
+    return ScanTask(path.as_posix(), *parts, thickness, vbm, tissue, atlases)
 
 
 def is_there(bids: Path, task: ScanTask) -> bool:
@@ -141,4 +147,5 @@ def is_there(bids: Path, task: ScanTask) -> bool:
 
 def task_from(content: Mapping[str, Any]) -> ScanTask:
     """The task that was written to a record."""
-    return ScanTask(**{**content, "siblings": tuple(content.get("siblings", ()))})
+    several = {name: tuple(content.get(name, ())) for name in ("siblings", "atlases")}
+    return ScanTask(**{**content, **several})

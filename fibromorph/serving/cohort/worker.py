@@ -22,6 +22,7 @@ from fibromorph.serving.cohort.scan_log import ScanLog
 from fibromorph.serving.cohort.store import Stamp, Store, stamp_of
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import NOTHING, Extras
 from fibromorph.serving.pipeline import Segmented, segment_scan
 
 
@@ -34,6 +35,7 @@ class Settings:
         out: OUT_DIR, the same path everywhere.
         model: name or folder of the bundle.
         recipe: what the plan was made for; a worker that would do otherwise refuses.
+        extras: what the recipe has beyond volumes, atlases as they are found everywhere.
         threads: of this worker; 0 = all it may use.
         readers: scans read ahead.
         stale_s: see `Leases`.
@@ -43,6 +45,7 @@ class Settings:
     out: Path
     model: str
     recipe: Recipe
+    extras: Extras = NOTHING
     threads: int = 0
     readers: int = 1
     stale_s: float = STALE_S
@@ -81,7 +84,7 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         bundle = find_bundle(settings.model)
         jointly = settings.recipe.sessions == "jointly"
-        found = recipe_of(bundle, settings.device, jointly=jointly, **settings.recipe.beyond)
+        found = recipe_of(bundle, settings.device, settings.extras, jointly=jointly)
         changes = found.changes_since(vars(settings.recipe))
         if changes:
             raise ConfigError("workers must have what the plan was made with", value=changes)
@@ -89,7 +92,7 @@ class Worker:
         self.store = Store(settings.out)
         self.leases = Leases(self.store.leases(), settings.stale_s)
         self.engine = Engine(bundle, settings.device, settings.threads)
-        self._beyond = beyond_volumes(self.engine, settings.device, **settings.recipe.beyond)
+        self._beyond = beyond_volumes(self.engine, settings.device, settings.extras)
         self._halfway = Halfway(self.engine)
         self._computing = threading.Lock()
         self._step = ""

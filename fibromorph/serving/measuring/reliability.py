@@ -25,6 +25,7 @@ from fibromorph.scans.read import require_distinct
 from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import Extras
 from fibromorph.serving.measuring.calibration import (
     Reliability,
     pooled_drift,
@@ -93,7 +94,7 @@ def measure_reliability(
     engine = Engine(find_bundle(model), device, threads)
     _require_new_to(engine.bundle, scans)
     out.mkdir(parents=True, exist_ok=True)
-    beyond = beyond_volumes(engine, device, thickness=has_ribbon(engine.bundle))
+    beyond = beyond_volumes(engine, device, Extras(thickness=has_ribbon(engine.bundle)))
     table, of_thickness = _disturb(scans, engine, beyond, seed)
     _write(out / "reliability.tsv", table)
     write_drift_picture(out / PICTURE_NAME, pooled_drift(table), engine.bundle.manifest.table)

@@ -26,6 +26,7 @@ from fibromorph.files import write_whole
 from fibromorph.manifest import open_bundle
 from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import Extras
 from fibromorph.serving.outputs import write_outputs
 from fibromorph.serving.pipeline import segment_scan
 from fibromorph.serving.service.clean import read_clean
@@ -153,7 +154,7 @@ def engine_of(model: str, device: str, threads: int) -> Engine:
 
 @lru_cache(maxsize=ENGINES_KEPT)
 def _thickness_by(model: str, device: str, threads: int) -> BeyondVolumes | None:
-    return beyond_volumes(engine_of(model, device, threads), device, thickness=True)
+    return beyond_volumes(engine_of(model, device, threads), device, Extras(thickness=True))
 
 
 def tell(order: Order, stage: str) -> None:

@@ -243,7 +243,7 @@ def test_an_atlas_that_is_no_image(results: Results, tmp_path: Path) -> None:
     path = tmp_path / "atlas.nii.gz"
     path.write_text("no image")
     with pytest.raises(LabelError, match="readable image"):
-        paint(results.groups, 0.05, path)
+        paint(results.groups, 0.05, str(path))
 
 
 def test_a_longitudinal_page(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from fibromorph.postprocessing.stats.results import TABLES, Results, to_tsv
 REPORT = "report.html"
 
 
-def write_study(results: Results, out: Path, *, atlas: Path | None = None) -> None:
+def write_study(results: Results, out: Path, *, atlas: str | None = None) -> None:
     """Write every table and `report.html`, each moved into place when complete.
 
     Tables of an earlier analysis, whose page lies there, that this one does not have are removed.

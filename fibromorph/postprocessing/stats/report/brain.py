@@ -8,17 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from io import BytesIO
-from pathlib import Path
 
 import nibabel
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from nibabel.filebasedimages import ImageFileError
 
-from fibromorph.errors import LabelError
 from fibromorph.labels import TABLES, Colour
+from fibromorph.postprocessing.atlases import read_atlas
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.stats.report.wording import p_text, signed
 from fibromorph.postprocessing.template_view import on_template, template_view
@@ -31,6 +29,8 @@ AXIAL_MM = (-20, -8, 0, 8, 18, 40)
 CORONAL_MM = (-60, -28, -14, -4, 8, 16)
 COLOURS = "RdBu_r"
 SMALLEST_LIMIT = 0.2
+MOST_VALUES = 255
+"""Of a layer of the viewer."""
 FAINT = 0.55
 """Opacity in the viewer of what does not survive correction."""
 
@@ -54,22 +54,23 @@ class PaintedBrain:
     ids: Mapping[str, int] = field(default_factory=dict)
 
 
-def paint(groups: pd.DataFrame, alpha: float, atlas: Path | None) -> PaintedBrain:
+def paint(groups: pd.DataFrame, alpha: float, atlas: str | None) -> PaintedBrain:
     """Paint adjusted Hedges' g; regions whose corrected p is at most `alpha` are outlined.
 
     Args:
         groups: indexed by region, with hedges_g and p_fwe.
         alpha: level.
-        atlas: segmentation with the label ids of one of fibromorph's protocols; None = of the
-            templates that fibromorph carries, that of the protocol which knows most regions.
+        atlas: see `read_atlas`; where no region is called as one of its own, its ids are taken for
+            those of fibromorph's protocols. None = of the templates that fibromorph carries, that
+            of the protocol which knows most regions.
 
     Raises:
-        LabelError: the atlas is not readable.
+        ConfigError, LabelError, TableError: see `read_atlas`.
     """
     if importlib.util.find_spec("nilearn") is None:
         return PaintedBrain("", (), "Painting needs nilearn, of the extra 'stats'.")
-    labels = _read_own(list(map(str, groups.index))) if atlas is None else _read(atlas)
-    ids = {region: _label_id(region) for region in map(str, groups.index)}
+    regions = list(map(str, groups.index))
+    labels, ids = _read_own(regions) if atlas is None else _read_atlas(atlas, regions)
     voxels = np.asarray(labels.dataobj)
     present = set(np.unique(voxels).tolist())
     drawn = {r: i for r, i in ids.items() if i in present}
@@ -82,9 +83,18 @@ def paint(groups: pd.DataFrame, alpha: float, atlas: Path | None) -> PaintedBrai
         row = groups.loc[region]
         values[voxels == label_id] = row["hedges_g"]
         found[voxels == label_id] = row["p_fwe"] <= alpha
-    view = _view(groups.loc[list(drawn)], drawn, alpha, labels)
+    values_of = _layer_values(groups, drawn)
+    view = _view(groups.loc[list(values_of)], drawn, values_of, alpha, labels)
     picture = _picture(values, found, labels.affine)
-    return PaintedBrain(picture, not_drawn, view=view, ids=drawn)
+    return PaintedBrain(picture, not_drawn, view=view, ids=values_of)
+
+
+def _layer_values(groups: pd.DataFrame, drawn: Mapping[str, int]) -> dict[str, int]:
+    """Region -> its value in the viewer's layer; of more than it can tell apart the largest
+    effects."""
+    sizes = groups.loc[list(drawn), "hedges_g"].abs()
+    kept = set(sizes.nlargest(MOST_VALUES).index)
+    return {region: n for n, region in enumerate((r for r in drawn if r in kept), start=1)}
 
 
 def _picture(values: np.ndarray, found: np.ndarray, affine: np.ndarray) -> str:
@@ -119,11 +129,25 @@ def _picture(values: np.ndarray, found: np.ndarray, affine: np.ndarray) -> str:
 
 
 def _view(
-    groups: pd.DataFrame, ids: Mapping[str, int], alpha: float, labels: nibabel.Nifti1Image
+    groups: pd.DataFrame,
+    ids: Mapping[str, int],
+    values_of: Mapping[str, int],
+    alpha: float,
+    labels: nibabel.Nifti1Image,
 ) -> View:
-    """The template with a region's effect as its colour, fainter where it does not survive."""
-    voxels = on_template(labels, "nearest")
-    drawn = np.where(np.isin(voxels, list(ids.values())), voxels, 0).astype(np.uint8)
+    """The template with a region's effect as its colour, fainter where it does not survive.
+
+    Args:
+        groups: of the regions that are drawn.
+        ids: of regions in `labels`.
+        values_of: regions in the layer.
+        alpha: level.
+        labels: in MNI coordinates.
+    """
+    voxels = on_template(labels, "nearest").astype(np.int32)
+    lookup = np.zeros(int(max(voxels.max(), *ids.values())) + 1, np.uint8)
+    lookup[[ids[region] for region in values_of]] = list(values_of.values())
+    drawn = lookup[np.maximum(voxels, 0)]
     effects = groups["hedges_g"]
     limit = max(float(effects.abs().max()), SMALLEST_LIMIT)
     shades = colormaps[COLOURS](0.5 + effects.to_numpy(float) / (2 * limit))
@@ -131,7 +155,7 @@ def _view(
     opacities: dict[int, float] = {}
     texts: dict[int, str] = {}
     for (region, row), shade in zip(groups.iterrows(), shades, strict=True):
-        label_id, found = ids[str(region)], row["p_fwe"] <= alpha
+        label_id, found = values_of[str(region)], row["p_fwe"] <= alpha
         red, green, blue = (round(255 * float(channel)) for channel in shade[:3])
         colours[label_id] = red, green, blue
         opacities[label_id] = 1.0 if found else FAINT
@@ -150,18 +174,23 @@ def _view(
     return template_view([layer])
 
 
-def _read_own(regions: Sequence[str]) -> nibabel.Nifti1Image:
+def _read_own(regions: Sequence[str]) -> tuple[nibabel.Nifti1Image, dict[str, int]]:
+    """Labels of a template that fibromorph carries, and the id of every region, -1 = none."""
     protocol = max(TABLES, key=lambda p: len({x.name for x in TABLES[p]}.intersection(regions)))
     with as_file(files(__package__) / TEMPLATES[protocol]) as path:
-        return _read(path)
+        image = nibabel.load(path)
+        labels = nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.int32), image.affine)
+    return labels, {region: _label_id(region) for region in regions}
 
 
-def _read(atlas: Path) -> nibabel.Nifti1Image:
-    try:
-        image = nibabel.load(atlas)
-        return nibabel.Nifti1Image(np.asarray(image.dataobj).astype(np.int32), image.affine)
-    except (OSError, ImageFileError) as reason:
-        raise LabelError("an atlas must be a readable image", value=reason, subject=atlas) from None
+def _read_atlas(source: str, regions: Sequence[str]) -> tuple[nibabel.Nifti1Image, dict[str, int]]:
+    atlas = read_atlas(source)
+    named = {region.name: region.id for region in atlas.regions}
+    if named.keys().isdisjoint(regions):
+        ids = {region: _label_id(region) for region in regions}
+    else:
+        ids = {region: named.get(region, -1) for region in regions}
+    return nibabel.Nifti1Image(atlas.labels, atlas.grid.affine_ijk_to_ras), ids
 
 
 def _label_id(region: str) -> int:

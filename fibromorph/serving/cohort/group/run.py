@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fibromorph.datasets.bids import open_dataset
 from fibromorph.files import write_whole
 from fibromorph.serving.cohort.failures import failed_scans, failure_table, write_failures
+from fibromorph.serving.cohort.group.atlases import atlas_table, write_atlas_tables
 from fibromorph.serving.cohort.group.exclusions import update_exclusions
 from fibromorph.serving.cohort.group.gather import gather
 from fibromorph.serving.cohort.group.look import write_look
@@ -33,7 +34,13 @@ SHOWN = 5
 
 
 def run_group(
-    bids: Path, out: Path, design: Path | None = None, say: Say = print, *, vbm_workers: int = 0
+    bids: Path,
+    out: Path,
+    design: Path | None = None,
+    say: Say = print,
+    *,
+    vbm_workers: int = 0,
+    atlases: Sequence[str] = (),
 ) -> int:
     """Gather the tables, look for what stands out, write the quality page, run the statistics.
 
@@ -44,6 +51,8 @@ def run_group(
         say: told what was written.
         vbm_workers: also compare maps of tissue by that design, in so many processes; 0 = do
             not.
+        atlases: whose regions are analysed by that design instead of the bundle's, see
+            `read_atlas`.
 
     Returns:
         How many scans failed, in the participant stage or because labels that somebody corrected
@@ -61,6 +70,7 @@ def run_group(
     exclusions = update_exclusions(cohort, store)
     write_tables(out, cohort)
     thick = write_thickness_tables(out, cohort)
+    divided = write_atlas_tables(out, cohort)
     write_corrections(out, cohort)
     write_quality(out, cohort, outliers)
     write_failures(store, failures)
@@ -77,6 +87,8 @@ def run_group(
     )
     if thick:
         say(f"thickness of the cortex of {thick} scans: {out / 'thickness.tsv'}")
+    for atlas, scans in divided.items():
+        say(f"regions of {atlas} of {scans} scans: {out / atlas_table(atlas)}")
     if by_hand := sum(map(bool, cohort.corrected)):
         say(f"{by_hand} of them measured by labels corrected by hand: {out / 'corrected.tsv'}")
     if damaged:
@@ -94,7 +106,7 @@ def run_group(
         more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
         say(f"{len(gone)} finished scans are no longer in {bids} and left out: {names}{more}")
     if asked is not None:
-        run_statistics(out, asked, say)
+        run_statistics(out, asked, say, atlases)
         if vbm_workers:
             run_voxel_statistics(out, asked, vbm_workers, say)
     return len(failures)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fibromorph.errors import TableError
+from fibromorph.postprocessing.atlases import read_atlas
 from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
 from fibromorph.postprocessing.stats import Design, load_design, run_study
+from fibromorph.serving.cohort.group.atlases import atlas_table
 
 TABLES = {"volume": ("volumes.tsv", "stats"), "thickness": ("thickness.tsv", "stats_thickness")}
 """What a design measures -> the gathered table, and where its results go."""
@@ -24,21 +26,39 @@ def read_design(path: Path | None) -> Design | None:
     return None if path is None else load_design(path)
 
 
-def run_statistics(out: Path, design: Design, say: Callable[[str], None]) -> None:
+def run_statistics(
+    out: Path, design: Design, say: Callable[[str], None], atlases: Sequence[str] = ()
+) -> None:
     """Analyse `volumes.tsv` less `exclusions.tsv` into OUT_DIR/stats.
 
-    Or, if the design says so, `thickness.tsv` into OUT_DIR/stats_thickness.
+    Or, if the design says so, `thickness.tsv` into OUT_DIR/stats_thickness. Or, where atlases are
+    given, the table of each into OUT_DIR/stats_ATLAS.
 
     Raises:
         ConfigError, TableError: see `run_study`; or there is no table of participants, or none of
-            thickness.
+            what is asked for.
+        ConfigError, LabelError: see `read_atlas`.
     """
+    if atlases:
+        for source in atlases:
+            _run_atlas(out, design, say, source)
+        return
     table, folder = TABLES[design.measure or "volume"]
     if not (out / table).exists():
         rule = "the participant stage must have measured it: run it again with --thickness"
         raise TableError(rule, value=f"measure: {design.measure}", subject=out / table)
     results = run_study(design, out / table, _participants(out), out / folder)
     say(f"{results.summary} {out / folder / 'report.html'}")
+
+
+def _run_atlas(out: Path, design: Design, say: Callable[[str], None], source: str) -> None:
+    name = read_atlas(source).name
+    table, folder = out / atlas_table(name), out / f"stats_{name}"
+    if not table.exists():
+        rule = "the participant stage must have measured it: run it again with --atlas"
+        raise TableError(rule, value=source, subject=table)
+    results = run_study(design, table, _participants(out), folder, atlas=source)
+    say(f"{results.summary} {folder / 'report.html'}")
 
 
 def run_voxel_statistics(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,22 @@ def write_or_drop(path: Path, text: str | None) -> None:
         path.unlink(missing_ok=True)
     else:
         write_whole(path, text)
+
+
+def values_of(scans: Sequence[Mapping[str, object]], names: Sequence[str], what: str) -> Values:
+    """(n, c) of an attribute of the rows of n scans, NaN where a scan has no such row or value.
+
+    Args:
+        scans: name -> row, a mapping a scan.
+        names: of the rows, c.
+        what: attribute of the rows.
+    """
+    values = np.full((len(scans), len(names)), np.nan)
+    for i, rows in enumerate(scans):
+        for column, name in enumerate(names):
+            value = getattr(rows[name], what) if name in rows else None
+            values[i, column] = np.nan if value is None else value
+    return values
 
 
 def table_text(cohort: Cohort, columns: Sequence[str], values: Values) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from fibromorph.labels import CORTEX
 from fibromorph.postprocessing.thickness import MEAN, ThicknessRow, read_thickness
 from fibromorph.serving.cohort.group.gather import Cohort
-from fibromorph.serving.cohort.group.tables import table_text, write_or_drop
+from fibromorph.serving.cohort.group.tables import table_text, values_of, write_or_drop
 
 NAMES = {"thickness.tsv": "thickness_mm", "thickness_sd.tsv": "sd_mm"}
 
@@ -35,13 +33,9 @@ def write_thickness_tables(out: Path, cohort: Cohort) -> int:
         for task in cohort.tasks
     ]
     names = tuple(dict.fromkeys(row.name for rows in scans for row in rows))
+    known = [_without(rows, touched) for rows, touched in zip(scans, cohort.corrected, strict=True)]
     for file, what in NAMES.items():
-        values = np.full((len(scans), len(names)), np.nan)
-        for i, (rows, corrected) in enumerate(zip(scans, cohort.corrected, strict=True)):
-            known = _without(rows, corrected)
-            for column, name in enumerate(names):
-                value = getattr(known[name], what) if name in known else None
-                values[i, column] = np.nan if value is None else value
+        values = values_of(known, names, what)
         write_or_drop(out / file, table_text(cohort, names, values) if names else None)
     return sum(map(bool, scans))
 
