@@ -108,5 +108,5 @@ $(VENV)/base.done: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/dev.done: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing fibromorph for development into $(VENV) (some minutes: torch is large)"
-	$(PIP) -e ".[train,serve,demo,openvino,vbm,cluster,dev]"
+	$(PIP) -e ".[train,serve,demo,openvino,vbm,atlases,cluster,dev]"
 	touch $@ $(VENV)/base.done

@@ -113,6 +113,7 @@ class AtlasContent:
         picture_png: from `pictures.regions_png`.
         likeness: correlation with the average head, see `Normalised`.
         rows: from `measure_parcels`.
+        thickness: from `parcel_thickness`; empty = not measured.
         lost: regions that have no voxel in the brain.
     """
 
@@ -121,6 +122,7 @@ class AtlasContent:
     picture_png: bytes
     likeness: float
     rows: tuple[VolumeRow, ...]
+    thickness: tuple[ThicknessRow, ...]
     lost: tuple[str, ...]
 
 
@@ -252,6 +254,7 @@ def _atlas(atlas: AtlasContent) -> dict[str, object]:
         "content": atlas,
         "picture": _inline(atlas.picture_png),
         "lines": [(pair, _between(pair)) for pair in pairs(atlas.rows)],
+        "thick": {row.region_id: row for row in atlas.thickness},
     }
 
 

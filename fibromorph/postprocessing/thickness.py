@@ -116,17 +116,16 @@ def measure_thickness(
         error: the bundle's.
     """
     measured = thickness > 0
-    of_mm = np.maximum(thickness[measured], THINNEST_MM)
+    of_mm = thickness[measured]
     # The scan's, not the region's: regions differ in it on the best scan, too.
     sure = ribbon.sureness(measured)
 
     def row(region_id: int | None, name: str, side: str, here: NDArray[np.bool_]) -> ThicknessRow:
         if not here.any():
             return ThicknessRow(region_id, name, side, None, None, None)
-        area_mm2 = float(np.sum(1 / of_mm[here], dtype=np.float64)) * spacing_mm**3
-        mean_mm = float(here.sum()) * spacing_mm**3 / area_mm2
+        mean_mm, area_cm2 = mean_and_area(of_mm[here], spacing_mm)
         sd_mm = error.sd_mm(name, mean_mm, sure)
-        return ThicknessRow(region_id, name, side, mean_mm, sd_mm, area_mm2 / 100)
+        return ThicknessRow(region_id, name, side, mean_mm, sd_mm, area_cm2)
 
     rows = []
     regions = [label for label in table if label.parent == CORTEX]
@@ -139,6 +138,18 @@ def measure_thickness(
         name = f"{hemisphere.capitalize()}-{CORTEX}"
         rows.append(row(own, name, hemisphere, sides == side))
     return (*rows, row(None, MEAN, "both", sides > 0))
+
+
+def mean_and_area(of_mm: Numbers, spacing_mm: float) -> tuple[float, float]:
+    """Mean thickness over the area in mm, and the area in cm2, of one voxel or more.
+
+    Args:
+        of_mm: (n,) thickness where each voxel lies.
+        spacing_mm: of the voxels.
+    """
+    areas_mm2 = spacing_mm**3 / np.maximum(of_mm, THINNEST_MM)
+    area_mm2 = float(np.sum(areas_mm2, dtype=np.float64))
+    return len(of_mm) * spacing_mm**3 / area_mm2, area_mm2 / 100
 
 
 def write_thickness(path: Path, rows: Sequence[ThicknessRow]) -> None:

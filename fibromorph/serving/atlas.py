@@ -12,17 +12,22 @@ from scipy import ndimage
 
 from fibromorph.files import write_whole
 from fibromorph.grid import Grid
+from fibromorph.manifest import COARSE_MM, Manifest
 from fibromorph.postprocessing.atlases import (
+    ParcelError,
     Parcels,
     PlacedAtlas,
     measure_parcels,
+    parcel_thickness,
     parcellate,
 )
 from fibromorph.postprocessing.normalisation import Normalised
-from fibromorph.postprocessing.volumes import write_volumes
+from fibromorph.postprocessing.thickness import ThicknessRow, write_thickness
+from fibromorph.postprocessing.volumes import confidence_by_id, inflation, write_volumes
 from fibromorph.scans import Scan, reach_of, write_labels
 from fibromorph.scans.geometry import index_map
 from fibromorph.serving.ribbon import DrawnRibbon
+from fibromorph.serving.thickness import Cortex
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,35 +45,62 @@ class DividedHead:
     parcels: tuple[Parcels, ...]
 
 
-def atlas_files(name: str) -> dict[str, str]:
-    """What is written of an atlas -> the end of its name, after the scan's, as BIDS has it."""
+def atlas_files(name: str, *, thickness: bool = False) -> dict[str, str]:
+    """What is written of an atlas -> the end of its name, after the scan's, as BIDS has it.
+
+    Args:
+        name: of the atlas.
+        thickness: that of its regions is measured, too.
+    """
     stem = f"_seg-{name}"
+    thick = {f"atlas_{name}_thickness": f"{stem}_thickness.tsv"}
     return {
         f"atlas_{name}_labels": f"{stem}_dseg.nii.gz",
         f"atlas_{name}_names": f"{stem}_dseg.tsv",
         f"atlas_{name}_volumes": f"{stem}_volumes.tsv",
+        **(thick if thickness else {}),
     }
 
 
 def divide(
-    drawn: DrawnRibbon, laid: Normalised, grid: Grid, atlases: Sequence[PlacedAtlas], threads: int
+    drawn: DrawnRibbon,
+    manifest: Manifest,
+    laid: Normalised,
+    grids: tuple[Grid, Grid],
+    wanted: tuple[Sequence[PlacedAtlas], Cortex | None],
+    threads: int,
 ) -> DividedHead:
     """Divide a scan's structures.
 
     Args:
         drawn: ids of `FREESURFER`, and their posteriors, on the conformed grid.
+        manifest: of the bundle that drew them.
         laid: how the head lies on the average one.
-        grid: the conformed one.
-        atlases: on the average head.
+        grids: the conformed one, and the scan's own.
+        wanted: atlases on the average head, and the cortex, if its thickness was measured.
         threads: of the CPU.
     """
-    labels, confidence = drawn.ribbon.labels, drawn.ribbon.confidence
+    labels, confidence, (grid, scan_grid) = drawn.ribbon.labels, drawn.ribbon.confidence, grids
+    error = _error_of(manifest, confidence_by_id(labels, confidence, manifest.table), scan_grid)
+    atlases, cortex = wanted
     found = []
     for atlas in atlases:
         ids = parcellate(labels, grid.spacing_mm, laid.places, atlas, threads)
-        rows = measure_parcels(ids, labels, confidence, drawn.soft_ml, grid.voxel_ml, atlas)
-        found.append(Parcels(atlas, ids, rows))
+        rows = measure_parcels(ids, labels, confidence, drawn.soft_ml, grid.voxel_ml, atlas, error)
+        thick: tuple[ThicknessRow, ...] = ()
+        if cortex is not None:
+            own = parcel_thickness(ids, cortex.thickness, grid.spacing_mm[0], atlas, error)
+            thick = (*own, cortex.rows[-1]) if own else ()
+        found.append(Parcels(atlas, ids, rows, thick))
     return DividedHead(drawn.by, laid.likeness, tuple(found))
+
+
+def _error_of(manifest: Manifest, confidence: Mapping[int, float], scan: Grid) -> ParcelError:
+    factors = {
+        entry.id: inflation(confidence.get(entry.id), entry.reference_confidence)
+        for entry in manifest.labels
+    }
+    return ParcelError(max(scan.spacing_mm) > COARSE_MM, factors)
 
 
 def write_parcels(parcels: Parcels, conformed: Grid, scan: Scan, paths: Mapping[str, Path]) -> None:
@@ -80,10 +112,14 @@ def write_parcels(parcels: Parcels, conformed: Grid, scan: Scan, paths: Mapping[
         scan: as it was read.
         paths: what `atlas_files` names -> where it goes.
     """
-    labels, names, volumes = (paths[what] for what in atlas_files(parcels.atlas.name))
+    labels, names, volumes, *thickness = (
+        paths[what] for what in atlas_files(parcels.atlas.name, thickness=True) if what in paths
+    )
     write_labels(labels, on_scan_grid(parcels.labels, conformed, scan.grid), scan.grid)
     write_whole(names, _lookup_table(parcels.atlas))
     write_volumes(volumes, parcels.rows)
+    for path in thickness:
+        write_thickness(path, parcels.thickness)
 
 
 def on_scan_grid(ids: NDArray[np.int32], conformed: Grid, scan: Grid) -> NDArray[np.int32]:

@@ -131,7 +131,7 @@ def write_outputs(
     if result.brain:
         final |= {what: folder / f"{stem}{end}" for what, end in TISSUE_SUFFIXES.items()}
     for parcels in result.divided.parcels if result.divided else ():
-        ends = atlas_files(parcels.atlas.name)
+        ends = atlas_files(parcels.atlas.name, thickness=result.cortex is not None)
         final |= {what: folder / f"{stem}{end}" for what, end in ends.items()}
     with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
         paths = {what: Path(name) / path.name for what, path in final.items()}
@@ -334,6 +334,7 @@ def _atlas_contents(result: Segmented) -> tuple[AtlasContent, ...]:
             ),
             divided.likeness,
             one.rows,
+            one.thickness,
             one.atlas.lost,
         )
         for one in divided.parcels

@@ -199,7 +199,10 @@ def _with_beyond(
             mni_maps = MniMaps(drawn.by, laid.grey, laid.white, laid.likeness)
         if beyond.atlases:
             with watch.step("atlases", ", ".join(atlas.name for atlas in beyond.atlases)):
-                divided = divide(drawn, laid, conformed.grid, beyond.atlases, engine.threads)
+                grids = conformed.grid, scan_grid
+                bundle = beyond.ribbon.bundle.manifest
+                wanted = beyond.atlases, cortex
+                divided = divide(drawn, bundle, laid, grids, wanted, engine.threads)
     if beyond.tissue:
         with watch.step("tissue", "brain mask and shares of tissue on the scan's voxels"):
             seen = Drawn(result.labels, result.confidence, conformed.grid)

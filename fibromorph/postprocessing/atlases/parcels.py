@@ -2,23 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from fibromorph.labels import CORTEX, FREESURFER
 from fibromorph.postprocessing.atlases.atlas import Ids
 from fibromorph.postprocessing.atlases.placing import PlacedAtlas
 from fibromorph.postprocessing.normalisation import Points
+from fibromorph.postprocessing.thickness import ThicknessRow, mean_and_area
 from fibromorph.postprocessing.volumes import VolumeRow
 
-SD_AT_ONE_ML, SD_POWER = 0.05, -0.33
+SD_AT_ONE_ML, COARSE_SD_AT_ONE_ML, SD_POWER = 0.015, 0.045, -0.28
+"""What regions of 1 ml move by, as a share, when only the acquisition changes, on voxels of up to
+1.3 mm and on longer ones, and how that falls with their volume: the smaller a region, the more of
+it is border. Fitted to what `benchmarks.atlas` measures of two heads and three atlases."""
 
 
-def relative_sd(ml: float) -> float:
-    return float(SD_AT_ONE_ML * ml**SD_POWER)
+THICKNESS_SD, COARSE_THICKNESS_SD, THICKNESS_SD_POWER = 0.012, 0.04, -0.2
+"""The same of the thickness of regions of 10 cm2, and how it falls with their area."""
+
+
+def relative_sd(ml: float, *, coarse: bool = False) -> float:
+    """Standard deviation of the relative error of a region of so many ml.
+
+    Args:
+        ml: more than 0.
+        coarse: the scan has voxels longer than 1.3 mm.
+    """
+    return float((COARSE_SD_AT_ONE_ML if coarse else SD_AT_ONE_ML) * ml**SD_POWER)
+
+
+def relative_thickness_sd(area_cm2: float, *, coarse: bool = False) -> float:
+    """As `relative_sd`, of the mean thickness of a region of the cortex with that area."""
+    at_ten = COARSE_THICKNESS_SD if coarse else THICKNESS_SD
+    return float(at_ten * (area_cm2 / 10) ** THICKNESS_SD_POWER)
+
+
+@dataclass(frozen=True)
+class ParcelError:
+    """What is known of the error of a scan's regions.
+
+    Attributes:
+        coarse: see `relative_sd`.
+        inflation: id of `FREESURFER` -> how much likelier an error is here than in the scans that
+            the bundle was measured on, see `volumes.inflation`; 1 where it is missing.
+    """
+
+    coarse: bool = False
+    inflation: Mapping[int, float] = field(default_factory=dict)
+
+    def sd_ml(self, ml: float, structures: Sequence[int]) -> float | None:
+        """Of a region of so many ml that is a part of these; None of one that is not there."""
+        if ml <= 0:
+            return None
+        return ml * relative_sd(ml, coarse=self.coarse) * self._worst(structures)
+
+    def sd_mm(self, mm: float, area_cm2: float, structures: Sequence[int]) -> float:
+        """Of a region of the cortex, mm thick over an area."""
+        relative = relative_thickness_sd(area_cm2, coarse=self.coarse)
+        return mm * relative * self._worst(structures)
+
+    def _worst(self, structures: Sequence[int]) -> float:
+        return max((self.inflation.get(one, 1.0) for one in structures), default=1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +78,14 @@ class Parcels:
         atlas: whose they are.
         labels: (i, j, k) ids of its regions on the head's lattice, 0 = none.
         rows: see `measure_parcels`.
+        thickness: see `parcel_thickness`; empty = it was not measured, or no region is of the
+            cortex.
     """
 
     atlas: PlacedAtlas
     labels: Ids
     rows: tuple[VolumeRow, ...]
+    thickness: tuple[ThicknessRow, ...] = ()
 
 
 def parcellate(
@@ -77,6 +129,7 @@ def measure_parcels(
     soft_ml: Mapping[int, float],
     voxel_ml: float,
     atlas: PlacedAtlas,
+    error: ParcelError,
 ) -> tuple[VolumeRow, ...]:
     """One row a region, by id.
 
@@ -89,6 +142,7 @@ def measure_parcels(
         soft_ml: id -> posterior sum in ml.
         voxel_ml: volume of a voxel.
         atlas: whose regions they are.
+        error: of the scan's regions.
     """
     most = max(region.id for region in atlas.regions) + 1
     counts = np.bincount(parcels.ravel(), minlength=most)
@@ -99,18 +153,52 @@ def measure_parcels(
         if voxels := int(here.sum()):
             parts = np.bincount(parcels[here], minlength=most)
             soft += parts * (soft_ml.get(structure, 0.0) / voxels)
-    return tuple(
-        VolumeRow(
-            region.id,
-            region.name,
-            region.hemisphere,
-            region.tissue,
-            volume_ml=float(counts[region.id]) * voxel_ml,
-            soft_volume_ml=float(soft[region.id]),
-            sd_ml=None,
-            confidence=float(sureness[region.id] / counts[region.id])
-            if counts[region.id]
-            else None,
+    rows = []
+    for region in atlas.regions:
+        voxels, ml = int(counts[region.id]), float(soft[region.id])
+        rows.append(
+            VolumeRow(
+                region.id,
+                region.name,
+                region.hemisphere,
+                region.tissue,
+                volume_ml=voxels * voxel_ml,
+                soft_volume_ml=ml,
+                sd_ml=error.sd_ml(ml, region.structures),
+                confidence=float(sureness[region.id]) / voxels if voxels else None,
+            )
         )
-        for region in atlas.regions
-    )
+    return tuple(rows)
+
+
+def parcel_thickness(
+    parcels: Ids,
+    thickness: NDArray[np.float32],
+    spacing_mm: float,
+    atlas: PlacedAtlas,
+    error: ParcelError,
+) -> tuple[ThicknessRow, ...]:
+    """One row a region of the cortex, by id; nothing of regions that reach beyond it.
+
+    Args:
+        parcels: from `parcellate`.
+        thickness: (i, j, k) in mm on the same voxels, 0 = no cortex.
+        spacing_mm: of the voxels.
+        atlas: whose regions they are.
+        error: of the scan's regions.
+    """
+    cortex = set(FREESURFER.ids_of(CORTEX))
+    measured = thickness > 0
+    ids, of_mm = parcels[measured], thickness[measured]
+    rows = []
+    for region in atlas.regions:
+        if not cortex.issuperset(region.structures):
+            continue
+        here = of_mm[ids == region.id]
+        mean_mm, area_cm2, sd_mm = None, None, None
+        if len(here):
+            mean_mm, area_cm2 = mean_and_area(here, spacing_mm)
+            sd_mm = error.sd_mm(mean_mm, area_cm2, region.structures)
+        own = (region.id, region.name, region.hemisphere)
+        rows.append(ThicknessRow(*own, mean_mm, sd_mm, area_cm2))
+    return tuple(rows)

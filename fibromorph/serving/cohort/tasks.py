@@ -70,7 +70,8 @@ class ScanTask:
         }
         maps = {f"{k}_map": self.folder / f"{self.stem}{end}" for k, end in MAP_SUFFIXES.items()}
         tissue = {k: self.folder / f"{self.stem}{end}" for k, end in TISSUE_SUFFIXES.items()}
-        ends = {k: end for name in self.atlases for k, end in atlas_files(name).items()}
+        of_atlases = [atlas_files(name, thickness=self.thickness) for name in self.atlases]
+        ends = {what: end for files in of_atlases for what, end in files.items()}
         return {
             "dseg": self.folder / f"{base}_dseg.nii.gz",
             "sidecar": self.folder / f"{base}_dseg.json",

@@ -32,7 +32,7 @@ def run_statistics(
     """Analyse `volumes.tsv` less `exclusions.tsv` into OUT_DIR/stats.
 
     Or, if the design says so, `thickness.tsv` into OUT_DIR/stats_thickness. Or, where atlases are
-    given, the table of each into OUT_DIR/stats_ATLAS.
+    given, the table of each into OUT_DIR/stats_ATLAS (of thickness into stats_ATLAS_thickness).
 
     Raises:
         ConfigError, TableError: see `run_study`; or there is no table of participants, or none of
@@ -53,9 +53,12 @@ def run_statistics(
 
 def _run_atlas(out: Path, design: Design, say: Callable[[str], None], source: str) -> None:
     name = read_atlas(source).name
-    table, folder = out / atlas_table(name), out / f"stats_{name}"
+    measure = design.measure or "volume"
+    table = out / atlas_table(name, measure)
+    folder = out / f"stats_{name}{'_thickness' if measure == 'thickness' else ''}"
     if not table.exists():
-        rule = "the participant stage must have measured it: run it again with --atlas"
+        more = " and --thickness" if measure == "thickness" else ""
+        rule = f"the participant stage must have measured it: run it again with --atlas{more}"
         raise TableError(rule, value=source, subject=table)
     results = run_study(design, table, _participants(out), folder, atlas=source)
     say(f"{results.summary} {folder / 'report.html'}")
