@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions bench-thickness bench-vbm clean bench-service fuzz-service openapi web
+.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions bench-thickness bench-vbm bench-atlas bench-atlas-agreement clean bench-service fuzz-service openapi web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -77,6 +77,13 @@ bench-thickness: $(VENV)/dev.done
 # How much of a local change a map of grey matter shows, and where; SCAN is a file.
 bench-vbm: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.vbm $(SCAN) --model $(or $(MODEL),t1-open)
+
+# How far an atlas's regions move between acquisitions, and agree with regions drawn by hand.
+bench-atlas: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.atlas $(SCANS) $(foreach one,$(or $(ATLAS),desikan_killiany),--atlas $(one))
+
+bench-atlas-agreement: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.atlas_agreement $(FOLDER) --atlas $(or $(ATLAS),neuromorphometrics)
 
 # Overhead and throughput of the service, and its answers to hostile uploads.
 bench-service: $(VENV)/dev.done

@@ -142,9 +142,9 @@ def regions_png(
     grid: Grid,
     regions: NDArray[np.integer],
     colours: Mapping[int, Colour],
-    fractions: Sequence[float] = FRACTIONS,
+    fractions: Sequence[float] = MAP_FRACTIONS,
 ) -> bytes:
-    """Slices as those of `mosaic_png`, regions filled with their colours.
+    """Slices as those of `mosaic_png`, fewer, regions filled with their colours.
 
     Args:
         image, labels, grid, fractions: see `mosaic_png`.

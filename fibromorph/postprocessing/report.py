@@ -114,7 +114,7 @@ class AtlasContent:
         likeness: correlation with the average head, see `Normalised`.
         rows: from `measure_parcels`.
         thickness: from `parcel_thickness`; empty = not measured.
-        lost: regions that have no voxel in the brain.
+        lost: regions that no structure holds, see `PlacedAtlas`.
     """
 
     name: str

@@ -76,7 +76,7 @@ def test_the_page_and_the_provenance_tell_of_it(out: Path) -> None:
     page = (out / "template_report.html").read_text()
     assert "Regions of TwoHalves" in page
     assert "Thalamus_both" in page
-    assert "Without a voxel in the brain: Air" in page
+    assert "Not measured, as no structure holds them: Air" in page
     facts = json.loads((out / "template.json").read_text())
     assert facts["atlases"]["sha256"].keys() == {"TwoHalves"}
     assert 0.7 < facts["atlases"]["likeness"] <= 1

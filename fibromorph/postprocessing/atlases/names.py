@@ -17,13 +17,19 @@ ID_COLUMNS = ("index", "id", "roiid", "number", "value", "label")
 NAME_COLUMNS = ("name", "roiname", "region", "structure", "label")
 """In lower case: BIDS, CAT12, and what people write."""
 
+NO_REGIONS = re.compile(
+    r"(unknown|background|(non-|left-|right-)?wm-hypointensities|(left|right)-(vessel|choroid-plexus))",
+    re.IGNORECASE,
+)
+"""What tables of FreeSurfer name beside its structures: spots, vessels, what is in a ventricle."""
+
 SEPARATORS = ("\t", ";", ",")
 COLOUR_TABLE_LINE = re.compile(r"\s*(\d+)\s+(\S+)(\s+\d+){3,4}\s*")
 """Of FreeSurfer: id, name, red, green, blue, transparency."""
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """Region id -> name, without id 0, which is no region.
+    """Region id -> name, without id 0 and `NO_REGIONS`, which are no regions.
 
     A table with a column of ids (`index`, `id`, `ROIid`, ...) and one of names (`name`, `ROIname`,
     ...), separated by tabs, semicolons or commas; a colour table of FreeSurfer; or an XML of FSL,
@@ -40,7 +46,7 @@ def read_names(path: Path) -> dict[int, str]:
     for number, name in pairs:
         if names.setdefault(number, name) != name:
             raise LabelError("an id may have one name", value=f"{number}: {name}", subject=path)
-    names.pop(0, None)
+    names = {n: name for n, name in names.items() if n and not NO_REGIONS.fullmatch(name)}
     if not names:
         raise LabelError("a table of names must name a region", subject=path)
     return names

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import as_file, files
 
@@ -63,8 +64,8 @@ class PlacedAtlas:
 
     Attributes:
         name, sha256: see `Atlas`.
-        regions: those that have voxels in the brain, by id.
-        lost: names of those that have none.
+        regions: those that are a part of a structure, by id.
+        lost: names of the others.
         labels: (i, j, k) ids of regions, 0 = none; only inside structures that they are parts of.
         structures: (i, j, k) ids of `FREESURFER` there.
         grid: of both.
@@ -106,6 +107,8 @@ def place(atlas: Atlas) -> PlacedAtlas:
     seen = _sampled(atlas, grid)
     whole = _counts(structures)
     found = [_placed(r, _counts(structures[seen == r.id]), whole) for r in atlas.regions]
+    owners = _owners(found)
+    found = [_without(region, owners) for region in found]
     regions = tuple(region for region in found if region.structures)
     if not regions:
         rule = "an atlas must lie in MNI coordinates: none of its regions is in the brain"
@@ -114,7 +117,8 @@ def place(atlas: Atlas) -> PlacedAtlas:
     for structure in {home for region in regions for home in region.structures}:
         ids = [region.id for region in regions if structure in region.structures]
         here = structures == structure
-        labels[here] = _spread(np.where(here & np.isin(seen, ids), seen, 0), here, grid)
+        seeds = np.where(here & np.isin(seen, ids), seen, 0)
+        labels[here] = _spread(seeds, here, grid, whole=structure in owners)
     lost = tuple(region.name for region in found if not region.structures)
     return PlacedAtlas(atlas.name, atlas.sha256, regions, lost, labels, structures, grid)
 
@@ -165,12 +169,32 @@ def _placed(region: AtlasRegion, within: Counts, whole: Counts) -> PlacedRegion:
     )
 
 
-def _spread(seeds: Ids, structure: NDArray[np.bool_], grid: Grid) -> Ids:
-    """Ids of a structure's voxels: their own, or of a covered one those of the nearest seed."""
+def _owners(regions: Sequence[PlacedRegion]) -> dict[int, PlacedRegion]:
+    """Structure -> the region that is called as it is."""
+    ids = {label.name: label.id for label in FREESURFER}
+    return {ids[r.name]: r for r in regions if r.structures == (ids.get(r.name),)}
+
+
+def _without(region: PlacedRegion, owners: Mapping[int, PlacedRegion]) -> PlacedRegion:
+    """The region less grey matter that another one is: what is drawn of it there is a rim, or what
+    an atlas calls a spot in the white matter beside it."""
+    taken = {s for s, owner in owners.items() if owner.tissue == "grey" and owner is not region}
+    return replace(region, structures=tuple(s for s in region.structures if s not in taken))
+
+
+def _spread(seeds: Ids, structure: NDArray[np.bool_], grid: Grid, *, whole: bool) -> Ids:
+    """Ids of a structure's voxels: their own, or those of the nearest seed of one that is covered.
+
+    Args:
+        seeds: (i, j, k) ids inside the structure, 0 = none.
+        structure: where it is.
+        grid: of both.
+        whole: it is covered, however little of it the atlas has there.
+    """
     distance, nearest = ndimage.distance_transform_edt(
         seeds == 0, sampling=grid.spacing_mm, return_indices=True
     )
-    if np.mean(distance[structure] <= NEAR_MM) < COVERED_SHARE:
+    if not whole and np.mean(distance[structure] <= NEAR_MM) < COVERED_SHARE:
         return seeds[structure]
     filled: Ids = seeds[tuple(nearest)][structure]
     return filled

@@ -43,7 +43,7 @@ def test_without_names_regions_are_called_by_atlas_and_id(tmp_path: Path) -> Non
 
 
 def test_what_has_no_name_is_no_region(tmp_path: Path) -> None:
-    text = "index,name\n7,front\n8,back of the head\n300,both\n"
+    text = "index,name\n7,front\n8,back of the head\n300,both\n5,WM-hypointensities\n"
     atlas = read_atlas(str(write_atlas(tmp_path, names=text, suffix=".csv")))
     assert [region.name for region in atlas.regions] == ["front", "back_of_the_head", "both"]
 

@@ -68,6 +68,18 @@ def test_regions_of_grey_matter_may_reach_into_the_white(tmp_path: Path) -> None
     assert front.structures == (LEFT_CORTEX,)
 
 
+def test_a_region_called_as_a_structure_is_that_structure(tmp_path: Path) -> None:
+    ids, structures = halves(), average_structures()[0]
+    thalamus = np.argwhere(structures == THALAMI[0])
+    ids[ids == 300] = 0
+    ids[tuple(thalamus[:40].T)] = 300
+    ids[tuple(thalamus[40:].T)] = 8
+    names = "index\tname\n300\tLeft-Thalamus\n7\tfront_L\n8\tback_L\n"
+    placed = place(read_atlas(str(write_atlas(tmp_path, ids, names))))
+    assert (placed.labels[structures == THALAMI[0]] == 300).all()
+    assert [r.structures for r in placed.regions if r.id == 8] == [(LEFT_CORTEX,)]
+
+
 def test_an_atlas_that_lies_elsewhere_is_refused(tmp_path: Path) -> None:
     ids = np.zeros_like(halves())
     ids[:2, :2, :2] = 7

@@ -71,6 +71,7 @@ def test_the_regions_of_a_cohort_are_gathered_and_compared(
     assert list(compared.region) == ["front_L", "back_L"]
     page = (out / "stats_TwoHalves" / "report.html").read_text()
     assert "The template has none of these regions" not in page
+    assert "Regions are those of the atlas TwoHalves" in page
     assert not (out / "stats").exists()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ QUALITY = "quality"
 TEXT = ("run", "verdict")
 """Columns that say something of a scan and are no region's."""
 
+OF_ATLAS = re.compile(r"seg-([A-Za-z0-9]+)(?:_thickness)?")
+"""How the tables of an atlas's regions are called."""
 EXCLUSIONS = "exclusions.tsv"
 CORRECTED = "corrected.tsv"
 TOOL = "fibromorph"
@@ -65,8 +68,19 @@ def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
         **decisions,
         shares=read_shares(path.with_name(f"{path.stem}_{KEY_OF_SHARES}.json")),
         repeats=read_repeat_shares(path.with_name(f"{path.stem}_{KEY_OF_REPEATS}.json")),
-        notes=(*strangers, *_corrections(path.with_name(CORRECTED), measure)),
+        notes=(*_atlas(path), *strangers, *_corrections(path.with_name(CORRECTED), measure)),
         measure=measure,
+    )
+
+
+def _atlas(path: Path) -> Notes:
+    """A note on regions that are not the bundle's."""
+    found = OF_ATLAS.fullmatch(path.stem)
+    if found is None:
+        return ()
+    return (
+        f"Regions are those of the atlas {found[1]}, carried into each scan: structures are the"
+        " scan's own, borders within them are the average head's (docs/atlases.md).",
     )
 
 
