@@ -13,6 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from fibromorph.errors import TableError
+from fibromorph.postprocessing.atlases import read_atlas
 from fibromorph.postprocessing.stats.change.analysis import Change, analyse_change
 from fibromorph.postprocessing.stats.change.conclusions import with_verdicts
 from fibromorph.postprocessing.stats.change.intervals import interval_notes
@@ -66,7 +67,8 @@ def run_study(
         volumes: see `read_cohort`.
         participants: `participants.tsv`.
         out: made when it does not exist; no file is written before everything is computed.
-        atlas: to paint regions on, see `paint`; None = the one that fibromorph carries.
+        atlas: to paint regions on, see `paint`; None = the one that fibromorph carries. Of a folder
+            of tables of scans, whose regions to take, see `read_folder`.
         progress: show bars; None = if stderr is a terminal.
 
     Raises:
@@ -75,7 +77,8 @@ def run_study(
     from fibromorph.postprocessing.stats.report import write_study
 
     paths = [volumes] if isinstance(volumes, Path) else list(volumes)
-    cohort = read_cohort(paths, design.ids, design.measure)
+    name = read_atlas(atlas).name if atlas is not None else None
+    cohort = read_cohort(paths, design.ids, design.measure, name)
     table = read_people(design, participants)
     require_folder(out)
     results = analyse(design, cohort, table, progress=progress)

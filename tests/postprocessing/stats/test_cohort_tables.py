@@ -50,6 +50,23 @@ def test_a_folder_of_single_scans(tmp_path: Path) -> None:
     assert cohort.etiv_ml.iloc[0] == 1500.0
 
 
+@pytest.mark.parametrize("desc", ["", "_desc-fibromorph"])
+def test_a_folder_with_the_regions_of_an_atlas(tmp_path: Path, desc: str) -> None:
+    for number, name in enumerate(("sub-1_ses-a", "sub-2_ses-a")):
+        putamen = VolumeRow(12, "Left-Putamen", "left", "grey", 5.1, 5.0 + number, 0.1, 0.9)
+        head = VolumeRow(None, "eTIV", "both", "n/a", 1500.0, 1490.0, 9.0, 0.9)
+        insula = VolumeRow(7, "Insula_L", "left", "grey", 7.0, 7.5 + number, 0.1, 0.9)
+        write_volumes(tmp_path / f"{name}{desc}_volumes.tsv", (putamen, head))
+        write_volumes(tmp_path / f"{name}_seg-Aal_volumes.tsv", (insula,))
+    own, of_atlas = read_cohort([tmp_path]), read_cohort([tmp_path], atlas="Aal")
+    assert own.regions == ["Left-Putamen"]
+    assert of_atlas.soft["Insula_L"].tolist() == [7.5, 8.5]
+    assert of_atlas.etiv_ml is not None
+    assert of_atlas.etiv_ml.tolist() == [1500.0, 1500.0]
+    assert "the atlas Aal" in of_atlas.notes[0]
+    assert read_cohort([tmp_path], atlas="Destrieux").regions == ["Left-Putamen"]
+
+
 def test_freesurfer_aseg_with_aparc(tmp_path: Path) -> None:
     aseg = write(
         tmp_path / "aseg.tsv",

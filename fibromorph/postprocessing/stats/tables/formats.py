@@ -77,7 +77,10 @@ _TOOLS = (
 
 
 def read_cohort(
-    paths: Sequence[Path], ids: ScanIds | None = None, measure: MeasureName | None = None
+    paths: Sequence[Path],
+    ids: ScanIds | None = None,
+    measure: MeasureName | None = None,
+    atlas: str | None = None,
 ) -> CohortVolumes:
     """Volumes or thickness of a cohort, from whichever tool's tables.
 
@@ -87,13 +90,14 @@ def read_cohort(
             SynthSeg, which are joined.
         ids: how scans are told apart; by BIDS names if None.
         measure: what is asked for; None = what the tables hold, of folders that hold both volumes.
+        atlas: whose regions to take of a folder of fibromorph's tables, see `read_folder`.
 
     Raises:
         TableError: unknown header, text in a number, a scan twice, scans that do not match, tables
             of something else than is asked for, or of both.
     """
     rule, wanted = ids or ScanIds(), None if measure is None else MEASURES[measure]
-    cohort = joined([_read(Path(path), rule, wanted) for path in paths])
+    cohort = joined([_read(Path(path), rule, wanted, atlas) for path in paths])
     if wanted is not None and cohort.measure is not wanted:
         raise TableError(
             f"the design asks for {wanted.name} (measure): the table must hold it",
@@ -103,11 +107,13 @@ def read_cohort(
     return positive(cohort)
 
 
-def _read(path: Path, ids: ScanIds, wanted: BrainMeasure | None) -> CohortVolumes:
+def _read(
+    path: Path, ids: ScanIds, wanted: BrainMeasure | None, atlas: str | None
+) -> CohortVolumes:
     if path.is_dir() and freesurfer.is_subjects_dir(path):
         return freesurfer.read_subjects_dir(path, ids, wanted or VOLUME)
     if path.is_dir():
-        return single_scans.read_folder(path, ids, wanted)
+        return single_scans.read_folder(path, ids, wanted, atlas)
     frame = read_text_table(path)
     header = [str(c) for c in frame.columns]
     for tool in _TOOLS:

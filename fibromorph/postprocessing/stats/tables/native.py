@@ -53,6 +53,8 @@ def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
         TableError: a table that is not of this kind, or companions with other scans or regions.
     """
     frame, index = _read_keyed(path, ids)
+    found = OF_ATLAS.fullmatch(path.stem)
+    told = note_on_atlas(found[1] if found else None)
     regions = [c for c in frame.columns if c not in (*KEY, *TEXT, QUALITY, ETIV)]
     values = to_numbers(frame, regions, path).set_axis(index)
     decisions, strangers = _decisions(path.with_name(EXCLUSIONS), ids, index)
@@ -68,18 +70,17 @@ def read_wide(path: Path, ids: ScanIds) -> CohortVolumes:
         **decisions,
         shares=read_shares(path.with_name(f"{path.stem}_{KEY_OF_SHARES}.json")),
         repeats=read_repeat_shares(path.with_name(f"{path.stem}_{KEY_OF_REPEATS}.json")),
-        notes=(*_atlas(path), *strangers, *_corrections(path.with_name(CORRECTED), measure)),
+        notes=(*told, *strangers, *_corrections(path.with_name(CORRECTED), measure)),
         measure=measure,
     )
 
 
-def _atlas(path: Path) -> Notes:
-    """A note on regions that are not the bundle's."""
-    found = OF_ATLAS.fullmatch(path.stem)
-    if found is None:
+def note_on_atlas(atlas: str | None) -> Notes:
+    """A note on regions that are not the bundle's; nothing of None."""
+    if atlas is None:
         return ()
     return (
-        f"Regions are those of the atlas {found[1]}, carried into each scan: structures are the"
+        f"Regions are those of the atlas {atlas}, carried into each scan: structures are the"
         " scan's own, borders within them are the average head's (docs/atlases.md).",
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +16,15 @@ from fibromorph.postprocessing.stats.people.repeatability import repeat_shares_i
 from fibromorph.postprocessing.stats.people.responsive import shares_of
 from fibromorph.postprocessing.stats.tables.cohort import CohortVolumes, keyed
 from fibromorph.postprocessing.stats.tables.measure import THICKNESS, VOLUME, BrainMeasure
-from fibromorph.postprocessing.stats.tables.native import QUALITY, TOOL
+from fibromorph.postprocessing.stats.tables.native import QUALITY, TOOL, note_on_atlas
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
 from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 from fibromorph.postprocessing.thickness import read_thickness
 from fibromorph.postprocessing.volumes import read_volumes
 
+OF_ATLAS = re.compile(r"_seg-[A-Za-z0-9]+_[a-z]+\.tsv$")
+DESCS = ("", "_desc-fibromorph")
+"""What comes after a scan's name in those of the bundle's files: of `segment`, of a BIDS run."""
 T = TypeVar("T")
 Facts = Sequence[tuple[dict[str, Any], Path]]
 
@@ -52,27 +56,43 @@ _TABLES: Mapping[str, _Table] = {
 }
 
 
-def read_folder(folder: Path, ids: ScanIds, wanted: BrainMeasure | None) -> CohortVolumes:
+def read_folder(
+    folder: Path, ids: ScanIds, wanted: BrainMeasure | None, atlas: str | None = None
+) -> CohortVolumes:
     """All tables of one measure under a folder, one scan each.
 
     Args:
         folder: searched with all that is in it.
         ids: how scans are told apart.
         wanted: None = volumes, or thickness where there are none.
+        atlas: take the tables of this one's regions, `NAME_seg-ATLAS_volumes.tsv`, if there are
+            any; else, and of None, those of the bundle's.
 
     Raises:
         TableError: there are none, or one that is not readable or has other rows than the first.
     """
-    paths = {m: sorted(folder.rglob(f"*{t.suffix}")) for m, t in _TABLES.items()}
+    seg = f"_seg-{atlas}"
+    if atlas is None or not any(folder.rglob(f"*{seg}_*.tsv")):
+        seg = ""
+    tables = {
+        name: replace(table, suffix=f"{seg}{table.suffix}") for name, table in _TABLES.items()
+    }
+    paths = {name: _paths(folder, table.suffix, seg) for name, table in tables.items()}
     found = [m for m in (VOLUME, THICKNESS) if paths[m.name]]
     measure = wanted or (found[0] if found else VOLUME)
-    return _read(folder, paths[measure.name], ids, measure)
+    cohort = _read(folder, paths[measure.name], ids, measure, tables[measure.name])
+    return replace(cohort, notes=(*cohort.notes, *note_on_atlas(atlas if seg else None)))
+
+
+def _paths(folder: Path, suffix: str, seg: str) -> list[Path]:
+    """Tables of scans; those of an atlas's regions end as the others do."""
+    found = sorted(folder.rglob(f"*{suffix}"))
+    return found if seg else [path for path in found if not OF_ATLAS.search(path.name)]
 
 
 def _read(
-    folder: Path, paths: Sequence[Path], ids: ScanIds, measure: BrainMeasure
+    folder: Path, paths: Sequence[Path], ids: ScanIds, measure: BrainMeasure, table: _Table
 ) -> CohortVolumes:
-    table = _TABLES[measure.name]
     if not paths:
         raise TableError(f"the folder must hold tables named NAME{table.suffix}", subject=folder)
     if (folder / table.cohort).is_file():
@@ -101,7 +121,7 @@ def _read(
         soft=values(table.value),
         hard=values(table.hard) if table.hard else None,
         sd=values(table.sd),
-        etiv_ml=_etiv(scans, index) if measure is VOLUME else None,
+        etiv_ml=_etiv(scans, paths, stems, index) if measure is VOLUME else None,
         quality=_quality(facts, index),
         tool=TOOL,
         sources=(folder,),
@@ -114,8 +134,9 @@ def _read(
 
 def _facts(path: Path, stem: str) -> tuple[dict[str, Any], Path]:
     """What was written beside a table of one scan, by `segment` or by a BIDS run, and where."""
-    single, derivative = path.with_name(f"{stem}.json"), path.with_name(f"{stem}_dseg.json")
-    beside = single if single.is_file() else derivative
+    single = path.with_name(f"{stem}.json")
+    derivatives = [path.with_name(f"{stem}{desc}_dseg.json") for desc in DESCS]
+    beside = next((p for p in (single, *derivatives) if p.is_file()), single)
     if not beside.is_file():
         return {}, beside
     try:
@@ -156,6 +177,17 @@ def _common(known: Sequence[dict[str, T]]) -> dict[str, T]:
     return known[0] if known and all(other == known[0] for other in known) else {}
 
 
-def _etiv(scans: Sequence[Mapping[str, Any]], index: pd.MultiIndex) -> pd.Series:
-    found = [scan[ETIV].volume_ml if ETIV in scan else None for scan in scans]
+def _etiv(
+    scans: Sequence[Mapping[str, Any]],
+    paths: Sequence[Path],
+    stems: Sequence[str],
+    index: pd.MultiIndex,
+) -> pd.Series:
+    """Of the tables themselves, or of the bundle's beside those of an atlas."""
+    found = []
+    for scan, path, stem in zip(scans, paths, stems, strict=True):
+        names = (f"{stem}{desc}{_TABLES[VOLUME.name].suffix}" for desc in DESCS)
+        beside = next((p for name in names if (p := path.with_name(name)).is_file()), None)
+        rows = scan if ETIV in scan or beside is None else {r.name: r for r in read_volumes(beside)}
+        found.append(rows[ETIV].volume_ml if ETIV in rows else None)
     return pd.Series(found, index=index, dtype=float, name=ETIV)
