@@ -183,6 +183,7 @@ def _with_beyond(
     """The result with what is measured beyond volumes; arguments are those of `segment_scan`."""
     conformed, scan_grid = result.conformed, result.scan.grid
     cortex, mni_maps, brain, divided = None, None, None, None
+    quality = result.quality
     drawn = _drawn_by(result)
     if beyond.ribbon is not engine:
         with watch.step("ribbon", beyond.ribbon.bundle.manifest.full_name):
@@ -195,6 +196,8 @@ def _with_beyond(
         with watch.step("average head", "laid over it: affine, then diffeomorphic"):
             others = [draw_ribbon(beyond.ribbon, other) for other in sessions]
             laid = lay_over_average(drawn, conformed.grid, engine.threads, others)
+        if laid.warning:
+            quality = with_warnings(quality, [laid.warning])
         if beyond.mni_maps:
             mni_maps = MniMaps(drawn.by, laid.grey, laid.white, laid.likeness)
         if beyond.atlases:
@@ -209,6 +212,7 @@ def _with_beyond(
             brain = draw_brain(seen, result.table, result.labels_on_scan_grid, scan_grid)
     return replace(
         result,
+        quality=quality,
         cortex=cortex,
         mni_maps=mni_maps,
         brain=brain,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -47,6 +49,13 @@ def larger(coarse: Tissue) -> Normalised:
 
 def test_a_larger_head_lies_over_the_average_one(larger: Normalised) -> None:
     assert larger.likeness > 0.99
+
+
+def test_one_that_does_not_is_told(larger: Normalised) -> None:
+    assert larger.warning is None
+    warning = replace(larger, likeness=0.56).warning
+    assert warning is not None
+    assert "correlation 0.56" in warning[1]
 
 
 def test_its_map_holds_as_much_grey_matter_as_the_head(larger: Normalised, coarse: Tissue) -> None:
