@@ -22,8 +22,8 @@ SD_AT_ONE_ML, COARSE_SD_AT_ONE_ML, SD_POWER = 0.015, 0.045, -0.28
 it is border. Fitted to what `benchmarks.atlas` measures of two heads and three atlases."""
 
 
-THICKNESS_SD, COARSE_THICKNESS_SD, THICKNESS_SD_POWER = 0.012, 0.04, -0.2
-"""The same of the thickness of regions of 10 cm2, and how it falls with their area."""
+THICKNESS_SD, COARSE_THICKNESS_SD, THICKNESS_SD_POWER = 0.014, 0.045, -0.2
+"""The same of the thickness of regions of 10 cm2, and how it falls with their area (three heads)."""
 
 
 def relative_sd(ml: float, *, coarse: bool = False) -> float:
