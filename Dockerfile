@@ -18,7 +18,7 @@ WORKDIR /src
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY fibromorph ./fibromorph
 COPY --from=page /src/fibromorph/serving/service/static ./fibromorph/serving/service/static
-RUN /opt/fibromorph/bin/pip install -c constraints.txt ".[serve,postgres,openvino,stats,vbm]"
+RUN /opt/fibromorph/bin/pip install -c constraints.txt ".[serve,postgres,openvino,stats,vbm,atlases]"
 
 
 FROM build AS build-train

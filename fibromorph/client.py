@@ -20,19 +20,51 @@ from fibromorph.errors import FibromorphError
 from fibromorph.files import write_whole
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Result = Literal["segmentation", "volumes", "thickness", "report", "provenance", "preview", "brain"]
+Result = Literal[
+    "segmentation",
+    "volumes",
+    "thickness",
+    "tissue/brain_mask",
+    "tissue/brain",
+    "tissue/grey",
+    "tissue/white",
+    "tissue/fluid",
+    "maps/grey",
+    "maps/white",
+    "report",
+    "provenance",
+    "preview",
+    "brain",
+]
+AtlasResult = Literal["labels", "names", "volumes", "thickness"]
 StudyResult = Literal["report", "tables"]
 ENDED = ("done", "failed", "cancelled")
 TSV = "text/tab-separated-values"
-SUFFIX: dict[Result, str] = {
+TABLES = ("/volumes", "/thickness")
+"""How paths end that are answered with JSON unless a table is asked for."""
+SUFFIX: dict[str, str] = {
     "segmentation": "_dseg.nii.gz",
     "volumes": "_volumes.tsv",
     "thickness": "_thickness.tsv",
+    "tissue/brain_mask": "_desc-brain_mask.nii.gz",
+    "tissue/brain": "_desc-brain_T1w.nii.gz",
+    "tissue/grey": "_label-GM_probseg.nii.gz",
+    "tissue/white": "_label-WM_probseg.nii.gz",
+    "tissue/fluid": "_label-CSF_probseg.nii.gz",
+    "maps/grey": "_space-MNI152NLin2009aSym_label-GM_desc-modulated_probseg.nii.gz",
+    "maps/white": "_space-MNI152NLin2009aSym_label-WM_desc-modulated_probseg.nii.gz",
     "report": "_report.html",
     "provenance": ".json",
     "preview": "_preview.png",
     "brain": "_brain.nii.gz",
 }
+ATLAS_SUFFIX: dict[str, str] = {
+    "labels": "_dseg.nii.gz",
+    "names": "_dseg.tsv",
+    "volumes": "_volumes.tsv",
+    "thickness": "_thickness.tsv",
+}
+"""After the scan's name and `_seg-` with that of the atlas."""
 PAGE = 200
 AWAY, BUSY = 0, (429, 502, 503, 504)
 """Statuses after which a job may still be well: no answer; slow down, starting or draining, or a
@@ -241,18 +273,37 @@ class Client:
 
     def volumes(self, job_id: str) -> list[dict[str, Any]]:
         """The regions of a finished job: name, volume_ml, soft_volume_ml, sd_ml, ..."""
-        headers = {"Accept": "application/json"}
-        regions: list[dict[str, Any]] = self._get(
-            f"/v1/jobs/{job_id}/volumes", headers=headers
-        ).json()["regions"]
+        return self._regions(f"/v1/jobs/{job_id}/volumes")
+
+    def atlases(self, job_id: str) -> list[dict[str, Any]]:
+        """The atlases that a finished job's scan was divided by: name, sha256, links.
+
+        Raises:
+            ServiceError: 404, the service does not measure any.
+        """
+        atlases: list[dict[str, Any]] = self._get(f"/v1/jobs/{job_id}/atlases").json()["atlases"]
+        return atlases
+
+    def atlas_volumes(self, job_id: str, atlas: str) -> list[dict[str, Any]]:
+        """The regions of an atlas in a finished job's scan, as `volumes` has those of the model."""
+        return self._regions(f"/v1/jobs/{job_id}/atlases/{atlas}/volumes")
+
+    def _regions(self, path: str) -> list[dict[str, Any]]:
+        answer = self._get(path, headers={"Accept": "application/json"})
+        regions: list[dict[str, Any]] = answer.json()["regions"]
         return regions
 
     def download(self, job_id: str, result: Result, path: Path) -> Path:
         """Write a file of a finished job to `path`, which appears when it is complete."""
-        headers = {"Accept": TSV} if result in ("volumes", "thickness") else {}
-        return self._download(f"/v1/jobs/{job_id}/{result}", path, headers)
+        return self._download(f"/v1/jobs/{job_id}/{result}", path)
 
-    def _download(self, source: str, path: Path, headers: Mapping[str, str] | None = None) -> Path:
+    def download_atlas(self, job_id: str, atlas: str, result: AtlasResult, path: Path) -> Path:
+        """Write a file of an atlas's regions in a finished job's scan to `path`."""
+        return self._download(f"/v1/jobs/{job_id}/atlases/{atlas}/{result}", path)
+
+    def _download(self, source: str, path: Path) -> Path:
+        """Write what is served at `source`; a table as such."""
+        headers = {"Accept": TSV} if source.endswith(TABLES) else {}
         write_whole(path, self._get(source, headers=headers).content)
         return path
 
@@ -260,11 +311,14 @@ class Client:
         """Write the report of a finished study (HTML), or all its tables (zip), to `path`."""
         return self._download(f"/v1/studies/{job_id}/{result}", path)
 
-    def segment(self, scan: Path, out: Path, *, label: str = "") -> dict[Result, Path]:
+    def segment(self, scan: Path, out: Path, *, label: str = "") -> dict[str, Path]:
         """Send a scan, wait, and write its files to `out`, named by the label.
 
         The service may be restarted meanwhile. Labels of an earlier call that somebody has
         corrected since are set aside.
+
+        Returns:
+            What each file is -> where it lies: a `Result`, or `atlases/NAME/` and an `AtlasResult`.
 
         Raises:
             ServiceError: see `submit` and `wait`.
@@ -280,10 +334,11 @@ class Client:
         job = self.wait(sent.id)
         out.mkdir(parents=True, exist_ok=True)
         set_aside_edited(out, stem)
+        root = f"/v1/jobs/{job.id}"
         files = {
-            result: _patiently(partial(self.download, job.id, result, out / f"{stem}{suffix}"))
-            for result, suffix in SUFFIX.items()
-            if result in (job.links or {})
+            result: _patiently(partial(self._download, f"{root}/{result}", out / f"{stem}{suffix}"))
+            for result in job.links or {}
+            if (suffix := _suffix_of(result))
         }
         own(files["provenance"], list(files.values()))
         return files
@@ -305,6 +360,19 @@ class Client:
     def _get(self, path: str, **options: Any) -> httpx.Response:
         with _reached():
             return _checked(self._http.get(path, **options))
+
+
+def _suffix_of(result: str) -> str | None:
+    """What a result's file is called after the scan's name; None = it is not saved.
+
+    Args:
+        result: name of a job's link.
+    """
+    start, _, rest = result.partition("/")
+    if start != "atlases":
+        return SUFFIX.get(result)
+    atlas, _, part = rest.partition("/")
+    return f"_seg-{atlas}{ATLAS_SUFFIX[part]}" if part in ATLAS_SUFFIX else None
 
 
 def _may_pass(error: ServiceError, until: float) -> bool:

@@ -23,7 +23,7 @@ it is border. Fitted to what `benchmarks.atlas` measures of two heads and three 
 
 
 THICKNESS_SD, COARSE_THICKNESS_SD, THICKNESS_SD_POWER = 0.014, 0.045, -0.2
-"""The same of the thickness of regions of 10 cm2, and how it falls with their area (three heads)."""
+"""The same of the thickness of regions of 10 cm2, and how it falls with their area; three heads."""
 
 
 def relative_sd(ml: float, *, coarse: bool = False) -> float:

@@ -16,7 +16,7 @@ from fibromorph.grid import Grid
 from fibromorph.labels import FREESURFER
 from fibromorph.labels.table import Tissue
 from fibromorph.pose import moved
-from fibromorph.postprocessing.atlases.atlas import Atlas, AtlasRegion, Ids
+from fibromorph.postprocessing.atlases.atlas import HIGHEST_ID, Atlas, AtlasRegion, Ids
 from fibromorph.scans.reference import read_ids
 
 PURE_SHARE = 0.75
@@ -105,8 +105,8 @@ def place(atlas: Atlas) -> PlacedAtlas:
     """
     structures, grid = average_structures()
     seen = _sampled(atlas, grid)
-    whole = _counts(structures)
-    found = [_placed(r, _counts(structures[seen == r.id]), whole) for r in atlas.regions]
+    table = _counts(seen, structures)
+    found = [_placed(region, table[region.id], table.sum(axis=0)) for region in atlas.regions]
     owners = _owners(found)
     found = [_without(region, owners) for region in found]
     regions = tuple(region for region in found if region.structures)
@@ -114,11 +114,13 @@ def place(atlas: Atlas) -> PlacedAtlas:
         rule = "an atlas must lie in MNI coordinates: none of its regions is in the brain"
         raise LabelError(rule, value=len(found), subject=atlas.name)
     labels = np.zeros_like(seen)
+    boxes = ndimage.find_objects(structures)
     for structure in {home for region in regions for home in region.structures}:
         ids = [region.id for region in regions if structure in region.structures]
-        here = structures == structure
-        seeds = np.where(here & np.isin(seen, ids), seen, 0)
-        labels[here] = _spread(seeds, here, grid, whole=structure in owners)
+        box = boxes[structure - 1]
+        here = structures[box] == structure
+        seeds = np.where(here & np.isin(seen[box], ids), seen[box], 0)
+        labels[box][here] = _spread(seeds, here, grid, whole=structure in owners)
     lost = tuple(region.name for region in found if not region.structures)
     return PlacedAtlas(atlas.name, atlas.sha256, regions, lost, labels, structures, grid)
 
@@ -131,8 +133,11 @@ def _sampled(atlas: Atlas, grid: Grid) -> Ids:
     return ids
 
 
-def _counts(structures: Structures) -> Counts:
-    return np.bincount(structures.ravel(), minlength=max(FREESURFER.ids) + 1)
+def _counts(seen: Ids, structures: Structures) -> Counts:
+    """(regions, structures) voxels, by the ids of both."""
+    shape = HIGHEST_ID + 1, max(FREESURFER.ids) + 1
+    pairs = seen.ravel() * shape[1] + structures.ravel()
+    return np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
 
 
 def _placed(region: AtlasRegion, within: Counts, whole: Counts) -> PlacedRegion:

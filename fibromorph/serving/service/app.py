@@ -11,7 +11,16 @@ import fibromorph
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.handlers import add_handlers
 from fibromorph.serving.service.middleware import SameOrigin
-from fibromorph.serving.service.routes import health, jobs, models, page, results, scans, studies
+from fibromorph.serving.service.routes import (
+    atlases,
+    health,
+    jobs,
+    models,
+    page,
+    results,
+    scans,
+    studies,
+)
 
 DESCRIPTION = (
     "From a T1-weighted scan to regional brain volumes, with their uncertainty. For research only: "
@@ -44,7 +53,7 @@ def create_app(service: Service) -> FastAPI:
     )
     app.state.service = service
     add_handlers(app)
-    for module in (scans, jobs, results, studies, models, health, page):
+    for module in (scans, jobs, results, atlases, studies, models, health, page):
         app.include_router(module.router)
     page.add_files(app)
     app.add_middleware(SameOrigin, settings=service.settings)

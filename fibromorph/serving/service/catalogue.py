@@ -16,6 +16,7 @@ from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.problems import Problem, Refusal, problem_of
 from fibromorph.serving.service.settings import Settings
 from fibromorph.serving.service.store import Store
+from fibromorph.serving.service.wanted import atlas_folders
 
 Try = Callable[[Path], None]
 
@@ -186,7 +187,8 @@ class Catalogue:
 
     def _keep_old(self, name: str, folder: Path, error: FibromorphError, state: str) -> None:
         log.error("model not loaded", model=name, rule=error.rule)
-        told = problem_of(error, folder.parent, self._store.root)
+        others = atlas_folders(self._settings.extras)
+        told = problem_of(error, folder.parent, self._store.root, *others)
         told = told.model_copy(update={"subject": name})
         self._refused[name] = (state, told)
         if name in self._models:

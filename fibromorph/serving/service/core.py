@@ -26,6 +26,7 @@ from fibromorph.serving.service.registry import newest_of
 from fibromorph.serving.service.settings import Settings
 from fibromorph.serving.service.store import Store
 from fibromorph.serving.service.supervisor import Supervisor
+from fibromorph.serving.service.wanted import wanted_of
 from fibromorph.serving.service.work import warm_up
 
 Status = Literal["starting", "ok", "draining"]
@@ -41,13 +42,14 @@ class Service:
         settings: see there.
 
     Raises:
-        ConfigError: folder, database or access rules do not allow it to run.
+        ConfigError: folder, database or access rules do not allow it to run; see `wanted_of`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.status: Status = "starting"
         self.failure: FibromorphError | None = None
+        self.wanted = wanted_of(settings)
         self.store = Store(settings.data_dir, settings.keep_free_mb)
         self.database = Database(settings.url)
         self.jobs = Jobs(self.database, settings.queue_length)
@@ -157,7 +159,7 @@ class Service:
 
     async def _try_model(self, folder: Path) -> None:
         settings = self.settings
-        arguments = (str(folder), settings.device, settings.engine_threads)
+        arguments = (str(folder), settings.device, settings.engine_threads, self.wanted)
         try:
             seconds = await self.cluster.submit(warm_up, *arguments, key=f"warm-up-{new_id()}")
         except KilledWorker as error:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from fibromorph.serving.extras import Extras
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.settings import MIB, Settings
 from fibromorph.serving.service.store import CANCEL_FLAG, Store
+from fibromorph.serving.service.wanted import Wanted, wanted_from
 from fibromorph.serving.service.work import Order
 
 NAME_LENGTH = 12
+WANTED = "wanted"
+"""In a job's detail: what it was accepted for."""
 
 
 def make_order(job: Job, store: Store, settings: Settings) -> Order:
@@ -28,6 +32,13 @@ def make_order(job: Job, store: Store, settings: Settings) -> Order:
         model=job.model_folder,
         device=settings.device,
         threads=settings.engine_threads,
-        thickness=settings.thickness,
+        wanted=_wanted(job, settings),
         name=f"scan-{job.content[:NAME_LENGTH]}",
     )
+
+
+def _wanted(job: Job, settings: Settings) -> Wanted:
+    """What was promised; jobs that earlier versions accepted know of thickness alone."""
+    if (kept := job.detail.get(WANTED)) is not None:
+        return wanted_from(kept)
+    return Wanted(Extras(thickness=settings.thickness))

@@ -120,6 +120,34 @@ class Volumes(BaseModel):
     regions: list[Region]
 
 
+class AtlasOut(BaseModel):
+    """An atlas by which a scan was divided."""
+
+    name: str = Field(examples=["DesikanKilliany"])
+    sha256: str = Field(description="Over its image and names.", examples=[SHA256])
+    links: dict[str, str]
+
+
+class AtlasList(BaseModel):
+    job_id: str
+    structures: str = Field(
+        description="Which model drew what was divided.", examples=["t1-open 1.5"]
+    )
+    atlases: list[AtlasOut]
+
+
+class AtlasVolumes(Volumes):
+    """Volumes of an atlas's regions: their ids and names are the atlas's."""
+
+    atlas: str = Field(examples=["DesikanKilliany"])
+
+
+class AtlasThickness(Thickness):
+    """Thickness of an atlas's regions of the cortex, and the whole cortex's mean."""
+
+    atlas: str = Field(examples=["DesikanKilliany"])
+
+
 class Health(BaseModel):
     status: Literal["ok", "starting", "draining"]
 
@@ -196,9 +224,9 @@ def _links(job: Job) -> dict[str, str]:
     root = f"/v1/jobs/{job.id}"
     links = {"self": root, "events": f"{root}/events"}
     if job.state == "done" and job.kind == "scan":
-        # Ledgers of before 0.8 know it by its seconds alone, which a result taken over has not.
-        known = {*job.detail.get("measured", ()), *job.detail.get("seconds", ())}
-        measured = [THICKNESS] if THICKNESS in known else []
+        # Ledgers of before 0.8 know thickness by its seconds alone.
+        older = [THICKNESS] if THICKNESS in job.detail.get("seconds", ()) else []
+        measured = job.detail.get("measured", older)
         links.update({name: f"{root}/{name}" for name in (*RESULTS, *measured)})
     elif job.kind == "study":
         links["self"] = f"/v1/studies/{job.id}"

@@ -22,6 +22,7 @@ from pydantic_settings import (
 from fibromorph.errors import ConfigError
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_names
 from fibromorph.serving.devices import available_cpus
+from fibromorph.serving.extras import Extras
 
 MIB = 1 << 20
 CPUS_PER_WORKER = 4
@@ -65,7 +66,7 @@ class Settings(BaseSettings):
         worker_memory_mb: above which a worker is ended, and its job with it.
         model: what jobs get that do not choose: name of a bundle that ships or of the registered
             model, or the folder of one.
-        thickness: also measure the cortex's, of every scan.
+        thickness, tissue, vbm, atlases: what else is measured of every scan, see `Extras`.
         ship_models: offer the bundles that ship as well.
         models_dir: folder of bundle folders, looked at again every `reload_seconds`.
         allowed_models: sha256 of the networks that may be loaded besides those that ship.
@@ -95,6 +96,9 @@ class Settings(BaseSettings):
 
     model: str = DEFAULT_BUNDLE
     thickness: bool = False
+    tissue: bool = False
+    vbm: bool = False
+    atlases: tuple[str, ...] = ()
     ship_models: bool = True
     models_dir: Path | None = None
     allowed_models: tuple[str, ...] = ()
@@ -133,6 +137,11 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """SQLAlchemy URL of the ledger."""
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'ledger.sqlite'}"
+
+    @property
+    def extras(self) -> Extras:
+        """What is measured beyond volumes; workers find its files from wherever they run."""
+        return Extras(self.thickness, self.vbm, self.tissue, self.atlases).everywhere()
 
     @property
     def worker_count(self) -> int:

@@ -12,10 +12,11 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from fibromorph.errors import TableError
+from fibromorph.serving.service.files import FILES
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.store import Store
-from fibromorph.serving.service.work import FILES, Order, attempt, tell
+from fibromorph.serving.service.work import Order, attempt, tell
 from fibromorph.text import number_in, read_table
 
 PARTICIPANTS, DESIGN, VOLUMES = "participants.tsv", "design.yaml", "volumes"

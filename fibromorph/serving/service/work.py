@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 from distributed import get_worker
 
-from fibromorph.errors import FibromorphError, ScanError
+from fibromorph.errors import ConfigError, FibromorphError, ScanError
 from fibromorph.files import write_whole
 from fibromorph.manifest import open_bundle
 from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.extras import Extras
 from fibromorph.serving.outputs import write_outputs
 from fibromorph.serving.pipeline import segment_scan
 from fibromorph.serving.service.clean import read_clean
+from fibromorph.serving.service.files import file_name, results_beyond
 from fibromorph.serving.service.phantom import phantom_scan
 from fibromorph.serving.service.problems import (
     FULL_DISK_RULE,
@@ -39,20 +39,10 @@ from fibromorph.serving.service.problems import (
     problem_of,
 )
 from fibromorph.serving.service.store import DETAIL
-from fibromorph.serving.service.views import IMAGE, PLACES, PREVIEW, write_views
+from fibromorph.serving.service.views import write_views
+from fibromorph.serving.service.wanted import NO_MORE, Wanted, atlas_folders
 
 TOPIC = "fibromorph-progress"
-FILES = {
-    "dseg": "segmentation.nii.gz",
-    "volumes": "volumes.tsv",
-    "thickness": "thickness.tsv",
-    "thickness_map": "thickness.nii.gz",
-    "report": "report.html",
-    "provenance": "provenance.json",
-    "preview": PREVIEW,
-    "image": IMAGE,
-    "places": PLACES,
-}
 ENGINES_KEPT = 2
 STORAGE = "storage"
 """Why an attempt failed whose worker could not reach its files."""
@@ -71,8 +61,8 @@ class Order:
         memory: bytes of private memory that the worker may hold.
         model: folder of the bundle.
         device, threads: see `Engine`.
-        thickness: also measure the cortex's.
         name: the scan's, in its report.
+        wanted: what is measured beyond volumes.
     """
 
     kind: str
@@ -87,7 +77,7 @@ class Order:
     device: str = "auto"
     threads: int = 0
     name: str = "scan"
-    thickness: bool = False
+    wanted: Wanted = NO_MORE
 
 
 @dataclass(frozen=True)
@@ -119,7 +109,8 @@ def attempt(order: Order, job: Callable[[Order], dict[str, Any]]) -> Outcome:
     except Cancelled:
         return Outcome(reason="cancelled")
     except FibromorphError as error:
-        told = problem_of(error, order.input, order.work, order.model)
+        atlases = atlas_folders(order.wanted.extras)
+        told = problem_of(error, order.input, order.work, order.model, *atlases)
         return Outcome(reason=type(error).__name__, problem=told)
     except MemoryError:
         rule = f"a job must fit into {order.memory >> 20} MiB of memory"
@@ -133,10 +124,19 @@ def attempt(order: Order, job: Callable[[Order], dict[str, Any]]) -> Outcome:
         return Outcome(reason=STORAGE, problem=plain_problem(500, rule))
 
 
-def warm_up(model: str, device: str, threads: int) -> float:
-    """Load a bundle and run the phantom through the whole chain; returns the seconds it took."""
+def warm_up(model: str, device: str, threads: int, wanted: Wanted) -> float:
+    """Load a bundle and run the phantom through the chain that draws volumes.
+
+    Args:
+        model, device, threads: see `engine_of`.
+        wanted: beyond volumes: it is loaded, so that a worker that cannot have it says so now.
+
+    Returns:
+        The seconds it took.
+    """
     started = time.perf_counter()
     engine = engine_of(model, device, threads)
+    beyond_by(model, device, threads, wanted)
     scan = phantom_scan()
     try:
         segment_scan(scan, engine)
@@ -153,8 +153,19 @@ def engine_of(model: str, device: str, threads: int) -> Engine:
 
 
 @lru_cache(maxsize=ENGINES_KEPT)
-def _thickness_by(model: str, device: str, threads: int) -> BeyondVolumes | None:
-    return beyond_volumes(engine_of(model, device, threads), device, Extras(thickness=True))
+def beyond_by(model: str, device: str, threads: int, wanted: Wanted) -> BeyondVolumes | None:
+    """What measures beyond volumes; None = nothing is wanted.
+
+    Raises:
+        ConfigError: an atlas is another one here and now; see `beyond_volumes`.
+    """
+    beyond = beyond_volumes(engine_of(model, device, threads), device, wanted.extras)
+    found = tuple((atlas.name, atlas.sha256) for atlas in beyond.atlases) if beyond else ()
+    if found != wanted.atlases:
+        changed = next(a for a, b in zip(wanted.atlases, found, strict=True) if a != b)
+        rule = "an atlas must be, in every worker, as it was when the service started"
+        raise ConfigError(rule, value=changed[0], subject="atlases")
+    return beyond
 
 
 def tell(order: Order, stage: str) -> None:
@@ -174,14 +185,14 @@ def _segment(order: Order) -> dict[str, Any]:
     tell(order, "load")
     engine = engine_of(order.model, order.device, order.threads)
     scan = read_clean(Path(order.input), order.name)
-    loaded = order.model, order.device, order.threads
-    beyond = _thickness_by(*loaded) if order.thickness else None
+    beyond = beyond_by(order.model, order.device, order.threads, order.wanted)
     result = segment_scan(scan, engine, lambda stage: tell(order, stage), beyond=beyond)
     tell(order, "write")
     started = time.perf_counter()
     folder = Path(order.work)
-    for kind, path in write_outputs(result, folder, order.name).items():
-        path.rename(folder / FILES[kind])
+    files = write_outputs(result, folder, order.name)
+    for kind, path in files.items():
+        path.rename(folder / file_name(kind))
     write_views(result, folder)
     seconds = {step.name: step.seconds or 0.0 for step in result.steps}
     seconds["write"] = time.perf_counter() - started
@@ -190,7 +201,7 @@ def _segment(order: Order) -> dict[str, Any]:
         "seconds": seconds,
         "engine": result.engine,
         "quality": result.quality.verdict,
-        "measured": ["thickness"] if result.cortex else [],
+        "measured": results_beyond(files),
     }
 
 

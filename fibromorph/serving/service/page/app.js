@@ -11,10 +11,25 @@ const DOWNLOADS = [
   ["volumes", "Volumes (TSV)", "_volumes.tsv", "text/tab-separated-values"],
   ["thickness", "Thickness (TSV)", "_thickness.tsv", "text/tab-separated-values"],
   ["segmentation", "Segmentation (NIfTI)", "_dseg.nii.gz"],
+  ["tissue/brain_mask", "Brain mask (NIfTI)", "_desc-brain_mask.nii.gz"],
+  ["tissue/brain", "Without skull (NIfTI)", "_desc-brain_T1w.nii.gz"],
+  ["tissue/grey", "Grey matter (NIfTI)", "_label-GM_probseg.nii.gz"],
+  ["tissue/white", "White matter (NIfTI)", "_label-WM_probseg.nii.gz"],
+  ["tissue/fluid", "Fluid (NIfTI)", "_label-CSF_probseg.nii.gz"],
+  ["maps/grey", "Grey matter in MNI (NIfTI)", "_space-MNI152NLin2009aSym_label-GM_desc-modulated_probseg.nii.gz"],
+  ["maps/white", "White matter in MNI (NIfTI)", "_space-MNI152NLin2009aSym_label-WM_desc-modulated_probseg.nii.gz"],
   ["report", "Report (HTML)", "_report.html"],
   ["provenance", "Provenance (JSON)", ".json"],
   ["preview", "Picture (PNG)", "_preview.png"],
 ];
+const ATLAS_DOWNLOADS = [
+  ["volumes", "volumes (TSV)", "_volumes.tsv", "text/tab-separated-values"],
+  ["thickness", "thickness (TSV)", "_thickness.tsv", "text/tab-separated-values"],
+  ["labels", "regions (NIfTI)", "_dseg.nii.gz"],
+  ["names", "names (TSV)", "_dseg.tsv"],
+];
+// What follows the volumes before anything is written.
+const BEYOND = ["ribbon", "thickness", "average head", "atlases", "tissue"];
 const LOOK_AGAIN_MS = 5000;
 const NAMES = "fibromorph-names";
 
@@ -142,7 +157,7 @@ function facts(job) {
 }
 
 function drawStages(job) {
-  const at = job.state === "done" ? STAGES.length : STAGES.indexOf(job.stage);
+  const at = job.state === "done" ? STAGES.length : STAGES.indexOf(BEYOND.includes(job.stage) ? "volumes" : job.stage);
   $("stages").hidden = ["failed", "cancelled"].includes(job.state);
   $("stages").replaceChildren(...STAGES.map((stage, index) => {
     const item = document.createElement("li");
@@ -162,7 +177,7 @@ async function showResult(job, signal) {
   $("result").hidden = false;
   $("report-box").open = false;
   complain($("result-problem"), null);
-  const there = DOWNLOADS.filter(([kind]) => kind in job.links);
+  const there = [...DOWNLOADS, ...atlasDownloads(job.links)].filter(([kind]) => kind in job.links);
   $("downloads").replaceChildren(...there.map(([kind, text, suffix, accept]) =>
     download($("result-problem"), text, `${root}/${kind}`, `${job.label || "scan"}${suffix}`, accept)));
   const thick = (region) => (region.thickness_mm ? `, ${region.thickness_mm.toFixed(2)} mm thick` : "");
@@ -178,6 +193,12 @@ async function showResult(job, signal) {
     $("place").textContent = `${where} mm${region ? ` · ${said(region)}` : ""}`;
     if (region) table.mark(region.region_id);
   }, signal);
+}
+
+function atlasDownloads(links) {
+  const names = new Set(Object.keys(links).map((kind) => kind.match(/^atlases\/(\w+)\//)?.[1]).filter(Boolean));
+  return [...names].flatMap((name) => ATLAS_DOWNLOADS.map(([part, text, suffix, accept]) =>
+    [`atlases/${name}/${part}`, `${name}: ${text}`, `_seg-${name}${suffix}`, accept]));
 }
 
 async function addThickness(regions, root, signal) {

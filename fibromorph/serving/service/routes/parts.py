@@ -88,7 +88,8 @@ def note_download(request: Request, service: Service, caller: Caller, job: Job) 
     if request.method == "HEAD":
         return
     try:
-        service.audit.note(caller.owner, "download", job.id, request.url.path.rpartition("/")[2])
+        which = request.url.path.partition(f"/{job.id}/")[2]
+        service.audit.note(caller.owner, "download", job.id, which)
     except OperationalError as error:
         # A full disk, say: results can still be had, which may be what makes room.
         log.error("a download could not be noted", job=job.id, error=str(error.orig))

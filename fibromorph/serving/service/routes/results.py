@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
+from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
 from fibromorph.postprocessing.thickness import read_thickness
 from fibromorph.postprocessing.volumes import read_volumes
 from fibromorph.serving.service.access import Reader
+from fibromorph.serving.service.core import Service
+from fibromorph.serving.service.files import FILES, MAP_FILES, TISSUE_FILES
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
@@ -32,7 +35,7 @@ from fibromorph.serving.service.schemas import (
     model_of,
     region_of,
 )
-from fibromorph.serving.service.work import FILES
+from fibromorph.serving.tissue import TISSUE_SUFFIXES
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
 TSV, JSON, HTML, PNG, GZIP = (
@@ -59,16 +62,37 @@ def _finished(request: Request, job_id: JobId, service: The, caller: Reader) -> 
 
 
 Finished = Annotated[Job, Depends(_finished)]
+Tissue = Literal["brain_mask", "brain", "grey", "white", "fluid"]
+MapOf = Literal["grey", "white"]
 
 
-def _binary(media_type: str) -> dict[str, object]:
+def binary(media_type: str) -> dict[str, object]:
+    """A good response that is a file, for OpenAPI."""
     return {"content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+
+
+TABLE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {TSV: {"schema": {"type": "string"}}}},
+    406: problems(406)[406],
+    **STATUSES,
+}
+"""Responses of what is JSON or a table."""
+
+
+def provenance_of(service: Service, job: Job) -> dict[str, Any]:
+    """What was done to a scan.
+
+    Raises:
+        Refusal: 410, it was deleted.
+    """
+    facts: dict[str, Any] = json.loads(result_path(service, job, FILES["provenance"]).read_text())
+    return facts
 
 
 @router.head("/segmentation", include_in_schema=False)
 @router.get(
     "/segmentation",
-    responses={200: _binary(GZIP), **STATUSES},
+    responses={200: binary(GZIP), **STATUSES},
     response_class=Response,
 )
 def get_segmentation(service: The, job: Finished) -> ResultFile:
@@ -77,20 +101,12 @@ def get_segmentation(service: The, job: Finished) -> ResultFile:
 
 
 @router.head("/volumes", include_in_schema=False)
-@router.get(
-    "/volumes",
-    responses={
-        200: {"content": {TSV: {"schema": {"type": "string"}}}},
-        406: problems(406)[406],
-        **STATUSES,
-    },
-    response_model=Volumes,
-)
+@router.get("/volumes", responses=TABLE, response_model=Volumes)
 def get_volumes(
     service: The, job: Finished, accept: Annotated[str, Header(max_length=500)] = "*/*"
 ) -> Response:
     """Regional volumes with their uncertainty: JSON, or the table (TSV), by `Accept`."""
-    if _preferred(accept) == TSV:
+    if preferred(accept) == TSV:
         return result_file(service, job, FILES["volumes"], TSV, "_volumes.tsv")
     rows = read_volumes(result_path(service, job, FILES["volumes"]))
     places = json.loads(result_path(service, job, FILES["places"]).read_text())
@@ -101,23 +117,15 @@ def get_volumes(
 
 
 @router.head("/thickness", include_in_schema=False)
-@router.get(
-    "/thickness",
-    responses={
-        200: {"content": {TSV: {"schema": {"type": "string"}}}},
-        406: problems(406)[406],
-        **STATUSES,
-    },
-    response_model=Thickness,
-)
+@router.get("/thickness", responses=TABLE, response_model=Thickness)
 def get_thickness(
     service: The, job: Finished, accept: Annotated[str, Header(max_length=500)] = "*/*"
 ) -> Response:
     """Thickness of the cortex's regions, where the service measures it: JSON, or TSV."""
-    facts = json.loads(result_path(service, job, FILES["provenance"]).read_text())
+    facts = provenance_of(service, job)
     if "thickness" not in facts:
         raise Refusal(404, "the service must be set to measure thickness", subject="job")
-    if _preferred(accept) == TSV:
+    if preferred(accept) == TSV:
         return result_file(service, job, FILES["thickness"], TSV, "_thickness.tsv")
     rows = read_thickness(result_path(service, job, FILES["thickness"]))
     thickness = Thickness(
@@ -129,8 +137,26 @@ def get_thickness(
     return JSONResponse(thickness.model_dump(), headers=result_headers(job))
 
 
+@router.head("/tissue/{what}", include_in_schema=False)
+@router.get("/tissue/{what}", responses={200: binary(GZIP), **STATUSES}, response_class=Response)
+def get_tissue(service: The, job: Finished, what: Tissue) -> ResultFile:
+    """Brain mask, skull-stripped scan or share of a tissue (NIfTI, gzip), on the scan's voxels."""
+    if "tissue" not in provenance_of(service, job):
+        raise Refusal(404, "the service must be set to measure tissue", subject="job")
+    return result_file(service, job, TISSUE_FILES[what], GZIP, TISSUE_SUFFIXES[what])
+
+
+@router.head("/maps/{of}", include_in_schema=False)
+@router.get("/maps/{of}", responses={200: binary(GZIP), **STATUSES}, response_class=Response)
+def get_map(service: The, job: Finished, of: MapOf) -> ResultFile:
+    """Modulated map of grey or white matter in MNI coordinates (NIfTI, gzip)."""
+    if "grey_map" not in provenance_of(service, job):
+        raise Refusal(404, "the service must be set to make maps (vbm)", subject="job")
+    return result_file(service, job, MAP_FILES[of], GZIP, MAP_SUFFIXES[of])
+
+
 @router.head("/report", include_in_schema=False)
-@router.get("/report", responses={200: _binary(HTML), **STATUSES}, response_class=Response)
+@router.get("/report", responses={200: binary(HTML), **STATUSES}, response_class=Response)
 def get_report(service: The, job: Finished) -> ResultFile:
     """The report: one page that opens offline."""
     response = result_file(service, job, FILES["report"], HTML, "_report.html", shown=True)
@@ -139,27 +165,27 @@ def get_report(service: The, job: Finished) -> ResultFile:
 
 
 @router.head("/provenance", include_in_schema=False)
-@router.get("/provenance", responses={200: _binary(JSON), **STATUSES}, response_class=Response)
+@router.get("/provenance", responses={200: binary(JSON), **STATUSES}, response_class=Response)
 def get_provenance(service: The, job: Finished) -> ResultFile:
     """What was done to what, with what."""
     return result_file(service, job, FILES["provenance"], JSON, ".json")
 
 
 @router.head("/preview", include_in_schema=False)
-@router.get("/preview", responses={200: _binary(PNG), **STATUSES}, response_class=Response)
+@router.get("/preview", responses={200: binary(PNG), **STATUSES}, response_class=Response)
 def get_preview(service: The, job: Finished) -> ResultFile:
     """Slices in three planes with the segmentation's outlines."""
     return result_file(service, job, FILES["preview"], PNG, "_preview.png", shown=True)
 
 
 @router.head("/brain", include_in_schema=False)
-@router.get("/brain", responses={200: _binary(GZIP), **STATUSES}, response_class=Response)
+@router.get("/brain", responses={200: binary(GZIP), **STATUSES}, response_class=Response)
 def get_brain(service: The, job: Finished) -> ResultFile:
     """The brain as the network saw it (NIfTI, gzip), without face and skull: to lay labels over."""
     return result_file(service, job, FILES["image"], GZIP, "_brain.nii.gz")
 
 
-def _preferred(accept: str) -> str:
+def preferred(accept: str) -> str:
     """JSON or TSV, whichever comes first in `Accept`.
 
     Raises:

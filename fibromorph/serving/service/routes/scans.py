@@ -15,9 +15,10 @@ from fibromorph.serving.service.catalogue import Model
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job, new_id
 from fibromorph.serving.service.ledger import Request as JobRequest
+from fibromorph.serving.service.orders import WANTED
 from fibromorph.serving.service.routes.parts import LABEL, The, problems, shown
 from fibromorph.serving.service.schemas import JobOut
-from fibromorph.serving.service.settings import MIB, Settings
+from fibromorph.serving.service.settings import MIB
 from fibromorph.serving.service.uploads import (
     FORM_TYPE,
     RAW_TYPES,
@@ -25,6 +26,7 @@ from fibromorph.serving.service.uploads import (
     check_length,
     receive,
 )
+from fibromorph.serving.service.wanted import Wanted
 
 router = APIRouter(prefix="/v1", tags=["scans"])
 PRIORITIES = {"single": 0, "cohort": 1}
@@ -90,7 +92,7 @@ async def post_scan(
     try:
         sha256 = await _receive(request, service, job_id)
         wanted = replace(
-            _job_request(caller, sha256, model, choice, service.settings),
+            _job_request(caller, sha256, model, choice, service.wanted),
             idempotency_key=idempotency_key,
         )
         job = await _accept(service, job_id, wanted)
@@ -117,17 +119,17 @@ async def _accept(service: Service, job_id: str, wanted: JobRequest) -> Job:
 
 
 def _job_request(
-    caller: Caller, sha256: str, model: Model, choice: Choice, settings: Settings
+    caller: Caller, sha256: str, model: Model, choice: Choice, wanted: Wanted
 ) -> JobRequest:
-    measured = " thickness" if settings.thickness else ""
     return JobRequest(
         kind="scan",
         owner=caller.owner,
-        content=hashlib.sha256(f"{sha256} {model.digest}{measured}".encode()).hexdigest(),
+        content=hashlib.sha256(f"{sha256} {model.digest}{wanted.mark}".encode()).hexdigest(),
         label=choice.label,
         priority=PRIORITIES[choice.priority],
         model_name=model.name,
         model_version=model.manifest.version,
         model_sha256=model.manifest.network.sha256,
         model_folder=str(model.folder),
+        detail={WANTED: wanted.as_json},
     )
