@@ -20,7 +20,8 @@ def write_scan_table(folder: Path) -> Path:
 
     Columns are `scan`, `model`, `quality`, `verdict`, then what group statistics use of every
     region and total, `NAME_ml` (soft volumes, eTIV), and where it was measured the cortex's
-    thickness, `NAME_mm`. What a scan does not have is `n/a`: models differ in their regions.
+    thickness, `NAME_mm`; of an atlas's regions likewise, `ATLAS:NAME_ml` and `ATLAS:NAME_mm`.
+    What a scan does not have is `n/a`: models differ in their regions.
 
     Raises:
         TableError: a table that is not fibromorph's, see `read_volumes`.
@@ -46,11 +47,29 @@ def _row(provenance: Path) -> dict[str, str]:
         "quality": f"{quality['overall']:.4f}",
         "verdict": quality["verdict"],
     }
-    row |= {f"{r.name}_ml": _cell(r.analysed_ml) for r in read_volumes(_volumes_of(provenance))}
-    thickness = provenance.with_name(f"{provenance.stem}_thickness.tsv")
-    if thickness.is_file():
-        row |= {f"{r.name}_mm": _cell(r.thickness_mm) for r in read_thickness(thickness)}
+    row |= _values(provenance, "", "")
+    for atlas in known.get("atlases", {}).get("sha256", {}):
+        row |= _values(provenance, f"_seg-{atlas}", f"{atlas}:")
     return row
+
+
+def _values(provenance: Path, seg: str, before: str) -> dict[str, str]:
+    """Columns of the tables whose names go on after the scan's with `seg`; nothing of missing ones.
+
+    Args:
+        provenance: of the scan.
+        seg: '' = of the bundle's regions.
+        before: what the names of columns begin with.
+    """
+    stem, found = f"{provenance.stem}{seg}", {}
+    volumes = provenance.with_name(f"{stem}_volumes.tsv")
+    if volumes.is_file():
+        found = {f"{before}{r.name}_ml": _cell(r.analysed_ml) for r in read_volumes(volumes)}
+    thickness = provenance.with_name(f"{stem}_thickness.tsv")
+    if thickness.is_file():
+        rows = read_thickness(thickness)
+        found |= {f"{before}{r.name}_mm": _cell(r.thickness_mm) for r in rows}
+    return found
 
 
 def _volumes_of(provenance: Path) -> Path:

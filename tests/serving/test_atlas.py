@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from fibromorph.cli import main
 from fibromorph.postprocessing.thickness import read_thickness
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
+from fibromorph.serving.scan_table import write_scan_table
 from tests.two_halves import NAMES, write_atlas
 
 pytest.importorskip("SimpleITK")
@@ -83,6 +85,16 @@ def test_the_page_and_the_provenance_tell_of_it(out: Path) -> None:
     assert {f"{STEM}_dseg.nii.gz", f"{STEM}_dseg.tsv", f"{STEM}_volumes.tsv"} <= set(
         facts["outputs"]
     )
+
+
+def test_the_table_of_all_scans_has_them(out: Path) -> None:
+    (scan,) = csv.DictReader(write_scan_table(out).read_text().splitlines(), delimiter="\t")
+    rows = rows_of(out / f"{STEM}_volumes.tsv")
+    assert float(scan["TwoHalves:front_L_ml"]) == pytest.approx(
+        rows["front_L"].analysed_ml, abs=1e-4
+    )
+    assert float(scan["TwoHalves:front_L_mm"]) > 1
+    assert float(scan["Left-Cerebral-Cortex_ml"]) > float(scan["TwoHalves:front_L_ml"])
 
 
 def test_an_atlas_that_is_not_there_stops_before_anything_is_written(
