@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from fibromorph.errors import ConfigError, MissingExtraError
-from fibromorph.postprocessing.atlases import PlacedAtlas, place, read_atlas
+from fibromorph.errors import MissingExtraError
+from fibromorph.postprocessing.atlases import PlacedAtlas, place, read_atlases
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.extras import NOTHING, Extras
 from fibromorph.serving.ribbon import ribbon_engine
@@ -66,15 +66,9 @@ def placed_atlases(sources: Sequence[str]) -> tuple[PlacedAtlas, ...]:
     """Atlases on the average head.
 
     Raises:
-        ConfigError: two of one name, whose files would be the same; see `read_atlas`.
-        LabelError, TableError: see `read_atlas`, `place`.
+        ConfigError, LabelError, TableError: see `read_atlases`, `place`.
     """
-    atlases = tuple(place(read_atlas(source)) for source in sources)
-    names = [atlas.name for atlas in atlases]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ConfigError("two atlases must not have one name", value=twice, subject="--atlas")
-    return atlases
+    return tuple(place(atlas) for atlas in read_atlases(sources))
 
 
 def require_registration() -> None:

@@ -119,20 +119,7 @@ def write_outputs(
     stem = stem or result.scan.stem
     require_own(folder, stem)
     folder.mkdir(parents=True, exist_ok=True)
-    final = output_paths(folder, stem)
-    if conformed:
-        final["conformed"] = folder / f"{stem}_space-conformed_dseg.nii.gz"
-        final["conformed_scan"] = folder / f"{stem}_space-conformed_T1w.nii.gz"
-    if result.cortex:
-        final["thickness"] = folder / f"{stem}_thickness.tsv"
-        final["thickness_map"] = folder / f"{stem}_space-conformed_thickness.nii.gz"
-    if result.mni_maps:
-        final |= {f"{of}_map": folder / f"{stem}{end}" for of, end in MAP_SUFFIXES.items()}
-    if result.brain:
-        final |= {what: folder / f"{stem}{end}" for what, end in TISSUE_SUFFIXES.items()}
-    for parcels in result.divided.parcels if result.divided else ():
-        ends = atlas_files(parcels.atlas.name, thickness=result.cortex is not None)
-        final |= {what: folder / f"{stem}{end}" for what, end in ends.items()}
+    final = _all_paths(result, folder, stem, conformed=conformed)
     with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
         paths = {what: Path(name) / path.name for what, path in final.items()}
         write_labels(paths["dseg"], result.labels_on_scan_grid, result.scan.grid)
@@ -156,6 +143,25 @@ def write_outputs(
     return final
 
 
+def _all_paths(result: Segmented, folder: Path, stem: str, *, conformed: bool) -> dict[str, Path]:
+    """Where all files of a result go; arguments are those of `write_outputs`."""
+    paths = output_paths(folder, stem)
+    if conformed:
+        paths["conformed"] = folder / f"{stem}_space-conformed_dseg.nii.gz"
+        paths["conformed_scan"] = folder / f"{stem}_space-conformed_T1w.nii.gz"
+    if result.cortex:
+        paths["thickness"] = folder / f"{stem}_thickness.tsv"
+        paths["thickness_map"] = folder / f"{stem}_space-conformed_thickness.nii.gz"
+    if result.mni_maps:
+        paths |= {f"{of}_map": folder / f"{stem}{end}" for of, end in MAP_SUFFIXES.items()}
+    if result.brain:
+        paths |= {what: folder / f"{stem}{end}" for what, end in TISSUE_SUFFIXES.items()}
+    for parcels in result.parcels:
+        ends = atlas_files(parcels.atlas.name, thickness=result.cortex is not None)
+        paths |= {what: folder / f"{stem}{end}" for what, end in ends.items()}
+    return paths
+
+
 def write_beyond(result: Segmented, paths: Mapping[str, Path]) -> None:
     """Write what was measured beyond volumes, as far as `paths` names it.
 
@@ -174,7 +180,7 @@ def write_beyond(result: Segmented, paths: Mapping[str, Path]) -> None:
         write_intensities(paths["white_map"], maps.white, grid, mni=True)
     if brain and "brain_mask" in paths:
         write_brain(brain, result.scan, paths)
-    for parcels in result.divided.parcels if result.divided else ():
+    for parcels in result.parcels:
         if any(what in paths for what in atlas_files(parcels.atlas.name)):
             write_parcels(parcels, result.conformed.grid, result.scan, paths)
 
@@ -307,7 +313,7 @@ def report_content(result: Segmented, stem: str) -> ReportContent:
 def _view(result: Segmented) -> View:
     box = result.labels, result.conformed.grid
     layers = [thickness_layer(result.cortex.thickness, *box)] if result.cortex else []
-    for one in result.divided.parcels if result.divided else ():
+    for one in result.parcels:
         layer = regions_layer(one.atlas.name, one.labels, one.rows, region_colours(one.rows), box)
         layers += [layer] if layer else []
     return scan_view(result.pictures, result.rows, result.table, layers)

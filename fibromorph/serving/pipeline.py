@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
 from fibromorph.manifest import COARSE_MM, Bundle, LabelEntry, Manifest
+from fibromorph.postprocessing.atlases import Parcels
 from fibromorph.postprocessing.components import keep_main_components
 from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
 from fibromorph.postprocessing.quality import Quality, score, with_warnings
@@ -84,6 +85,11 @@ class Segmented:
     @property
     def table(self) -> LabelTable:
         return self.bundle.manifest.table
+
+    @property
+    def parcels(self) -> tuple[Parcels, ...]:
+        """Its regions by each atlas."""
+        return self.divided.parcels if self.divided else ()
 
     @cached_property
     def pictures(self) -> ScanPictures:

@@ -1,6 +1,6 @@
 """Regions of any atlas in MNI coordinates, carried into a head and measured there."""
 
-from fibromorph.postprocessing.atlases.atlas import Atlas, AtlasRegion, read_atlas
+from fibromorph.postprocessing.atlases.atlas import Atlas, AtlasRegion, read_atlas, read_atlases
 from fibromorph.postprocessing.atlases.parcels import (
     ParcelError,
     Parcels,
@@ -21,4 +21,5 @@ __all__ = [
     "parcellate",
     "place",
     "read_atlas",
+    "read_atlases",
 ]

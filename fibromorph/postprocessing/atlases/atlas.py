@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -85,6 +85,21 @@ def read_atlas(source: str) -> Atlas:
     names = read_names(names_path) if names_path else {n: f"{name}-{n}" for n in present}
     regions = _named(present, names, image, names_path or image)
     return Atlas(name, regions, labels, grid, _sha256(image, names_path))
+
+
+def read_atlases(sources: Sequence[str]) -> tuple[Atlas, ...]:
+    """Several, see `read_atlas`.
+
+    Raises:
+        ConfigError: two of one name, whose files would be the same; see `read_atlas`.
+        LabelError, TableError: see `read_atlas`.
+    """
+    atlases = tuple(read_atlas(source) for source in sources)
+    names = [atlas.name for atlas in atlases]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError("two atlases must not have one name", value=twice, subject="--atlas")
+    return atlases
 
 
 def collection() -> Mapping[str, tuple[Path, Path]]:

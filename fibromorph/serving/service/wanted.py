@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fibromorph.errors import ConfigError, FibromorphError
-from fibromorph.postprocessing.atlases import read_atlas
+from fibromorph.postprocessing.atlases import read_atlases
 from fibromorph.serving.beyond import require_registration
 from fibromorph.serving.extras import NOTHING, Extras
 from fibromorph.serving.service.settings import Settings
@@ -63,10 +63,7 @@ def wanted_of(settings: Settings) -> Wanted:
         with _about("vbm" if extras.vbm else ATLASES):
             require_registration()
     with _about(ATLASES):
-        atlases = [read_atlas(source) for source in extras.atlases]
-    names = [atlas.name for atlas in atlases]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ConfigError("two atlases must not have one name", value=twice, subject=ATLASES)
+        atlases = read_atlases(extras.atlases)
     return Wanted(extras, tuple((atlas.name, atlas.sha256) for atlas in atlases))
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fibromorph.datasets.bids import open_dataset
 from fibromorph.files import write_whole
-from fibromorph.serving.cohort.failures import failed_scans, failure_table, write_failures
+from fibromorph.postprocessing.names import listed
+from fibromorph.serving.cohort.failures import (
+    FailedScan,
+    failed_scans,
+    failure_table,
+    write_failures,
+)
 from fibromorph.serving.cohort.group.atlases import atlas_table, write_atlas_tables
 from fibromorph.serving.cohort.group.exclusions import update_exclusions
-from fibromorph.serving.cohort.group.gather import gather
+from fibromorph.serving.cohort.group.gather import Cohort, gather
 from fibromorph.serving.cohort.group.look import write_look
 from fibromorph.serving.cohort.group.outliers import find_outliers
 from fibromorph.serving.cohort.group.page import PageContent, write_page
@@ -27,10 +33,10 @@ from fibromorph.serving.cohort.group.tables import (
 )
 from fibromorph.serving.cohort.group.thickness import write_thickness_tables
 from fibromorph.serving.cohort.store import Store
+from fibromorph.serving.cohort.tasks import ScanTask
 from fibromorph.text import decode
 
 Say = Callable[[str], None]
-SHOWN = 5
 
 
 def run_group(
@@ -91,25 +97,34 @@ def run_group(
         say(f"regions of {atlas} of {scans} scans: {out / atlas_table(atlas)}")
     if by_hand := sum(map(bool, cohort.corrected)):
         say(f"{by_hand} of them measured by labels corrected by hand: {out / 'corrected.tsv'}")
-    if damaged:
-        say(f"{len(damaged)} left out, as their corrected labels cannot be measured:")
-        for line in failure_table(damaged):
-            say(line)
     if untimed:
         say(f"tables of scans or sessions that cannot be read: {untimed}")
-    if len(cohort.models) > 1:
-        say(f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}")
-    if cohort.mixed:
-        say(cohort.mixed)
-    if gone:
-        names = ", ".join(task.stem for task in gone[:SHOWN])
-        more = f" and {len(gone) - SHOWN} more" if len(gone) > SHOWN else ""
-        say(f"{len(gone)} finished scans are no longer in {bids} and left out: {names}{more}")
+    for line in (*_damage_told(damaged), *_mixture_told(cohort), *_absence_told(gone, bids)):
+        say(line)
     if asked is not None:
         run_statistics(out, asked, say, atlases)
         if vbm_workers:
             run_voxel_statistics(out, asked, vbm_workers, say)
     return len(failures)
+
+
+def _damage_told(damaged: Sequence[FailedScan]) -> Iterator[str]:
+    if damaged:
+        yield f"{len(damaged)} left out, as their corrected labels cannot be measured:"
+        yield from failure_table(damaged)
+
+
+def _mixture_told(cohort: Cohort) -> Iterator[str]:
+    if len(cohort.models) > 1:
+        yield f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}"
+    if cohort.mixed:
+        yield cohort.mixed
+
+
+def _absence_told(gone: Sequence[ScanTask], bids: Path) -> Iterator[str]:
+    if gone:
+        names = listed([task.stem for task in gone])
+        yield f"{len(gone)} finished scans are no longer in {bids} and left out: {names}"
 
 
 def _write_participants(bids: Path, out: Path) -> None:
