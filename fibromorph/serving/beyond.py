@@ -56,7 +56,7 @@ def beyond_volumes(
     if not extras:
         return None
     if extras.registers:
-        require_registration()
+        require_registration("atlases" if extras.atlases else "vbm")
     atlases = placed_atlases(extras.atlases)
     ribbon = ribbon_engine(engine, device) if extras.thickness or extras.registers else engine
     return BeyondVolumes(ribbon, extras.thickness, extras.vbm, extras.tissue, atlases)
@@ -71,11 +71,14 @@ def placed_atlases(sources: Sequence[str]) -> tuple[PlacedAtlas, ...]:
     return tuple(place(atlas) for atlas in read_atlases(sources))
 
 
-def require_registration() -> None:
+def require_registration(extra: str = "vbm") -> None:
     """Refuse before anything is computed.
+
+    Args:
+        extra: that brings what is needed.
 
     Raises:
         MissingExtraError: SimpleITK, which lays heads over the average one, is not installed.
     """
     if find_spec("SimpleITK") is None:
-        raise MissingExtraError("vbm", "SimpleITK")
+        raise MissingExtraError(extra, "SimpleITK")
