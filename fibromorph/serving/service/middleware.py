@@ -14,12 +14,6 @@ from fibromorph.serving.service.settings import Settings
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' blob: data:; connect-src 'self' blob: data:; worker-src 'self' blob:; "
-    "font-src 'self' data:; frame-src 'self' blob:; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from fibromorph.client import Client
+from fibromorph.serving.service.policies import STUDY_POLICY
 from fibromorph.serving.service.routes.page import BUILT
-from fibromorph.serving.service.routes.studies import STUDY_POLICY
 from tests.serving.service.server import Server
 from tests.serving.service.tiny import write_head
 
@@ -67,7 +67,9 @@ def test_from_drop_to_downloaded_table(page: Page, server: Server, tmp_path: Pat
     assert downloading.value.suggested_filename == "sub-42_volumes.tsv"
     assert Path(downloading.value.path()).read_text().startswith("region_id\tname")
     page.click("summary >> text=Report")
-    expect(page.frame_locator("#report").locator("h1").first).to_be_visible(timeout=PATIENCE_MS)
+    report = page.frame_locator("#report")
+    expect(report.locator("h1").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(report.locator(".viewer canvas").first).to_be_visible(timeout=PATIENCE_MS)
     assert all(url.startswith((server.url, "blob:", "data:", "about:")) for url in requests)
     assert not any("DOE" in url for url in requests)
 
@@ -111,8 +113,24 @@ def test_volumes_that_come_late_are_not_shown_under_another_name(
 def test_tables_can_be_taken_from_a_group_report(page: Page, server: Server) -> None:
     page.goto(server.url)
     # Without the word the browser drops every download of the frame, and nobody is told.
-    assert page.locator("#study-report").get_attribute("sandbox") == "allow-downloads"
-    assert "sandbox allow-downloads;" in STUDY_POLICY
+    allowed = "allow-scripts allow-downloads"
+    assert page.locator("#study-report").get_attribute("sandbox") == allowed
+    assert f"sandbox {allowed};" in STUDY_POLICY
+
+
+def test_a_report_of_its_own_shows_every_slice_and_runs_nothing_else(
+    page: Page, server: Server, client: Client, tmp_path: Path
+) -> None:
+    job = client.wait(client.submit(write_head(tmp_path / "alone.nii.gz", 91)).id)
+    page.goto(f"{server.url}/v1/jobs/{job.id}/report")
+    expect(page.locator(".viewer canvas").first).to_be_visible(timeout=PATIENCE_MS)
+    # Of no origin: what the service keeps in the browser is not the report's.
+    assert page.evaluate("self.origin") == "null"
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'),"
+        " {textContent: 'self.ran = true'}))"
+    )
+    assert page.evaluate("self.ran") is None
 
 
 def test_several_dropped_scans_are_refused_together(

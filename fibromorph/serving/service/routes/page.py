@@ -8,7 +8,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
-from fibromorph.serving.service.middleware import PAGE_POLICY
+from fibromorph.serving.service.policies import PAGE_POLICY
 
 PAGE = Path(__file__).parents[1] / "page"
 BUILT = Path(__file__).parents[1] / "static"

@@ -15,6 +15,7 @@ from fibromorph.serving.service.access import Reader
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.files import FILES, MAP_FILES, TISSUE_FILES
 from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.policies import REPORT_POLICY
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
     UNCHANGED,
@@ -44,10 +45,6 @@ TSV, JSON, HTML, PNG, GZIP = (
     "text/html",
     "image/png",
     "application/gzip",
-)
-# A report is data of ours, but it is a page: let it run and load nothing.
-REPORT_POLICY = (
-    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 )
 STATUSES = {**UNCHANGED, **problems(404, 409, 410)}
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from fibromorph.serving.service.access import Caller, Reader, Submitter
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Job, Request, new_id
+from fibromorph.serving.service.policies import STUDY_POLICY
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
     LABEL,
@@ -28,7 +29,7 @@ from fibromorph.serving.service.routes.parts import (
     result_file,
     shown,
 )
-from fibromorph.serving.service.routes.results import HTML, REPORT_POLICY
+from fibromorph.serving.service.routes.results import HTML
 from fibromorph.serving.service.schemas import JOB_ID, JobList, JobOut
 from fibromorph.serving.service.study import (
     DESIGN,
@@ -47,9 +48,6 @@ LARGEST_BODY = 3 * LARGEST_TABLE
 MOST_SCANS = 10_000
 ZIP, JSON = "application/zip", "application/json"
 
-
-# Its tables are links to take.
-STUDY_POLICY = REPORT_POLICY.replace("sandbox;", "sandbox allow-downloads;")
 router = APIRouter(prefix="/v1/studies", tags=["studies"])
 
 
