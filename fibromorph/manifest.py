@@ -135,21 +135,51 @@ class Parity(_Frozen):
     largest_soft_volume_difference: float
 
 
+class MeasuredShare(_Frozen):
+    """Mean share of a change that arrives, and its standard deviation over heads, sides, draws."""
+
+    mean: float
+    sd: float
+
+
 class ThicknessErrors(_Frozen):
     """What is known of the error of cortical thickness, see `postprocessing.thickness`.
+
+    All by the name of a row.
 
     Attributes:
         ribbon: name and version of the bundle that drew both surfaces when it was measured.
         relative_sd: standard deviation of its error over acquisitions of one head, over the
-            thickness, by the name of its row.
+            thickness.
         coarse_sd: the same over acquisitions whose voxels are longer than `COARSE_MM`.
         reference_confidence: mean posterior of the ribbon then.
+        repeat_sd: as `relative_sd`, over simulated re-scans with one and the same protocol.
+        people_sd: standard deviation of the log thickness between the people of the evaluation.
+        responsiveness: of a cortex that is thinner there.
     """
 
     ribbon: str
     relative_sd: dict[str, float] = {}
     coarse_sd: dict[str, float] = {}
     reference_confidence: float | None = None
+    repeat_sd: dict[str, float] = {}
+    people_sd: dict[str, float] = {}
+    responsiveness: dict[str, MeasuredShare] = {}
+
+
+def merged_thickness(
+    known: ThicknessErrors | None, found: ThicknessErrors | None
+) -> ThicknessErrors | None:
+    """What was known of thickness, and what was measured of it now; None = nothing.
+
+    What other surfaces than today's have shown is not kept.
+    """
+    if found is None:
+        return known
+    if known is None or known.ribbon != found.ribbon:
+        return found
+    measured = {name: getattr(found, name) for name in found.model_fields_set}
+    return known.model_copy(update={name: value for name, value in measured.items() if value})
 
 
 class Manifest(_Frozen):

@@ -85,7 +85,15 @@ def _add_power(commands: Commands) -> None:
         help="people, for the effect; with --change treated and untreated",
     )
     parser.add_argument("--model", default="t1-open", metavar="NAME|DIR", help="whose noise")
-    parser.add_argument("--regions", nargs="+", metavar="NAME", help="patterns; default: all grey")
+    parser.add_argument(
+        "--measure",
+        choices=("volume", "thickness"),
+        default="volume",
+        help="of regions; thickness is the cortex's",
+    )
+    parser.add_argument(
+        "--regions", nargs="+", metavar="NAME", help="patterns; default: all grey, or all cortex"
+    )
     parser.add_argument(
         "--alone",
         action="store_true",

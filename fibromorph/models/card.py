@@ -110,12 +110,19 @@ def _score_row(entry: LabelEntry) -> list[str]:
 
 
 def _thickness(errors: ThicknessErrors) -> str:
+    sds = (errors.relative_sd, errors.coarse_sd, errors.repeat_sd)
+    shares = errors.responsiveness
     rows = [
-        [name, f"{sd:.2%}", _percent(errors.coarse_sd.get(name))]
-        for name, sd in errors.relative_sd.items()
+        [
+            name,
+            *(_percent(sd.get(name)) for sd in sds),
+            f"{shares[name].mean:.2f}" if name in shares else "",
+        ]
+        for name in dict.fromkeys([*errors.relative_sd, *shares])
     ]
     said = f"Error of the cortex's thickness, the surfaces drawn by {errors.ribbon}."
-    return f"{said}\n\n{_table(['region', 'error sd', 'coarse voxels'], rows)}"
+    header = ["region", "error sd", "coarse voxels", "repeat sd", "responsiveness"]
+    return f"{said}\n\n{_table(header, rows)}"
 
 
 def _percent(value: float | None) -> str:

@@ -53,6 +53,9 @@ SURE = 0.01
 PLANE_REACH = 1.5
 """Voxels from a point up to which its surface is taken to be a plane."""
 
+PLANES = 8
+"""Points of a surface whose planes tell together how deep a voxel lies."""
+
 OPPOSED = -0.3
 """Cosine between the directions of two banks, at most; of one bank it is about 1."""
 
@@ -85,6 +88,28 @@ class _Surface:
         return np.where(found > PLANE_REACH, found, near).astype(np.float32), nearest
 
 
+@dataclass(frozen=True, eq=False)
+class _Surfaces:
+    """Both surfaces of the cortex, in voxels of a box around it.
+
+    Attributes:
+        box: of the image.
+        cortex: (i, j, k) in the box, m voxels.
+        brain: what the outer surface encloses there.
+        outside: the outer surface.
+        facing: how many of its points, the first ones, have fluid on their other side.
+        to_white: (m,) distance of each voxel of the cortex to the inner one, as `argwhere` has
+            them.
+    """
+
+    box: tuple[slice, ...]
+    cortex: Mask
+    brain: Mask
+    outside: _Surface
+    facing: int
+    to_white: Numbers
+
+
 def thickness_map(
     labels: NDArray[np.uint8],
     confidence: NDArray[np.float32],
@@ -115,28 +140,84 @@ def depths(
         surfaces is not in the image.
     """
     both = np.zeros(labels.shape, np.float32), np.zeros(labels.shape, np.float32)
+    found = _surfaces(labels, confidence, threads)
+    if found is None:
+        return both
+    to_outside, _ = found.outside.distance(_places(found.cortex), threads)
+    for image, distance in zip(both, (found.to_white, to_outside), strict=True):
+        image[found.box][found.cortex] = distance
+    return both
+
+
+def outer_depth(
+    labels: NDArray[np.uint8], confidence: NDArray[np.float32], threads: int = 1
+) -> tuple[Numbers, Mask]:
+    """How deep the centre of each voxel of the cortex, or right beside it, lies within its outer
+    surface.
+
+    Args:
+        labels, confidence, threads: as those of `depths`.
+
+    Returns:
+        (i, j, k) float32 in voxels, negative outside the brain; NaN elsewhere, and everywhere if
+        one of the surfaces is not in the image. And where that surface parts two banks of cortex.
+    """
+    depth = np.full(labels.shape, np.nan, np.float32)
+    between = np.zeros(labels.shape, bool)
+    found = _surfaces(labels, confidence, threads)
+    if found is None:
+        return depth, between
+    near = found.cortex | (ndimage.binary_dilation(found.cortex) & ~found.brain)
+    depth[found.box][near], between[found.box][near] = _mean_depth(_places(near), found, threads)
+    return depth, between
+
+
+def _mean_depth(
+    places: Points, found: _Surfaces, threads: int
+) -> tuple[Numbers, NDArray[np.bool_]]:
+    """By the planes through the nearest points: the nearest one alone is always a bit too near."""
+    outside = found.outside
+    far, nearest = KDTree(outside.points).query(places, k=PLANES, workers=threads)
+    steps = places[:, None] - outside.points[nearest]
+    depth = -np.sum(steps * outside.normals[nearest], axis=2)
+    # Between two banks there is brain on either side.
+    between = nearest >= found.facing
+    depth = np.where(between, np.abs(depth), depth)
+    close = far <= PLANE_REACH
+    mean = np.sum(depth * close, axis=1) / np.maximum(close.sum(axis=1), 1)
+    inside = found.brain[tuple(places.astype(int).T)]
+    alone = np.where(inside, far[:, 0], -far[:, 0])
+    return np.where(close.any(axis=1), mean, alone).astype(np.float32), between[:, 0]
+
+
+def _surfaces(
+    labels: NDArray[np.uint8], confidence: NDArray[np.float32], threads: int
+) -> _Surfaces | None:
+    """See `depths`; None if one of both is not in the image."""
     cortex = _of(labels, (CORTEX,))
     extent = ndimage.find_objects(cortex.astype(np.uint8))
     if not extent:
-        return both
+        return None
     box = tuple(slice(max(part.start - ROOM, 0), part.stop + ROOM) for part in extent[0])
     cortex, labels, confidence = cortex[box], labels[box], confidence[box]
     inside = _of(labels, INSIDE)
+    brain = inside | cortex | _of(labels, BESIDE)
     white = _surface(inside, confidence, cortex)
-    pial = _surface(inside | cortex | _of(labels, BESIDE), confidence, cortex)
+    pial = _surface(brain, confidence, cortex)
     if not len(white.points) or not len(pial.points):
-        return both
-    places = np.argwhere(cortex).astype(np.float32)
-    to_white, nearest = white.distance(places, threads)
+        return None
+    to_white, nearest = white.distance(_places(cortex), threads)
     between = _between_banks(cortex, labels, white, to_white, nearest)
     outside = _Surface(
         np.concatenate([pial.points, between.points]),
         np.concatenate([pial.normals, between.normals]),
     )
-    to_outside, _ = outside.distance(places, threads)
-    for image, distance in zip(both, (to_white, to_outside), strict=True):
-        image[box][cortex] = distance
-    return both
+    return _Surfaces(box, cortex, brain, outside, len(pial.points), to_white)
+
+
+def _places(mask: Mask) -> Points:
+    """Centres of its voxels, (n, 3)."""
+    return np.argwhere(mask).astype(np.float32)
 
 
 def _of(labels: NDArray[np.uint8], names: Iterable[str]) -> Mask:

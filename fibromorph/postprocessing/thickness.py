@@ -130,7 +130,7 @@ def measure_thickness(
     rows = []
     regions = [label for label in table if label.parent == CORTEX]
     if regions:
-        claimed = _claimed(labels, measured, ribbon, regions)
+        claimed = claimed_regions(labels, measured, ribbon, regions)
         rows = [row(r.id, r.name, r.hemisphere, claimed == r.id) for r in regions]
     sides = ribbon.labels[measured]
     for side, hemisphere in _sides():
@@ -166,7 +166,7 @@ def read_thickness(path: Path) -> tuple[ThicknessRow, ...]:
     return read_rows(path, ThicknessRow, "a table of thickness")
 
 
-def _claimed(
+def claimed_regions(
     labels: Ids, measured: NDArray[np.bool_], ribbon: Ribbon, regions: Sequence[Label]
 ) -> Ids:
     """The region of each measured voxel, in order: its own, or the nearest one of its side.

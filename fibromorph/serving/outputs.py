@@ -33,6 +33,7 @@ from fibromorph.scans import Scan, write_intensities, write_labels
 from fibromorph.serving.atlas import DividedHead, atlas_files, write_parcels
 from fibromorph.serving.mni_maps import MniMaps
 from fibromorph.serving.pipeline import Segmented, repeat_shares_of
+from fibromorph.serving.thickness import known_of_thickness
 from fibromorph.serving.tissue import TISSUE_SUFFIXES, write_brain
 
 STRIPPED_NOTE = (
@@ -246,7 +247,7 @@ def provenance(result: Segmented) -> dict[str, object]:
             if entry.responsiveness is not None
         },
         "repeatability": repeat_shares_of(manifest, scan.grid),
-        **({"thickness": {"ribbon": result.cortex.ribbon}} if result.cortex else {}),
+        **({"thickness": _thickness_facts(result)} if result.cortex else {}),
         **({"grey_map": _map_facts(result.mni_maps)} if result.mni_maps else {}),
         **({"tissue": {"csf": _csf(result)}} if result.brain else {}),
         **({"atlases": _atlas_facts(result.divided)} if result.divided else {}),
@@ -261,6 +262,12 @@ def provenance(result: Segmented) -> dict[str, object]:
             "flags": [vars(flag) for flag in quality.flags],
         },
     }
+
+
+def _thickness_facts(result: Segmented) -> dict[str, object]:
+    assert result.cortex is not None
+    known = known_of_thickness(result.bundle.manifest, result.scan.grid)
+    return {"ribbon": result.cortex.ribbon, **known}
 
 
 def _map_facts(maps: MniMaps) -> dict[str, object]:

@@ -58,6 +58,31 @@ def measure_cortex(
     return Cortex(drawn.by, thickness, ribbon.sureness(thickness > 0), rows)
 
 
+def known_of_thickness(manifest: Manifest, grid: Grid) -> dict[str, dict[str, object]]:
+    """What statistics have to know of a bundle's thickness, by the name of a row.
+
+    Args:
+        manifest: of the bundle.
+        grid: the scan's own; repetition was not measured on coarse voxels.
+
+    Returns:
+        `responsiveness`: the share of a thinner cortex that arrives, mean and sd;
+        `repeatability`: the share of `sd_mm` by which scans with one protocol err.
+    """
+    known = manifest.thickness
+    if known is None:
+        return {}
+    repeats = {} if max(grid.spacing_mm) > COARSE_MM else known.repeat_sd
+    return {
+        "responsiveness": {name: dict(share) for name, share in known.responsiveness.items()},
+        "repeatability": {
+            name: round(sd / known.relative_sd[name], 4)
+            for name, sd in repeats.items()
+            if known.relative_sd.get(name)
+        },
+    }
+
+
 def thickness_error(manifest: Manifest, grid: Grid) -> ThicknessError:
     """What a bundle knows of the error of thickness on voxels like those of `grid`."""
     known = manifest.thickness

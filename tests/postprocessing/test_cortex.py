@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fibromorph.postprocessing.cortex import thickness_map
+from fibromorph.postprocessing.cortex import outer_depth, thickness_map
 
 WHITE, CORTEX, RIGHT_CORTEX, HIPPOCAMPUS = 2, 3, 42, 17
 FINE = 4
@@ -51,6 +51,18 @@ def shell(thickness_mm: float) -> Callable[[Coordinates], NDArray[np.uint8]]:
 def test_a_shell_is_as_thick_as_it_is(thickness_mm: float) -> None:
     found = mean_mm(drawn((56, 56, 56), shell(thickness_mm)))
     assert found == pytest.approx(thickness_mm, rel=0.04 if thickness_mm < 2 else 0.01)
+
+
+def test_depth_under_the_outer_surface_has_a_sign() -> None:
+    depth, between = outer_depth(*drawn((56, 56, 56), shell(2.5)))
+    middle = 28
+    along = depth[:, middle, middle]
+    centres = np.abs(np.arange(56) + 0.5 - middle)
+    seen = np.isfinite(along)
+    assert along[seen] == pytest.approx(22.5 - centres[seen], abs=0.15)
+    assert not between.any()
+    assert (depth < 0).any()
+    assert not np.isfinite(depth[middle, middle, middle])
 
 
 def gyri(turn_deg: float, thickness_mm: float, gap_mm: float) -> Callable[..., NDArray[np.uint8]]:

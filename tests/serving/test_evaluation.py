@@ -161,7 +161,9 @@ def test_repeat_sd_is_within_scans() -> None:
         for scan, mean in (("a", 5.0), ("b", 9.0))
         for factor in (0.98, 1.0, 1.02)
     ]
-    assert repeat_sd(pd.DataFrame(rows)).loc[10] == pytest.approx(0.02)
+    assert repeat_sd(pd.DataFrame(rows), "region_id", "soft_volume_ml").loc[10] == pytest.approx(
+        0.02
+    )
 
 
 def test_the_spread_of_people_is_what_their_brains_do_not_explain() -> None:

@@ -31,7 +31,13 @@ def test_heads_are_changed_and_the_bundle_learns_its_shares(
     assert abs(cortex.responsiveness) < 1.5
     # Nobody gave white matter a volume of its own: it takes up the difference.
     assert entries["Left-Cerebral-White-Matter"].responsiveness is None
-    assert "| responsiveness |" in (bundle / "card.md").read_text()
+    thickness = open_bundle(bundle).manifest.thickness
+    assert thickness is not None
+    assert set(thickness.responsiveness) == {"Left-Cerebral-Cortex", "Right-Cerebral-Cortex"}
+    assert (out / "responsiveness_thickness.tsv").is_file()
+    card = (bundle / "card.md").read_text()
+    assert "| responsiveness |" in card
+    assert card.index("## Thickness") < card.index("| Left-Cerebral-Cortex | ", card.index("## Th"))
 
 
 def test_twins_share_what_was_found() -> None:
@@ -44,6 +50,7 @@ def test_twins_share_what_was_found() -> None:
         }
     )
     found = summarise(table)
-    assert set(found) == {12, 51}  # the hippocampus was hardly changed
-    assert found[12] == found[51]
-    assert found[12][0] == pytest.approx(0.6)
+    # The hippocampus was hardly changed.
+    assert set(found) == {"Left-Putamen", "Right-Putamen"}
+    assert found["Left-Putamen"] == found["Right-Putamen"]
+    assert found["Left-Putamen"].mean == pytest.approx(0.6)

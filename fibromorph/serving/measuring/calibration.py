@@ -16,6 +16,7 @@ from fibromorph.manifest import (
     LabelEntry,
     Manifest,
     ThicknessErrors,
+    merged_thickness,
 )
 from fibromorph.models.card import edit_bundle
 from fibromorph.postprocessing.volumes import Calibration
@@ -191,6 +192,7 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
         if np.isfinite(value)
     }
     measured = found.coarse.totals | found.fine.totals
+    thickness = found.thickness.errors if found.thickness else None
 
     def change(latest: Manifest) -> dict[str, object]:
         kept = {k: v for k, v in latest.scores.items() if not k.startswith(PREFIX)}
@@ -199,7 +201,7 @@ def update_reliability(bundle: Bundle, found: Reliability, picture: Path) -> Man
             "totals": _kept(latest.totals, measured) | _rounded(measured),
             "coarse_totals": _kept(latest.coarse_totals, measured) | _rounded(found.coarse.totals),
             "scores": {**kept, **new},
-            "thickness": found.thickness.errors if found.thickness else latest.thickness,
+            "thickness": merged_thickness(latest.thickness, thickness),
         }
 
     if picture.resolve() != (bundle.folder / picture.name).resolve():

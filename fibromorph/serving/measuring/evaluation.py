@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +20,21 @@ from fibromorph.postprocessing.agreement import compare
 from fibromorph.postprocessing.score_picture import write_score_picture
 from fibromorph.scans import Scan, read_reference, read_scan
 from fibromorph.scans.pairs import LabelledPair, choose_scans, pair_of
+from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import Extras
 from fibromorph.serving.measuring.rescan import apply_rescan, draw_rescan, with_dark_air
 from fibromorph.serving.measuring.scores import (
     score_row,
     scores_text,
     summarise,
     tables,
+    thickness_errors,
     update_manifest,
 )
 from fibromorph.serving.pipeline import Segmented, segment_scan
+from fibromorph.serving.ribbon import has_ribbon
 
 SEED = 20120
 RESERVED_SOURCES = ("", "reliability")
@@ -86,6 +91,9 @@ def evaluate(
     A bundle that is finer than FreeSurfer's protocol is scored twice: in its own structures, where
     the reference has them, and in FreeSurfer's, so that the 27 structures can be compared.
 
+    Of the cortex's thickness, where the bundle can measure it, this shows how it repeats and how
+    people differ in it, not how true it is.
+
     Args:
         request: which scans.
         out: folder, made when it does not exist.
@@ -111,7 +119,7 @@ def evaluate(
     table = bundle.manifest.table
     parts = _kept_back(request, pairs, bundle, folds) if folds else _alone(pairs, bundle)
     out.mkdir(parents=True, exist_ok=True)
-    scores, volumes = _answers(parts, request, device, threads)
+    scores, volumes, thick = _answers(parts, request, device, threads)
     per_scan, per_structure = tables(scores, volumes, table)
     write_whole(out / "scores.tsv", per_scan.to_csv(sep="\t", index=False, na_rep="n/a"))
     write_whole(out / "structures.tsv", per_structure.to_csv(sep="\t", index=False, na_rep="n/a"))
@@ -119,8 +127,9 @@ def evaluate(
     write_score_picture(out / "scores.png", own if len(own) else per_scan, table)
     summary = summarise(per_scan)
     if update_bundle:
-        way = _way_of(parts) if folds else ""
-        update_manifest(bundle, per_structure, summary, request.source, way)
+        scored = (request.source, _way_of(parts) if folds else "")
+        errors = thickness_errors(thick) if len(thick) else None
+        update_manifest(bundle, per_structure, summary, scored, errors)
     return scores_text(per_structure, summary)
 
 
@@ -223,27 +232,31 @@ def _way_of(parts: Sequence[_Part]) -> str:
 
 def _answers(
     parts: Sequence[_Part], request: EvaluationRequest, device: str, threads: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores of every scan and structure, and volumes of every scan and its re-scans."""
-    scores, volumes = [], []
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Scores of every scan and structure; volumes, and thickness, of every scan and re-scan."""
+    scores, volumes, thick = [], [], []
     count = sum(len(part.pairs) for part in parts)
     with tqdm(total=count, unit="scan", disable=not sys.stderr.isatty()) as progress:
         for part in parts:
             engine = Engine(part.bundle, device, threads)
+            extras = Extras(thickness=has_ribbon(part.bundle))
+            beyond = beyond_volumes(engine, device, extras)
             for pair in part.pairs:
                 # Folders of a data set often hold files of one name each.
                 scan = replace(read_scan(pair.scan), stem=pair.stem)
-                result = segment_scan(scan, engine)
+                result = segment_scan(scan, engine, beyond=beyond)
                 views = views_of(part.bundle.manifest.table, request.protocol)
                 found = [_scores_in(v, result, pair.labels, request.protocol) for v in views]
                 if not any(found):
                     rule = "reference labels must hold a structure of the bundle"
                     raise LabelError(rule, subject=pair.labels)
                 scores += [row for rows in found for row in rows]
-                volumes += _volume_rows(scan.stem, 0, result)
-                volumes += _repeat(scan, engine, request.repeats)
+                again = _repeated(scan, engine, beyond, request.repeats)
+                for number, one in enumerate(chain([result], again)):
+                    volumes += _volume_rows(scan.stem, number, one)
+                    thick += _thickness_rows(scan.stem, number, one)
                 progress.update()
-    return pd.DataFrame(scores), pd.DataFrame(volumes)
+    return pd.DataFrame(scores), pd.DataFrame(volumes), pd.DataFrame(thick)
 
 
 def has_learnt_from(scan: Path, bundle: Bundle) -> bool:
@@ -252,14 +265,14 @@ def has_learnt_from(scan: Path, bundle: Bundle) -> bool:
     return bool(known) and read_scan(scan).sha256 in known.values()
 
 
-def _repeat(scan: Scan, engine: Engine, repeats: int) -> list[dict[str, object]]:
+def _repeated(
+    scan: Scan, engine: Engine, beyond: BeyondVolumes | None, repeats: int
+) -> Iterator[Segmented]:
+    """Simulated second scans of the same head."""
     rng = np.random.default_rng(SEED)
     scan = with_dark_air(scan)
-    rows = []
-    for number in range(1, repeats + 1):
-        again = segment_scan(apply_rescan(scan, draw_rescan(rng)), engine)
-        rows += _volume_rows(scan.stem, number, again)
-    return rows
+    for _ in range(repeats):
+        yield segment_scan(apply_rescan(scan, draw_rescan(rng)), engine, beyond=beyond)
 
 
 def _scores_in(
@@ -290,4 +303,13 @@ def _volume_rows(stem: str, repeat: int, result: Segmented) -> list[dict[str, ob
         }
         for row in result.rows
         if not row.is_total
+    ]
+
+
+def _thickness_rows(stem: str, repeat: int, result: Segmented) -> list[dict[str, object]]:
+    if result.cortex is None:
+        return []
+    common = {"scan": stem, "repeat": repeat, "ribbon": result.cortex.ribbon}
+    return [
+        {**common, "name": row.name, "thickness_mm": row.thickness_mm} for row in result.cortex.rows
     ]

@@ -22,15 +22,22 @@ from fibromorph.datasets.cohort.body import Body, Mould, mould_of, shape_body
 from fibromorph.datasets.cohort.norms import INTRACRANIAL_ML
 from fibromorph.errors import require_amount
 from fibromorph.files import write_whole
-from fibromorph.labels import LabelTable
-from fibromorph.manifest import Bundle, LabelEntry, Manifest
+from fibromorph.manifest import Bundle, LabelEntry, Manifest, MeasuredShare
 from fibromorph.models.card import edit_bundle
 from fibromorph.scans import Scan, read_scan
 from fibromorph.scans.read import require_distinct
+from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
+from fibromorph.serving.extras import Extras
 from fibromorph.serving.measuring.rescan import with_dark_air
+from fibromorph.serving.measuring.thickness_share import (
+    pairs_of,
+    thinner_rows,
+    update_thickness_shares,
+)
 from fibromorph.serving.pipeline import segment_scan
+from fibromorph.serving.ribbon import has_ribbon
 from fibromorph.serving.simulate import segmented_anatomy
 
 CHANGE, LARGE_CHANGE = 0.15, 0.04
@@ -42,6 +49,7 @@ SMALLEST_TRUE = 0.03
 """Log changes below it (there was no room for more) tell too little of a share."""
 VOXEL_MM, NOISE = 1.0, 0.02
 NAME = "responsiveness.tsv"
+NAME_THICKNESS = "responsiveness_thickness.tsv"
 
 
 def measure_responsiveness(
@@ -57,7 +65,8 @@ def measure_responsiveness(
     """Change heads, segment them, and compare; writes `responsiveness.tsv`.
 
     The share is the difference of the log soft volumes of a head and its opposite, over that of
-    their true volumes: 1 is right, 0 is blind.
+    their true volumes: 1 is right, 0 is blind. `responsiveness_thickness.tsv` has likewise what
+    arrives of a thinner cortex, where the bundle can measure that.
 
     Args:
         scans: heads; each is segmented by the bundle itself, and those labels are deformed with it.
@@ -77,24 +86,24 @@ def measure_responsiveness(
     require_amount(seed, "--seed")
     engine = Engine(find_bundle(model), device, threads)
     out.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, object]] = []
-    total = 2 * PATTERNS * len(scans)
-    with tqdm(total=total, unit="head", disable=not sys.stderr.isatty()) as bar:
-        for number, path in enumerate(scans):
-            mould = mould_of(segmented_anatomy(with_dark_air(read_scan(path)), engine))
-            for pattern in range(PATTERNS):
-                rng = np.random.default_rng([seed, number, pattern])
-                rows += _pair(mould, engine, rng, bar)
-    table = pd.DataFrame(rows)
-    write_whole(out / NAME, table.to_csv(sep="\t", index=False, na_rep="n/a"))
+    table = _changed(scans, out / NAME, engine, seed)
     found = summarise(table)
+    beyond = None
+    if has_ribbon(engine.bundle):
+        beyond = beyond_volumes(engine, device, Extras(thickness=True))
+    thinner = {}
+    if beyond is not None:
+        thinner = summarise(_thinner(scans, out / NAME_THICKNESS, engine, beyond, seed))
     if update_bundle:
         update_responsiveness(engine.bundle, found)
-    return responsiveness_text(found, engine.bundle.manifest.table)
+        if beyond is not None:
+            ribbon = beyond.ribbon.bundle.manifest.full_name
+            update_thickness_shares(engine.bundle, thinner, ribbon)
+    return responsiveness_text(found, thinner)
 
 
-def summarise(table: pd.DataFrame) -> dict[int, tuple[float, float]]:
-    """Region id -> mean share of left and right, and its standard deviation over heads and draws.
+def summarise(table: pd.DataFrame) -> dict[str, MeasuredShare]:
+    """Region -> mean share of left and right, and its standard deviation over heads and draws.
 
     Twins share both: a mirrored head gives the mirrored answer.
     """
@@ -103,32 +112,79 @@ def summarise(table: pd.DataFrame) -> dict[int, tuple[float, float]]:
     structures = usable.name.str.replace(r"^(Left|Right)-", "", regex=True)
     groups = {str(name): part.to_numpy(float) for name, part in shares.groupby(structures)}
     return {
-        int(region): (float(groups[name].mean()), float(groups[name].std(ddof=1)))
-        for region, name in zip(usable.region_id, structures, strict=True)
+        str(region): MeasuredShare(
+            mean=round(float(groups[name].mean()), 3), sd=round(float(groups[name].std(ddof=1)), 3)
+        )
+        for region, name in zip(usable["name"], structures, strict=True)
         if len(groups[name]) > 1
     }
 
 
-def responsiveness_text(found: Mapping[int, tuple[float, float]], table: LabelTable) -> str:
-    """For a terminal: a line a region."""
-    lines = [f"{table[i].name:<40} {mean:5.2f} {sd:5.2f}" for i, (mean, sd) in found.items()]
-    return "\n".join([f"{'region':<40} {'share':>5} {'sd':>5}", *lines])
+def responsiveness_text(
+    found: Mapping[str, MeasuredShare], thinner: Mapping[str, MeasuredShare]
+) -> str:
+    """For a terminal: a line a region; those of thickness below those of volume, if there are."""
+    lines = [f"{'region':<40} {'share':>5} {'sd':>5}", *map(_line, found.items())]
+    if thinner:
+        lines += ["", f"{'of a thinner cortex':<40}", *map(_line, thinner.items())]
+    return "\n".join(lines)
 
 
-def update_responsiveness(bundle: Bundle, found: Mapping[int, tuple[float, float]]) -> None:
-    """Write the shares into a bundle's manifest and card."""
+def _line(of: tuple[str, MeasuredShare]) -> str:
+    name, share = of
+    return f"{name:<40} {share.mean:5.2f} {share.sd:5.2f}"
+
+
+def update_responsiveness(bundle: Bundle, found: Mapping[str, MeasuredShare]) -> None:
+    """Write the shares of volumes into a bundle's manifest and card."""
 
     def change(latest: Manifest) -> dict[str, object]:
-        return {"labels": tuple(_with_share(e, found.get(e.id)) for e in latest.labels)}
+        return {"labels": tuple(_with_share(e, found.get(e.name)) for e in latest.labels)}
 
     edit_bundle(bundle.folder, change)
 
 
-def _with_share(entry: LabelEntry, found: tuple[float, float] | None) -> LabelEntry:
+def _with_share(entry: LabelEntry, found: MeasuredShare | None) -> LabelEntry:
     if found is None:
         return entry
-    share, sd = (round(value, 3) for value in found)
-    return entry.model_copy(update={"responsiveness": share, "responsiveness_sd": sd})
+    known = {"responsiveness": found.mean, "responsiveness_sd": found.sd}
+    return entry.model_copy(update=known)
+
+
+def _changed(scans: Sequence[Path], path: Path, engine: Engine, seed: int) -> pd.DataFrame:
+    """True and found changes of volumes, written to `path`."""
+    rows: list[dict[str, object]] = []
+    with _progress(2 * PATTERNS * len(scans)) as bar:
+        for number, scan in enumerate(scans):
+            mould = mould_of(segmented_anatomy(with_dark_air(read_scan(scan)), engine))
+            for pattern in range(PATTERNS):
+                rng = np.random.default_rng([seed, number, pattern])
+                rows += _pair(mould, engine, rng, bar)
+    return _written(path, rows)
+
+
+def _thinner(
+    scans: Sequence[Path], path: Path, engine: Engine, beyond: BeyondVolumes, seed: int
+) -> pd.DataFrame:
+    """True and found changes of thickness, written to `path`."""
+    rows: list[dict[str, object]] = []
+    table = engine.bundle.manifest.table
+    with _progress(2 * pairs_of(table, PATTERNS) * len(scans)) as bar:
+        for number, scan in enumerate(scans):
+            rng = np.random.default_rng([seed, number])
+            head = with_dark_air(read_scan(scan))
+            rows += thinner_rows(head, engine, beyond, rng, PATTERNS, bar.update)
+    return _written(path, rows)
+
+
+def _progress(total: int) -> tqdm[Any]:
+    return tqdm(total=total, unit="head", disable=not sys.stderr.isatty())
+
+
+def _written(path: Path, rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    table = pd.DataFrame(rows)
+    write_whole(path, table.to_csv(sep="\t", index=False, na_rep="n/a"))
+    return table
 
 
 def opposites(mould: Mould, rng: np.random.Generator) -> tuple[Body, Body]:

@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.labels import CORTICAL_REGIONS, FREESURFER, STRUCTURES_27, LabelTable
-from fibromorph.manifest import Bundle, LabelEntry, Manifest
+from fibromorph.manifest import (
+    Bundle,
+    LabelEntry,
+    Manifest,
+    ThicknessErrors,
+    merged_thickness,
+)
 from fibromorph.models.card import edit_bundle
 from fibromorph.postprocessing.agreement import Agreement
 
@@ -41,8 +47,8 @@ def update_manifest(
     bundle: Bundle,
     per_structure: pd.DataFrame,
     summary: Mapping[str, float],
-    source: str,
-    way: str = "",
+    scored: tuple[str, str],
+    thickness: ThicknessErrors | None = None,
 ) -> Manifest:
     """Write what was measured into the bundle's manifest and card.
 
@@ -50,9 +56,11 @@ def update_manifest(
         bundle: to update.
         per_structure: from `tables`.
         summary: from `summarise`.
-        source: name of the set of scans; earlier scores of the same set are replaced.
-        way: how they were scored, if not by the bundle alone.
+        scored: name of the set of scans, whose earlier scores are replaced, and how they were
+            scored, '' = by the bundle alone.
+        thickness: from `thickness_errors`; None = it was not measured.
     """
+    source, way = scored
     known = per_structure.set_index("region_id").to_dict("index")
     title = f"{source}, {way}" if way else source
     scores = {
@@ -65,7 +73,11 @@ def update_manifest(
         own = (f"{source}: ", f"{source}, ")
         others = {key: value for key, value in latest.scores.items() if not key.startswith(own)}
         entries = tuple(_measured(entry, known.get(entry.id, {})) for entry in latest.labels)
-        return {"labels": entries, "scores": {**others, **scores}}
+        return {
+            "labels": entries,
+            "scores": {**others, **scores},
+            "thickness": merged_thickness(latest.thickness, thickness),
+        }
 
     return edit_bundle(bundle.folder, change)
 
@@ -129,21 +141,45 @@ def tables(
     first = volumes[volumes.repeat == 0].groupby("region_id").confidence.median()
     means = means.reindex(list(table.ids))
     means["reference_confidence"] = first
-    means["repeat_sd"] = repeat_sd(volumes)
+    means["repeat_sd"] = repeat_sd(volumes, "region_id", "soft_volume_ml")
     means["people_sd"] = people_sd(volumes[volumes.repeat == 0], table)
     means.insert(0, "name", [table[i].name for i in means.index])
     return scores, means.reset_index()
 
 
-def repeat_sd(volumes: pd.DataFrame) -> pd.Series[float]:
-    """Within-scan standard deviation of the soft volume over its mean, pooled over scans.
+def repeat_sd(measured: pd.DataFrame, region: str, value: str) -> pd.Series[float]:
+    """Within-scan standard deviation of a region's value over its mean, pooled over scans.
 
     The root of the mean over scans of (variance / mean^2); NaN without repeats.
+
+    Args:
+        measured: a row a scan, repeat and region.
+        region, value: columns.
     """
-    known = volumes.dropna(subset=["soft_volume_ml"])
-    groups = known.groupby(["region_id", "scan"]).soft_volume_ml
+    known = measured.dropna(subset=[region, value])
+    groups = known.groupby([region, "scan"], sort=False)[value]
     squared = groups.var(ddof=1) / groups.mean() ** 2
-    return cast("pd.Series[float]", np.sqrt(squared.groupby("region_id").mean()))
+    return cast("pd.Series[float]", np.sqrt(squared.groupby(region, sort=False).mean()))
+
+
+def thickness_errors(thick: pd.DataFrame) -> ThicknessErrors:
+    """How thickness repeats, and how people differ in it; empty where there are too few scans.
+
+    Args:
+        thick: scan, repeat, ribbon, name, thickness_mm.
+    """
+    first = thick[thick.repeat == 0].dropna(subset=["thickness_mm"])
+    logs = np.log(first.thickness_mm).groupby(first["name"], sort=False)
+    people = logs.std()[logs.count() >= FEWEST_PEOPLE]
+    return ThicknessErrors(
+        ribbon=str(thick.ribbon.iloc[0]),
+        repeat_sd=_by_name(repeat_sd(thick, "name", "thickness_mm")),
+        people_sd=_by_name(people),
+    )
+
+
+def _by_name(sds: pd.Series[float]) -> dict[str, float]:
+    return {str(name): round(float(sd), 5) for name, sd in sds.dropna().items()}
 
 
 def people_sd(volumes: pd.DataFrame, table: LabelTable) -> pd.Series[float]:

@@ -8,6 +8,7 @@ from fibromorph.postprocessing.names import listed, plain_name
 from fibromorph.postprocessing.stats.designs.contract import score_in_prose
 from fibromorph.postprocessing.stats.people.responsive import BLIND
 from fibromorph.postprocessing.stats.results import Results
+from fibromorph.postprocessing.stats.tables.measure import THICKNESS
 
 LARGE_EFFECT = 0.8
 LOW_RELIABILITY = 0.7
@@ -175,11 +176,16 @@ def _shares(results: Results) -> str:
         return ""
     shares = results.groups["responsiveness"].dropna()
     blind = [plain_name(str(region)) for region in shares.index[shares < BLIND]]
+    measure, seen = results.study.measure, f"{100 * float(shares.median()):.0f} %"
+    if measure is THICKNESS:
+        shown = f"Of a thinner cortex these {measure.many} show {seen}"
+    else:
+        where = "Where a region differs but its neighbours do not"
+        shown = f"{where}, these {measure.many} show {seen} of it"
     text = (
-        f"Where a region differs but its neighbours do not, these {results.study.measure.many} show"
-        f" {100 * float(shares.median()):.0f} % of it (median over regions, measured on a few"
-        " heads). What is measured is then too small; the column for a region that differs alone"
-        " says by how much, and is no surer than these shares."
+        f"{shown} (median over regions, measured on a few heads). What is measured is then too"
+        " small; the column for a region that differs alone says by how much, and is no surer than"
+        " these shares."
     )
     if blind:
         text += (

@@ -12,6 +12,7 @@ from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.groups.model import INTERCEPT
 from fibromorph.postprocessing.stats.results import Results
 from fibromorph.postprocessing.stats.scores.change import BOTH, BOTH_ARMS
+from fibromorph.postprocessing.stats.tables.measure import THICKNESS
 
 PACKAGES = ("numpy", "scipy", "pandas", "matplotlib", "nilearn")
 ETIV_TEXT = {
@@ -150,10 +151,17 @@ def _error(results: Results) -> str:
 def _shares(results: Results) -> str:
     if "responsiveness" not in results.groups:
         return ""
+    how = "(divided on the log scale, delta-method interval)"
+    if results.study.measure is THICKNESS:
+        return (
+            "The share of a thinner cortex that is seen, measured with the segmentation model on"
+            " heads whose cortex was made thinner from outside, region by region, gave the"
+            f" difference that a region would have if all of it were seen {how}."
+        )
     return (
         "The share of a change of one region alone that is seen, measured with the"
         " segmentation model on deformed heads, gave the difference that a region would have if its"
-        " neighbours did not differ (divided on the log scale, delta-method interval)."
+        f" neighbours did not differ {how}."
     )
 
 

@@ -22,7 +22,8 @@ from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 from fibromorph.postprocessing.thickness import read_thickness
 from fibromorph.postprocessing.volumes import read_volumes
 
-OF_ATLAS = re.compile(r"_seg-[A-Za-z0-9]+_[a-z]+\.tsv$")
+SEG = "_seg-"
+OF_ATLAS = re.compile(rf"{SEG}[A-Za-z0-9]+_[a-z]+\.tsv$")
 DESCS = ("", "_desc-fibromorph")
 """What comes after a scan's name in those of the bundle's files: of `segment`, of a BIDS run."""
 T = TypeVar("T")
@@ -71,7 +72,7 @@ def read_folder(
     Raises:
         TableError: there are none, or one that is not readable or has other rows than the first.
     """
-    seg = f"_seg-{atlas}"
+    seg = f"{SEG}{atlas}"
     if atlas is None or not any(folder.rglob(f"*{seg}_*.tsv")):
         seg = ""
     tables = {
@@ -115,8 +116,8 @@ def _read(
         rows = [[getattr(scan[name], attribute) for name in regions] for scan in scans]
         return pd.DataFrame(rows, index=index, columns=regions, dtype=float)
 
-    # What is known of responsiveness and repetition is that of volumes.
-    of_volumes = facts if measure is VOLUME else []
+    # What is known of responsiveness and repetition is that of the bundle's own regions.
+    known = [] if table.suffix.startswith(SEG) else [_known(one, measure) for one in facts]
     return CohortVolumes(
         soft=values(table.value),
         hard=values(table.hard) if table.hard else None,
@@ -125,8 +126,8 @@ def _read(
         quality=_quality(facts, index),
         tool=TOOL,
         sources=(folder,),
-        shares=_common([shares_of(*one) for one in of_volumes]),
-        repeats=_common([repeat_shares_in(*one) for one in of_volumes]),
+        shares=_common([shares_of(*one) for one in known]),
+        repeats=_common([repeat_shares_in(*one) for one in known]),
         notes=_models(facts),
         measure=measure,
     )
@@ -146,6 +147,12 @@ def _facts(path: Path, stem: str) -> tuple[dict[str, Any], Path]:
     except (OSError, ValueError, KeyError, TypeError) as reason:
         rule = "a scan's provenance must be what fibromorph wrote"
         raise TableError(rule, value=reason, subject=beside) from None
+
+
+def _known(facts: tuple[dict[str, Any], Path], measure: BrainMeasure) -> tuple[Any, Path]:
+    """The part of a scan's provenance that is about a measure."""
+    content, path = facts
+    return (content if measure is VOLUME else content.get(measure.name, {})), path
 
 
 def _quality(facts: Facts, index: pd.MultiIndex) -> pd.Series | None:

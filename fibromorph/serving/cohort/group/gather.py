@@ -40,7 +40,11 @@ class ScanQuality:
 
 
 OF_THE_TOOL = ("responsiveness", "repeatability")
-"""What a sidecar says of the tool, by region."""
+"""What a sidecar says of the tool, by region: of volumes, and under `thickness` of that."""
+
+ToolFacts = Mapping[str, Mapping[str, Any]]
+"""Each of `OF_THE_TOOL`: responsiveness is a region's {'mean', 'sd'}, see `serving.responsiveness`,
+repeatability the share of its standard deviation by which scans with one protocol err."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,9 +57,7 @@ class Cohort:
         soft_ml, hard_ml, sd_ml: (n, c), NaN = not estimable.
         quality: n.
         models: bundle and version of the package that were used, more than one after a change.
-        responsiveness: region -> {'mean', 'sd'}, see `serving.responsiveness`; nothing where scans
-            disagree.
-        repeatability: region -> share of `sd_ml` by which scans with one protocol err; likewise.
+        of_volumes, of_thickness: what the tool knows of both; nothing where scans disagree.
         corrected: n, the regions that somebody has corrected by hand.
     """
 
@@ -66,8 +68,8 @@ class Cohort:
     sd_ml: Values
     quality: tuple[ScanQuality, ...]
     models: tuple[str, ...]
-    responsiveness: Mapping[str, Mapping[str, float]]
-    repeatability: Mapping[str, float]
+    of_volumes: ToolFacts
+    of_thickness: ToolFacts
     corrected: tuple[tuple[str, ...], ...]
 
     def __len__(self) -> int:
@@ -98,8 +100,8 @@ class Cohort:
             self.sd_ml[pick],
             tuple(self.quality[i] for i in pick),
             self.models,
-            self.responsiveness,
-            self.repeatability,
+            self.of_volumes,
+            self.of_thickness,
             tuple(self.corrected[i] for i in pick),
         )
 
@@ -108,14 +110,16 @@ class Cohort:
 class _Measured:
     """What one scan brings to the cohort; `numbers`: name -> soft, counted, standard deviation.
 
-    `of_the_tool`: what its sidecar says under each of `OF_THE_TOOL`.
+    `of_volumes`, `of_thickness`: what its sidecar says of the tool; the latter is None where
+    thickness was not measured.
     """
 
     task: ScanTask
     numbers: Mapping[str, tuple[float, float, float]]
     quality: ScanQuality
     model: str
-    of_the_tool: Mapping[str, Mapping[str, Any]]
+    of_volumes: ToolFacts
+    of_thickness: ToolFacts | None
     corrected: tuple[str, ...]
 
 
@@ -173,7 +177,8 @@ def _measured(store: Store, record: Mapping[str, Any]) -> _Measured:
         _numbers(rows),
         _quality(facts["quality"], facts["input"].get("tilt_deg")),
         _model(record["recipe"]),
-        {name: facts[name] for name in OF_THE_TOOL},
+        _of_the_tool(facts),
+        _of_the_tool(facts["thickness"]) if facts["thickness"] else None,
         regions_changed(before, rows),
     )
 
@@ -193,15 +198,23 @@ def _cohort(scans: Sequence[_Measured]) -> Cohort:
         sd,
         tuple(scan.quality for scan in scans),
         tuple(sorted({scan.model for scan in scans})),
-        _agreed([scan.of_the_tool["responsiveness"] for scan in scans]),
-        _agreed([scan.of_the_tool["repeatability"] for scan in scans]),
+        _agreed([scan.of_volumes for scan in scans]),
+        _agreed([scan.of_thickness for scan in scans if scan.of_thickness is not None]),
         tuple(scan.corrected for scan in scans),
     )
 
 
-def _agreed(known: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _of_the_tool(facts: Mapping[str, Any]) -> ToolFacts:
+    """Sidecars of earlier versions know less of the tool."""
+    return {name: facts.get(name, {}) for name in OF_THE_TOOL}
+
+
+def _agreed(known: Sequence[ToolFacts]) -> ToolFacts:
     """What the sidecars of all scans say alike; nothing where they do not."""
-    return known[0] if all(one == known[0] for one in known) else {}
+    return {
+        name: known[0][name] if known and all(one[name] == known[0][name] for one in known) else {}
+        for name in OF_THE_TOOL
+    }
 
 
 def _numbers(rows: Sequence[VolumeRow]) -> dict[str, tuple[float, float, float]]:
@@ -227,11 +240,11 @@ def _regions(tables: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
 def _facts(sidecar: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(sidecar.read_text())["Fibromorph"]
-        # Sidecars of earlier versions know less of the tool.
         facts = {
             "input": found["input"],
             "quality": found["quality"],
-            **{name: found.get(name, {}) for name in OF_THE_TOOL},
+            "thickness": found.get("thickness", {}),
+            **_of_the_tool(found),
         }
     except (OSError, ValueError, KeyError) as error:
         rule = "a finished scan's sidecar must be there; run the participant stage again"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fibromorph.files import write_whole
-from fibromorph.serving.cohort.group.gather import OF_THE_TOOL, Cohort, Values
+from fibromorph.serving.cohort.group.gather import OF_THE_TOOL, Cohort, ToolFacts, Values
 from fibromorph.serving.cohort.group.outliers import Outlier
 
 NAMES = {"volumes.tsv": "soft_ml", "volumes_hard.tsv": "hard_ml", "volumes_sd.tsv": "sd_ml"}
@@ -23,9 +23,14 @@ def write_tables(out: Path, cohort: Cohort) -> None:
     """
     for name, values in NAMES.items():
         write_whole(out / name, table_text(cohort, cohort.regions, getattr(cohort, values)))
+    write_of_the_tool(out, "volumes", cohort.of_volumes)
+
+
+def write_of_the_tool(out: Path, stem: str, known: ToolFacts | None) -> None:
+    """Write what is known of the tool beside a table of that stem; None = there is no table."""
     for name in OF_THE_TOOL:
-        known = {name: getattr(cohort, name)}
-        write_whole(out / f"volumes_{name}.json", json.dumps(known, indent=1) + "\n")
+        text = None if known is None else json.dumps({name: known[name]}, indent=1) + "\n"
+        write_or_drop(out / f"{stem}_{name}.json", text)
 
 
 def write_corrections(out: Path, cohort: Cohort) -> None:

@@ -7,13 +7,20 @@ from pathlib import Path
 from fibromorph.labels import CORTEX
 from fibromorph.postprocessing.thickness import MEAN, ThicknessRow, read_thickness
 from fibromorph.serving.cohort.group.gather import Cohort
-from fibromorph.serving.cohort.group.tables import table_text, values_of, write_or_drop
+from fibromorph.serving.cohort.group.tables import (
+    table_text,
+    values_of,
+    write_of_the_tool,
+    write_or_drop,
+)
 
 NAMES = {"thickness.tsv": "thickness_mm", "thickness_sd.tsv": "sd_mm"}
 
 
 def write_thickness_tables(out: Path, cohort: Cohort) -> int:
     """Write thickness and its standard deviation in mm, where it was measured of any scan.
+
+    Beside them what `stats` has to know of the tool, as beside volumes.
 
     A region that somebody has corrected by hand is `n/a`, and so are its hemisphere and the mean:
     the surfaces were not drawn anew.
@@ -37,6 +44,7 @@ def write_thickness_tables(out: Path, cohort: Cohort) -> int:
     for file, what in NAMES.items():
         values = values_of(known, names, what)
         write_or_drop(out / file, table_text(cohort, names, values) if names else None)
+    write_of_the_tool(out, "thickness", cohort.of_thickness if names else None)
     return sum(map(bool, scans))
 
 
