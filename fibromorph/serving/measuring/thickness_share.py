@@ -21,7 +21,7 @@ from fibromorph.serving.ribbon import draw_ribbon
 from fibromorph.serving.thickness import Cortex
 
 THINNER_MM = 0.2
-"""Of 0.1 and of 0.4 mm the same share arrives, to within 3 % (`make bench-thickness`)."""
+"""Of 0.1 and of 0.4 mm about the same share arrives (`make bench-thickness`)."""
 
 
 @dataclass(frozen=True, eq=False)
