@@ -192,6 +192,18 @@ def test_a_scanners_sidecar_is_not_replaced(
     assert sidecar.read_text() == '{"EchoTime": 0.003}'
 
 
+def test_a_study_of_thickness_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    call = ["power", "--percent", "3", "--measure", "thickness"]
+    assert main(call) == 0
+    told = capsys.readouterr().out
+    assert "Mean thickness" in told
+    assert "of the cortex's thickness: bundle t1-open" in told
+    assert main([*call, "--model", "t1-research", "--regions", "*-Insula"]) == 0
+    assert "Left anterior insula" in capsys.readouterr().out
+    assert main([*call, "--regions", "Left-Putamen"]) == 2
+    assert "a region must be in the bundle" in capsys.readouterr().err
+
+
 def test_results_need_a_folder(
     template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -271,6 +272,18 @@ def test_volumes_beside_thickness_are_refused(folder: Path, tmp_path: Path) -> N
         read_cohort([folder / "thickness.tsv"], measure="volume")
 
 
+def test_what_arrives_of_a_thinner_cortex_is_said(folder: Path) -> None:
+    known = {"responsiveness": {INSULA: {"mean": 0.8, "sd": 0.05}}}
+    (folder / "thickness_responsiveness.json").write_text(json.dumps(known))
+    found = run(folder)
+    row = found.groups.loc[INSULA]
+    assert row.alone_percent < row.difference_percent < 0
+    write_study(found, folder / "out")
+    page = (folder / "out" / "report.html").read_text()
+    assert "Of a thinner cortex these thickness values show 80 %" in page
+    assert "on heads whose cortex was made thinner from outside" in page
+
+
 def test_single_tables_are_read_where_the_design_asks_for_them(tmp_path: Path) -> None:
     for name, thick in (("sub-1_ses-a_T1w", 2.5), ("sub-2_ses-a_T1w", None)):
         write_volumes(
@@ -282,8 +295,15 @@ def test_single_tables_are_read_where_the_design_asks_for_them(tmp_path: Path) -
             ThicknessRow(None, "Mean-Thickness", "both", 2.6, 0.05, 1600.0),
         ]
         write_thickness(tmp_path / f"{name}_thickness.tsv", rows)
-        facts = '{"quality": {"overall": 0.7}, "responsiveness": {"%s": {"mean": 0.5, "sd": 0.1}}}'
-        (tmp_path / f"{name}.json").write_text(facts % INSULA)
+        facts = {
+            "quality": {"overall": 0.7},
+            "responsiveness": {INSULA: {"mean": 0.5, "sd": 0.1}},
+            "thickness": {
+                "responsiveness": {INSULA: {"mean": 0.9, "sd": 0.1}},
+                "repeatability": {INSULA: 0.4},
+            },
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(facts))
     assert read_cohort([tmp_path]).soft[INSULA].tolist() == [5.0, 5.0]
     cohort = read_cohort([tmp_path], measure="thickness")
     assert cohort.measure.unit == "mm"
@@ -293,7 +313,8 @@ def test_single_tables_are_read_where_the_design_asks_for_them(tmp_path: Path) -
     assert cohort.quality is not None
     assert cohort.quality.tolist() == [0.7, 0.7]
     # What a bundle knows of volumes is not true of thickness.
-    assert (cohort.hard, cohort.etiv_ml, cohort.shares) == (None, None, {})
+    assert (cohort.hard, cohort.etiv_ml) == (None, None)
+    assert (cohort.shares[INSULA].mean, cohort.repeats) == (0.9, {INSULA: 0.4})
     for path in tmp_path.glob("*_volumes.tsv"):
         path.unlink()
     assert read_cohort([tmp_path]).measure.name == "thickness"

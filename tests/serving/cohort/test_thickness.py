@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +53,8 @@ def test_the_cohort_has_a_row_a_session(thick: Finished, study: Study) -> None:
     first = [gathered.iloc[0][row.name] for row in rows]
     assert first == pytest.approx([row.thickness_mm for row in rows], abs=1e-4)
     assert list(table(thick.out / "thickness_sd.tsv").columns) == list(gathered.columns)
+    for what in ("responsiveness", "repeatability"):
+        assert what in json.loads((thick.out / f"thickness_{what}.json").read_text())
 
 
 def test_a_design_of_thickness_is_run_on_it(
