@@ -177,16 +177,19 @@ def _shares(results: Results) -> str:
     shares = results.groups["responsiveness"].dropna()
     blind = [plain_name(str(region)) for region in shares.index[shares < BLIND]]
     measure, seen = results.study.measure, f"{100 * float(shares.median()):.0f} %"
+    told = "(median over regions, measured on a few heads)"
     if measure is THICKNESS:
-        shown = f"Of a thinner cortex these {measure.many} show {seen}"
+        text = (
+            f"Of a thinner cortex these {measure.many} show {seen} {told}; the column for a region"
+            " that differs alone says what a difference would be if all of it were seen, and is no"
+            " surer than these shares."
+        )
     else:
-        where = "Where a region differs but its neighbours do not"
-        shown = f"{where}, these {measure.many} show {seen} of it"
-    text = (
-        f"{shown} (median over regions, measured on a few heads). What is measured is then too"
-        " small; the column for a region that differs alone says by how much, and is no surer than"
-        " these shares."
-    )
+        text = (
+            f"Where a region differs but its neighbours do not, these {measure.many} show {seen} of"
+            f" it {told}. What is measured is then too small; the column for a region that differs"
+            " alone says by how much, and is no surer than these shares."
+        )
     if blind:
         text += (
             f" They are all but blind to {listed(blind)} alone: finding no difference there does"
