@@ -26,7 +26,8 @@ from fibromorph.labels import FREESURFER
 from fibromorph.postprocessing.stats.change.analysis import analyse_change
 from fibromorph.postprocessing.stats.designs.design import parse_design
 from fibromorph.postprocessing.stats.designs.sections import Correlations, Score
-from fibromorph.postprocessing.stats.groups.comparison import estimate, permute
+from fibromorph.postprocessing.stats.groups.asymmetry import compare_asymmetry
+from fibromorph.postprocessing.stats.groups.comparison import compare_groups, estimate, permute
 from fibromorph.postprocessing.stats.groups.model import GroupModel, centred
 from fibromorph.postprocessing.stats.models.linear import Floats
 from fibromorph.postprocessing.stats.models.permutation import freedman_lane
@@ -42,7 +43,7 @@ ERROR = 0.04
 GAP, SHARE = 1.2, 0.5
 OLDER_YEARS, LOSS_ML_A_YEAR = 8.0, 0.01
 DROPOUT = 0.3
-PARTS = ("groups", "linear", "small", "change", "older", "scores", "time")
+PARTS = ("groups", "sides", "linear", "small", "change", "older", "scores", "time")
 ASSOCIATION = -0.6
 DESIGN = parse_design(
     {
@@ -94,6 +95,7 @@ def main() -> None:
     options = parser.parse_args()
     parts: dict[str, Callable[[], None]] = {
         "groups": lambda: groups(options.studies, options.permutations, options.seed),
+        "sides": lambda: sides(options.studies, options.permutations, options.seed),
         "linear": lambda: linear(options.studies, options.seed),
         "small": lambda: small(options.studies, options.permutations, options.seed),
         "change": lambda: change(options.changes, options.seed),
@@ -140,6 +142,35 @@ def planted_study(
         tally.add(f"planted {100 * change:+.0f} %: found at p_fwe <= 0.05", found, None)
     others = [FREESURFER[i].name for i in IDS if i not in PLANTED]
     tally.add("planted: any other region at p_fwe <= 0.05", bool((p[others] <= ALPHA).any()), None)
+
+
+def sides(studies: int, permutations: int, seed: int) -> None:
+    """One putamen smaller, or both alike: what p of regions say of sides, and p of asymmetry."""
+    print(f"left against right, {PATIENTS} v {CONTROLS}, {studies} studies")
+    inference = DESIGN.inference.model_copy(update={"permutations": permutations})
+    families, both = {"regions": REGIONS}, ("Left-Putamen", "Right-Putamen")
+    ids = {FREESURFER[i].name: i for i in IDS}
+    tally = Tally()
+    for rng in generators(seed, studies, "sides"):
+        for planted in (both, both[:1]):
+            model = anatomical_model(rng, tuple(Effect(ids[n], n, -0.08) for n in planted))
+            asked = inference.model_copy(update={"seed": int(rng.integers(1 << 31))})
+            table = compare_groups(model, families, asked, DESIGN.smallest_effect)
+            unequal = compare_asymmetry(model, table, families, asked, DESIGN.smallest_effect)
+            assert unequal is not None
+            title = f"putamen -8 %, {'both sides' if len(planted) == 2 else 'left'}"
+            found = (table["p_fwe"].loc[list(both)] <= ALPHA).sum()
+            tally.add(f"{title}: found on one side alone", found == 1, None)
+            putamen, others = unequal.loc["Putamen"], unequal.drop(index="Putamen")
+            truth = 0.0 if len(planted) == 2 else 200 * -0.08 / (2 - 0.08)
+            columns = ["ci_low_percent", "ci_high_percent", "p_fwe"]
+            low, high, p = putamen[columns].to_numpy(float).tolist()
+            tally.add(f"{title}: its asymmetry inside the interval", low <= truth <= high, 0.95)
+            tally.add(f"{title}: asymmetry, p_fwe <= 0.05", p <= ALPHA, None)
+            falsely = unequal if len(planted) == 2 else others
+            any_other = float((falsely["p_fwe"] <= ALPHA).any())
+            tally.add(f"{title}: any asymmetry that is not there", any_other, ALPHA)
+    tally.show()
 
 
 def anatomical_model(rng: np.random.Generator, effects: tuple[Effect, ...]) -> GroupModel:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
+SIDE = re.compile(r"(?i)(?<![a-z])(?:left|right|lh|rh|l|r)(?![a-z])")
+"""A side, as a word of its own: `ctx-lh-insula`, `Insula_L`, `Left Insula`."""
 NAMED = 6
 """Names that a sentence has; of more it says how many."""
 PLAIN_NAMES: Mapping[str, str] = {
@@ -31,6 +34,30 @@ def plain_name(name: str) -> str:
         return PLAIN_NAMES[name]
     first, *others = name.removeprefix("Total-").replace("-", " ").split(" ")
     return " ".join((first, *(_lowered(word) for word in others)))
+
+
+def without_side(name: str) -> str:
+    """`ctx-lh-insula` and `ctx-rh-insula` -> `ctx-insula`."""
+    return re.sub(r"([-_. ])[-_. ]+", r"\1", SIDE.sub("", name)).strip("-_. ") or name
+
+
+def twins(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Name without the side -> the names of the left and of the right region, where both are there.
+
+    A name that has two sides, or that another of that side has, is no twin.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        sides = SIDE.findall(name)
+        if len(sides) == 1:
+            found.setdefault(without_side(name), {}).setdefault(sides[0][0].lower(), []).append(
+                name
+            )
+    return {
+        bare: (sides["l"][0], sides["r"][0])
+        for bare, sides in found.items()
+        if [len(sides.get(side, [])) for side in "lr"] == [1, 1]
+    }
 
 
 def listed(names: Sequence[str], where: str = "") -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import colorsys
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 
 from fibromorph.labels import Colour
+from fibromorph.postprocessing.names import without_side
 from fibromorph.postprocessing.volumes import VolumeRow
 
-SIDE = re.compile(r"(?i)(?<![a-z])(?:left|right|lh|rh|l|r)(?![a-z])")
-"""As a word of its own: `ctx-lh-insula`, `Insula_L`, `Left Insula`."""
 GOLDEN = 0.6180339887
 SHADES = ((0.75, 0.95), (0.5, 0.85), (0.9, 0.7))
 """Saturation and value, in turn."""
@@ -37,16 +35,16 @@ def pairs(rows: Sequence[VolumeRow]) -> tuple[Pair, ...]:
     """Regions side by side, in the order of the rows."""
     twins: dict[str, dict[str, VolumeRow]] = {}
     for row in rows:
-        twins.setdefault(_bare(row.name), {})[row.hemisphere] = row
+        twins.setdefault(without_side(row.name), {})[row.hemisphere] = row
     found = []
     for row in rows:
-        sides = twins[_bare(row.name)]
+        sides = twins[without_side(row.name)]
         left, right = sides.get("left"), sides.get("right")
         if left is None or right is None or sides[row.hemisphere] is not row:
             on_right = row.hemisphere == "right"
             found.append(Pair(row.name, None if on_right else row, row if on_right else None))
         elif row is left:
-            found.append(Pair(_bare(row.name), left, right))
+            found.append(Pair(without_side(row.name), left, right))
         elif row is not right:
             found.append(Pair(row.name, row, None))
     return tuple(found)
@@ -60,13 +58,10 @@ def region_colours(rows: Sequence[VolumeRow]) -> Mapping[int, Colour]:
     shown = [row for row in rows if row.tissue == "grey"] or rows
     shades = cycle(SHADES)
     colours: dict[str, Colour] = {}
-    for number, name in enumerate(dict.fromkeys(_bare(row.name) for row in shown)):
+    for number, name in enumerate(dict.fromkeys(without_side(row.name) for row in shown)):
         saturation, value = next(shades)
         red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN % 1, saturation, value)
         colours[name] = round(255 * red), round(255 * green), round(255 * blue)
-    return {row.region_id: colours[_bare(row.name)] for row in shown if row.region_id is not None}
-
-
-def _bare(name: str) -> str:
-    """Without the side: `ctx-lh-insula` and `ctx-rh-insula` -> `ctx-insula`."""
-    return re.sub(r"([-_. ])[-_. ]+", r"\1", SIDE.sub("", name)).strip("-_. ") or name
+    return {
+        row.region_id: colours[without_side(row.name)] for row in shown if row.region_id is not None
+    }

@@ -19,8 +19,8 @@ DIGITS = 6
 LARGEST_WHOLE = 1e15
 """Whole numbers from here on are written with `DIGITS` like others."""
 TABLES = (
-    *("group_comparison.tsv", "assumptions.tsv", "associations.tsv", "change.tsv"),
-    *("change_individuals.tsv", "change_associations.tsv", "responders.tsv"),
+    *("group_comparison.tsv", "asymmetry.tsv", "assumptions.tsv", "associations.tsv"),
+    *("change.tsv", "change_individuals.tsv", "change_associations.tsv", "responders.tsv"),
     *("sensitivity.tsv", "sites.tsv"),
 )
 CONCLUSIONS = ("lower", "higher", "equivalent", "undecided")
@@ -35,6 +35,7 @@ class Results:
         whole: the rows of all sessions.
         model: measured regions and nuisance of the group comparison.
         groups: one row a region, indexed by region.
+        asymmetry: one row a pair of left and right regions; None where there is none.
         collinear: covariates and scores that go with group.
         otherwise: for each of them `groups` in brief, without the covariate or with the score.
         assumptions: one row a region.
@@ -53,6 +54,7 @@ class Results:
     whole: Study
     model: GroupModel
     groups: pd.DataFrame
+    asymmetry: pd.DataFrame | None
     collinear: tuple[Collinear, ...]
     otherwise: Mapping[str, pd.DataFrame]
     assumptions: pd.DataFrame
@@ -101,7 +103,9 @@ class Results:
         """File name -> table, for those that there are."""
         scores = self.score_change
         tables = (
-            *(self.groups.reset_index(), self.assumptions.reset_index()),
+            self.groups.reset_index(),
+            None if self.asymmetry is None else self.asymmetry.reset_index(),
+            self.assumptions.reset_index(),
             self.associations if len(self.scopes) else None,
             *(self.change, self.individuals),
             *((None, None) if scores is None else (scores.table, scores.responders)),

@@ -14,11 +14,13 @@ from tqdm import tqdm
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.atlases import read_atlas
+from fibromorph.postprocessing.names import twins
 from fibromorph.postprocessing.stats.change.analysis import Change, analyse_change
 from fibromorph.postprocessing.stats.change.conclusions import with_verdicts
 from fibromorph.postprocessing.stats.change.intervals import interval_notes
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.groups.assumptions import carried_notes, check_assumptions
+from fibromorph.postprocessing.stats.groups.asymmetry import compare_asymmetry
 from fibromorph.postprocessing.stats.groups.comparison import compare_groups, estimate
 from fibromorph.postprocessing.stats.groups.imputed import compare_imputed
 from fibromorph.postprocessing.stats.groups.model import GroupModel, build_model
@@ -111,6 +113,9 @@ def analyse(
     shown = sys.stderr.isatty() if progress is None else progress
     with _bar("group permutations", shown, _group_draws(study)) as bar:
         complete, model, groups = compare(study, bar.update)
+        asymmetry = compare_asymmetry(
+            model, groups, study.families, design.inference, design.smallest_effect, bar.update
+        )
     scopes = tuple(narrowed(complete, model, scope_of(complete, name)) for name in design.scores)
     collinear, otherwise, not_shown = _both_ways(complete, scopes)
     change = _change(whole, groups, shown)
@@ -122,6 +127,7 @@ def analyse(
         whole=whole,
         model=model,
         groups=groups,
+        asymmetry=asymmetry,
         otherwise=otherwise,
         collinear=collinear,
         assumptions=check_assumptions(model, complete.etiv),
@@ -263,7 +269,8 @@ def _variants(
 def _group_draws(study: Study) -> int:
     missing = study.design.missing
     repeats = missing.imputations if missing.method == "impute" else 1
-    return study.design.inference.permutations * len(study.families) * repeats
+    paired = sum(bool(twins(regions)) for regions in study.families.values())
+    return study.design.inference.permutations * (len(study.families) * repeats + paired)
 
 
 def _change_draws(whole: Study) -> int:

@@ -51,6 +51,7 @@ def test_tables_are_written_as_named(written: Path) -> None:
     assert names == {
         "group_comparison.tsv",
         "assumptions.tsv",
+        "asymmetry.tsv",
         "associations.tsv",
         "sensitivity.tsv",
         "report.html",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 
-from fibromorph.postprocessing.names import listed, plain_name
+from fibromorph.postprocessing.names import listed, plain_name, twins
 from fibromorph.postprocessing.stats.designs.contract import score_in_prose
 from fibromorph.postprocessing.stats.people.responsive import BLIND
 from fibromorph.postprocessing.stats.results import Results
@@ -20,6 +22,7 @@ def limits(results: Results) -> list[str]:
     parts = [
         _size(results),
         _undecided(results),
+        _one_sided(results),
         _cross_sectional(results),
         *(c.sentence for c in results.collinear),
         _sites(results),
@@ -80,6 +83,27 @@ def _undecided(results: Results) -> str:
         f"{undecided} of {len(results.groups)} {regions} {are} undecided: neither a difference nor"
         f" its absence is shown. {equivalent} {'is' if equivalent == 1 else 'are'} equivalent"
         f" within {unit.format(smallest.value)}."
+    )
+
+
+def _one_sided(results: Results) -> str:
+    """Regions that were found on one side, where that is no difference between the sides."""
+    if results.asymmetry is None:
+        return ""
+    alpha, found = results.design.inference.alpha, results.groups["p_fwe"]
+    unequal = results.asymmetry["p_fwe"] <= alpha
+    pairs = twins(str(region) for region in results.groups.index)
+    alone = [
+        plain_name(region)
+        for pair in results.asymmetry.index[~unequal]
+        for region, other in permutations(pairs[pair])
+        if found[region] <= alpha < found[other]
+    ]
+    if not alone:
+        return ""
+    return (
+        f"{listed(alone)}: found on one side, but not shown to differ there otherwise than on the"
+        " other (asymmetry.tsv)."
     )
 
 

@@ -59,6 +59,8 @@ CITATIONS = (
     "Newcombe 1998, Stat Med 17:873-890.",
     "Bland & Altman 1986, Lancet 327:307-310; Jacobson & Truax 1991, J Consult Clin Psychol"
     " 59:12-19.",
+    "Nieuwenhuis, Forstmann & Wagenmakers 2011, Nat Neurosci 14:1105-1107; Kurth, Gaser & Luders"
+    " 2015, Nat Protoc 10:293-304.",
 )
 
 
@@ -97,6 +99,7 @@ def _groups(results: Results) -> str:
         f" {many} with noncentral {100 * inference.confidence:.0f} % intervals [4]; Bayes factors"
         " have a Cauchy prior of scale 0.71; equivalence was tested by two one-sided tests against"
         f" {bound}, every region by itself [5].",
+        _asymmetry(results),
         _missing(design, many),
         _error(results),
         _shares(results),
@@ -119,6 +122,15 @@ def _combined(results: Results) -> str:
     if not results.study.measure.summed:
         return f"Of combined regions the parts' unweighted mean was taken: {'; '.join(sums)}."
     return f"Volumes of parts were summed: {'; '.join(sums)}."
+
+
+def _asymmetry(results: Results) -> str:
+    if results.asymmetry is None:
+        return ""
+    return (
+        "Whether one side differed otherwise than the other was asked of the asymmetry (left minus"
+        " right over their mean) by the same model, family-wise over pairs [19]."
+    )
 
 
 def _missing(design: Design, many: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -61,6 +62,7 @@ def render(results: Results, brain: PaintedBrain) -> str:
         version=fibromorph.__version__,
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         groups=groups.to_dict("records"),
+        asymmetry=_asymmetry(results),
         otherwise={n: t.reset_index().to_dict("records") for n, t in results.otherwise.items()},
         associations=associations.to_dict("records"),
         most_associations=ASSOCIATIONS_SHOWN,
@@ -83,6 +85,12 @@ def render(results: Results, brain: PaintedBrain) -> str:
         methods=methods,
         citations=citations,
     )
+
+
+def _asymmetry(results: Results) -> list[dict[Hashable, object]]:
+    """Rows of pairs, strongest evidence first."""
+    table = results.asymmetry
+    return [] if table is None else table.reset_index().sort_values("p").to_dict("records")
 
 
 def _verdicts(change: pd.DataFrame, groups: pd.DataFrame) -> list[dict[str, object]]:

@@ -1,0 +1,128 @@
+"""Left against right: does one side of a pair differ from controls by more than the other?
+
+That one side is found and the other is not does not show that they differ from each other
+(Nieuwenhuis, Forstmann & Wagenmakers 2011, Nat Neurosci 14:1105-1107). Here what is compared is
+every person's asymmetry itself, (left - right) / mean of both (Kurth, Gaser & Luders 2015, Nat
+Protoc 10:293-304), by the model of the regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from fibromorph.postprocessing.names import twins, without_side
+from fibromorph.postprocessing.stats.designs.sections import Inference, SmallestEffect
+from fibromorph.postprocessing.stats.groups.comparison import REGION, estimate, permute
+from fibromorph.postprocessing.stats.groups.model import GroupModel
+from fibromorph.postprocessing.stats.models.effects import equivalence_p, false_discovery
+from fibromorph.postprocessing.stats.people.study import SMALLEST_DF, SMALLEST_GROUP
+
+PAIR = "pair"
+CALLED = {
+    "control_mean_ml": "control_asymmetry_percent",
+    "adjusted_difference_ml": "asymmetry_difference_percent",
+    "se_ml": "se_percent",
+    "ci_low_ml": "ci_low_percent",
+    "ci_high_ml": "ci_high_percent",
+}
+"""Columns of the regions' table -> what they are called of an asymmetry, whose unit is %."""
+COLUMNS = (
+    *("family", "n_patients", "n_controls", "left_difference_percent", "right_difference_percent"),
+    *CALLED.values(),
+    *("t", "df", "p", "p_fdr", "p_permutation", "p_fwe", "hedges_g", "g_ci_low", "g_ci_high"),
+    *("mdes", "equivalence_bound_percent", "p_equivalence", "conclusion"),
+)
+LOWER, HIGHER = "left relatively lower in patients", "left relatively higher in patients"
+
+
+Pair = tuple[str, str]
+"""Left and right region."""
+
+
+def side_pairs(model: GroupModel, families: Mapping[str, Sequence[str]]) -> dict[str, list[Pair]]:
+    """Family -> its pairs of which enough people have both sides; families with none left out."""
+    pairs = {
+        family: [both for both in twins(regions).values() if _enough(model, both)]
+        for family, regions in families.items()
+    }
+    return {family: found for family, found in pairs.items() if found}
+
+
+def compare_asymmetry(
+    model: GroupModel,
+    groups: pd.DataFrame,
+    families: Mapping[str, Sequence[str]],
+    inference: Inference,
+    smallest: SmallestEffect,
+    on_block: Callable[[int], object] = lambda _: None,
+) -> pd.DataFrame | None:
+    """One row a pair of regions of one family; None where there is no pair.
+
+    A difference is in percentage points: of a pair whose left side is 3 % lower and whose right
+    side is as in controls it is -3.
+
+    Args:
+        model: of the group comparison.
+        groups: its table, whose differences of either side are repeated.
+        families: of regions; pairs are corrected within them.
+        inference: level, confidence, power, permutations, seed.
+        smallest: the bounds of equivalence; in %, those of one side alone.
+        on_block: told how many permutations are done.
+    """
+    pairs = side_pairs(model, families)
+    if not pairs:
+        return None
+    both = [pair for found in pairs.values() for pair in found]
+    indices = GroupModel(
+        volumes=_indices(model.volumes, both),
+        raw=_indices(model.raw, both),
+        sd=None,
+        patients=model.patients,
+        nuisance=model.nuisance,
+    )
+    lefts = {family: [left for left, _ in found] for family, found in pairs.items()}
+    rng = np.random.default_rng([inference.seed, 7])
+    table = estimate(indices, inference, smallest, lefts)
+    table = table.join(permute(indices, lefts, rng, inference.permutations, on_block))
+    by_family = table.groupby("family", sort=False)["p"]
+    table["p_fdr"] = by_family.transform(lambda p: false_discovery(p.to_numpy(float)))
+    percent = groups["difference_percent"]
+    table["left_difference_percent"] = [percent[left] for left, _ in both]
+    table["right_difference_percent"] = [percent[right] for _, right in both]
+    table = _with_equivalence(table.rename(columns=CALLED), smallest)
+    table["conclusion"] = [_conclusion(row, inference.alpha) for _, row in table.iterrows()]
+    table.index = pd.Index([without_side(left) for left, _ in both], name=PAIR)
+    return table[list(COLUMNS)]
+
+
+def _enough(model: GroupModel, both: Pair) -> bool:
+    known = model.volumes[list(both)].notna().all(axis=1).to_numpy(bool)
+    patients = int((known & model.patients).sum())
+    spare = int(known.sum()) - model.matrix.shape[1]
+    return min(patients, int(known.sum()) - patients) >= SMALLEST_GROUP and spare >= SMALLEST_DF
+
+
+def _indices(volumes: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
+    """(n, pairs) asymmetry in %, named as the left regions; NaN where a side is missing."""
+    left, right = (volumes[list(side)].to_numpy(float) for side in zip(*pairs, strict=True))
+    names = pd.Index([name for name, _ in pairs], name=REGION)
+    return pd.DataFrame(200 * (left - right) / (left + right), volumes.index, names)
+
+
+def _with_equivalence(table: pd.DataFrame, smallest: SmallestEffect) -> pd.DataFrame:
+    """A bound in % is one of points here: by so much a side alone moves the asymmetry."""
+    own = table["sigma_ml"] if smallest.unit == "d" else 1.0
+    table["equivalence_bound_percent"] = smallest.value * own
+    columns = ("asymmetry_difference_percent", "se_percent", "df", "equivalence_bound_percent")
+    rows = zip(*(table[column] for column in columns), strict=True)
+    table["p_equivalence"] = [equivalence_p(*row) for row in rows]
+    return table
+
+
+def _conclusion(row: pd.Series, alpha: float) -> str:
+    if row["p_fwe"] <= alpha:
+        return HIGHER if row["asymmetry_difference_percent"] > 0 else LOWER
+    return "both sides alike" if row["p_equivalence"] <= alpha else "undecided"
