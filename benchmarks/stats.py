@@ -161,13 +161,12 @@ def sides(studies: int, permutations: int, seed: int) -> None:
             title = f"putamen -8 %, {'both sides' if len(planted) == 2 else 'left'}"
             found = (table["p_fwe"].loc[list(both)] <= ALPHA).sum()
             tally.add(f"{title}: found on one side alone", found == 1, None)
-            putamen, others = unequal.loc["Putamen"], unequal.drop(index="Putamen")
             truth = 0.0 if len(planted) == 2 else 200 * -0.08 / (2 - 0.08)
             columns = ["ci_low_percent", "ci_high_percent", "p_fwe"]
-            low, high, p = putamen[columns].to_numpy(float).tolist()
+            low, high, p = map(float, unequal.loc[["Putamen"], columns].to_numpy(float)[0])
             tally.add(f"{title}: its asymmetry inside the interval", low <= truth <= high, 0.95)
             tally.add(f"{title}: asymmetry, p_fwe <= 0.05", p <= ALPHA, None)
-            falsely = unequal if len(planted) == 2 else others
+            falsely = unequal if len(planted) == 2 else unequal.drop(index="Putamen")
             any_other = float((falsely["p_fwe"] <= ALPHA).any())
             tally.add(f"{title}: any asymmetry that is not there", any_other, ALPHA)
     tally.show()
