@@ -28,6 +28,9 @@ from fibromorph.postprocessing.pages import (
 )
 
 JPEG_QUALITY = 70
+ASIDE_MM = 12.0
+"""How far to the left of the middle a viewer opens: at the midline, where left and right regions
+meet in single voxels, the sagittal slice shows none of the structures that people look for."""
 
 Bytes = NDArray[np.uint8]
 
@@ -99,7 +102,7 @@ def viewer_html(view: View | None, hint: str = "") -> Markup:
         "columns": _columns(view.grid.shape),
         "affine": np.round(view.grid.affine_ijk_to_ras, 4).tolist(),
         "spacing": [round(s, 4) for s in view.grid.spacing_mm],
-        "start": [n // 2 for n in view.grid.shape],
+        "start": _start(view.grid),
         "layers": [
             {
                 "title": layer.title,
@@ -120,6 +123,12 @@ def viewer_html(view: View | None, hint: str = "") -> Markup:
 def viewer_script(view: View | None) -> PageScript:
     """What brings the viewer of a page to life; without one the page runs nothing."""
     return NO_SCRIPT if view is None else page_script("viewer.js")
+
+
+def _start(grid: Grid) -> list[int]:
+    """(i, j, k) that is shown first, in the left half of the head."""
+    i, j, k = (n // 2 for n in grid.shape)
+    return [max(i - round(ASIDE_MM / grid.spacing_mm[0]), 0), j, k]
 
 
 def _columns(shape: Sequence[int]) -> int:

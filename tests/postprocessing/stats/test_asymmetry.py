@@ -40,6 +40,21 @@ def test_an_effect_of_one_side_is_one_of_asymmetry(tmp_path: Path) -> None:
     assert row["right_difference_percent"] == groups["Right-Putamen"]
 
 
+@pytest.mark.parametrize(
+    ("region", "effect", "said"),
+    [
+        ("Left-Putamen", 0.2, "left relatively higher in patients"),
+        ("Right-Putamen", -0.2, "right relatively lower in patients"),
+        ("Right-Putamen", 0.2, "right relatively higher in patients"),
+    ],
+)
+def test_the_side_that_differs_is_the_one_named(
+    tmp_path: Path, region: str, effect: float, said: str
+) -> None:
+    table = asymmetry_of(analysed(tmp_path, {region: effect}))
+    assert table.loc["Putamen"]["conclusion"] == said
+
+
 def test_an_effect_of_both_sides_is_none_of_asymmetry(tmp_path: Path) -> None:
     results = analysed(tmp_path, {"Left-Putamen": -0.15, "Right-Putamen": -0.15})
     assert set(results.groups.index[results.groups["p_fwe"] <= 0.05]) == {
@@ -93,7 +108,7 @@ def test_the_table_and_the_page_have_it(results: Results, tmp_path: Path) -> Non
     assert np.isfinite(table.drop(columns=["pair", "family", "conclusion"])).all(axis=None)
     page = (tmp_path / "report.html").read_text()
     assert "Left against right" in page
-    assert "left relatively" in page
+    assert "left relatively lower in patients" in page
     assert "Nieuwenhuis" in page
 
 

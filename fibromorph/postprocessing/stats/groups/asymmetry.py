@@ -35,7 +35,6 @@ COLUMNS = (
     *("t", "df", "p", "p_fdr", "p_permutation", "p_fwe", "hedges_g", "g_ci_low", "g_ci_high"),
     *("mdes", "equivalence_bound_percent", "p_equivalence", "conclusion"),
 )
-LOWER, HIGHER = "left relatively lower in patients", "left relatively higher in patients"
 
 
 Pair = tuple[str, str]
@@ -123,6 +122,10 @@ def _with_equivalence(table: pd.DataFrame, smallest: SmallestEffect) -> pd.DataF
 
 
 def _conclusion(row: pd.Series, alpha: float) -> str:
+    """In words; of a difference the side is named that itself differs from controls by more."""
     if row["p_fwe"] <= alpha:
-        return HIGHER if row["asymmetry_difference_percent"] > 0 else LOWER
+        on_left = abs(row["left_difference_percent"]) >= abs(row["right_difference_percent"])
+        higher = (row["asymmetry_difference_percent"] > 0) == on_left
+        side, way = "left" if on_left else "right", "higher" if higher else "lower"
+        return f"{side} relatively {way} in patients"
     return "both sides alike" if row["p_equivalence"] <= alpha else "undecided"
