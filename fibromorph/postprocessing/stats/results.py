@@ -19,9 +19,9 @@ DIGITS = 6
 LARGEST_WHOLE = 1e15
 """Whole numbers from here on are written with `DIGITS` like others."""
 TABLES = (
-    *("group_comparison.tsv", "asymmetry.tsv", "assumptions.tsv", "associations.tsv"),
-    *("change.tsv", "change_individuals.tsv", "change_associations.tsv", "responders.tsv"),
-    *("sensitivity.tsv", "sites.tsv"),
+    *("group_comparison.tsv", "asymmetry.tsv", "deviations.tsv", "assumptions.tsv"),
+    *("associations.tsv", "change.tsv", "change_individuals.tsv", "change_associations.tsv"),
+    *("responders.tsv", "sensitivity.tsv", "sites.tsv"),
 )
 CONCLUSIONS = ("lower", "higher", "equivalent", "undecided")
 
@@ -36,6 +36,7 @@ class Results:
         model: measured regions and nuisance of the group comparison.
         groups: one row a region, indexed by region.
         asymmetry: one row a pair of left and right regions; None where there is none.
+        deviations: one row a person, how far every region lies from what controls have.
         collinear: covariates and scores that go with group.
         otherwise: for each of them `groups` in brief, without the covariate or with the score.
         assumptions: one row a region.
@@ -55,6 +56,7 @@ class Results:
     model: GroupModel
     groups: pd.DataFrame
     asymmetry: pd.DataFrame | None
+    deviations: pd.DataFrame
     collinear: tuple[Collinear, ...]
     otherwise: Mapping[str, pd.DataFrame]
     assumptions: pd.DataFrame
@@ -105,7 +107,7 @@ class Results:
         tables = (
             self.groups.reset_index(),
             None if self.asymmetry is None else self.asymmetry.reset_index(),
-            self.assumptions.reset_index(),
+            *(self.deviations.reset_index(), self.assumptions.reset_index()),
             self.associations if len(self.scopes) else None,
             *(self.change, self.individuals),
             *((None, None) if scores is None else (scores.table, scores.responders)),

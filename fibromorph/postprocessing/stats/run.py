@@ -22,6 +22,7 @@ from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.groups.assumptions import carried_notes, check_assumptions
 from fibromorph.postprocessing.stats.groups.asymmetry import compare_asymmetry
 from fibromorph.postprocessing.stats.groups.comparison import compare_groups, estimate
+from fibromorph.postprocessing.stats.groups.deviations import deviations
 from fibromorph.postprocessing.stats.groups.imputed import compare_imputed
 from fibromorph.postprocessing.stats.groups.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.groups.sensitivity import explore
@@ -128,6 +129,7 @@ def analyse(
         model=model,
         groups=groups,
         asymmetry=asymmetry,
+        deviations=deviations(model),
         otherwise=otherwise,
         collinear=collinear,
         assumptions=check_assumptions(model, complete.etiv),

@@ -52,6 +52,7 @@ def test_tables_are_written_as_named(written: Path) -> None:
         "group_comparison.tsv",
         "assumptions.tsv",
         "asymmetry.tsv",
+        "deviations.tsv",
         "associations.tsv",
         "sensitivity.tsv",
         "report.html",

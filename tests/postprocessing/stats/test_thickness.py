@@ -125,7 +125,7 @@ def test_the_change_of_a_thinning_cortex_is_told_in_its_words(results: Results) 
 
 def test_every_table_is_in_mm(written: Path) -> None:
     tables = {path.name: path.read_text() for path in written.glob("*.tsv")}
-    assert len(tables) == 10
+    assert len(tables) == 11
     for name, text in tables.items():
         assert not re.search(r"_ml\b|volume", text), name
     for name in ("group_comparison", "change", "change_individuals", "sensitivity", "sites"):

@@ -15,6 +15,7 @@ from fibromorph.postprocessing.stats.report import people_figures as people
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain
 from fibromorph.postprocessing.stats.report.curve import specification_curve
 from fibromorph.postprocessing.stats.report.forest import change_forest, groups_forest
+from fibromorph.postprocessing.stats.report.people_map import people_map
 from fibromorph.postprocessing.stats.report.score_change_figure import score_change_figure
 from fibromorph.postprocessing.stats.results import Results, to_tsv
 
@@ -27,6 +28,7 @@ class Figures:
 
     forest: Markup
     strips: Markup
+    people: Markup | None
     scatter: Markup | None
     curve: Markup
     change: tuple[Markup, ...]
@@ -45,6 +47,7 @@ def draw_figures(results: Results, brain: PaintedBrain) -> Figures:
     return Figures(
         forest=groups_forest(results.groups),
         strips=people.groups_figure(results, nearest[:STRIPS]),
+        people=people_map(results),
         scatter=people.scores_figure(results, questions) if questions else None,
         curve=specification_curve(
             results.sensitivity, nearest[:CURVES], results.design.inference.alpha

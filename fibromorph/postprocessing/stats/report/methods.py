@@ -61,6 +61,7 @@ CITATIONS = (
     " 59:12-19.",
     "Nieuwenhuis, Forstmann & Wagenmakers 2011, Nat Neurosci 14:1105-1107; Kurth, Gaser & Luders"
     " 2015, Nat Protoc 10:293-304.",
+    "Crawford & Garthwaite 2006, Neuropsychology 20:259-271.",
 )
 
 
@@ -100,6 +101,7 @@ def _groups(results: Results) -> str:
         " have a Cauchy prior of scale 0.71; equivalence was tested by two one-sided tests against"
         f" {bound}, every region by itself [5].",
         _asymmetry(results),
+        _deviations(results),
         _missing(design, many),
         _error(results),
         _shares(results),
@@ -130,6 +132,15 @@ def _asymmetry(results: Results) -> str:
     return (
         "Whether one side differed otherwise than the other was asked of the asymmetry (left minus"
         " right over their mean) by the same model, family-wise over pairs [19]."
+    )
+
+
+def _deviations(results: Results) -> str:
+    if not results.deviations["n_regions"].any():
+        return ""
+    return (
+        "Single people were held against the controls' regression on the same covariates, controls"
+        " against the other controls [20]."
     )
 
 

@@ -63,6 +63,7 @@ def render(results: Results, brain: PaintedBrain) -> str:
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         groups=groups.to_dict("records"),
         asymmetry=_asymmetry(results),
+        outside=_outside(results.deviations),
         otherwise={n: t.reset_index().to_dict("records") for n, t in results.otherwise.items()},
         associations=associations.to_dict("records"),
         most_associations=ASSOCIATIONS_SHOWN,
@@ -91,6 +92,18 @@ def _asymmetry(results: Results) -> list[dict[Hashable, object]]:
     """Rows of pairs, strongest evidence first."""
     table = results.asymmetry
     return [] if table is None else table.reset_index().sort_values("p").to_dict("records")
+
+
+def _outside(table: pd.DataFrame) -> dict[str, float]:
+    """How many regions of people lie outside of 19 in 20 controls; empty where nothing is known."""
+    table = table[table["n_regions"] > 0].assign(n=lambda t: t["n_low"] + t["n_high"])
+    groups = {str(name): part for name, part in table.groupby("group")}
+    if set(groups) != {"patients", "controls"}:
+        return {}
+    shares = {name: part["n"].sum() / part["n_regions"].sum() for name, part in groups.items()}
+    most = int(groups["controls"]["n"].max())
+    beyond = int((groups["patients"]["n"] > most).sum())
+    return {**shares, "most": most, "beyond": beyond, "of": len(groups["patients"])}
 
 
 def _verdicts(change: pd.DataFrame, groups: pd.DataFrame) -> list[dict[str, object]]:
