@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions bench-thickness bench-vbm bench-atlas bench-atlas-agreement clean bench-service fuzz-service openapi web
+.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions bench-thickness bench-vbm bench-atlas bench-atlas-agreement clean bench-service fuzz-service openapi pictures web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -96,6 +96,10 @@ fuzz-service: $(VENV)/dev.done
 openapi: $(VENV)/dev.done
 	$(BIN)/python -m fibromorph.serving.service.document > docs/api/openapi.json.new
 	mv docs/api/openapi.json.new docs/api/openapi.json
+
+# The README's pictures, of what `make demo demo-study` left; needs Chromium.
+pictures: $(VENV)/dev.done
+	$(BIN)/python docs/pictures.py demo
 
 # The viewer of the service's page, built into the package; needs Node.
 web:

@@ -69,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if package not in EXTRA_OF:
             raise
         return _complain(MissingExtraError(options.extra or EXTRA_OF[package], package))
+    except BrokenPipeError:  # whoever read has seen enough: `fibromorph power ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13
     except OSError as error:
         named = next((str(n) for n in (error.filename, error.filename2) if n is not None), "")
         return _complain(FibromorphError(error.strerror or str(error), subject=named))

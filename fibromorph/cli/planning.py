@@ -132,9 +132,16 @@ def _chosen(known: Sequence[tuple[_Region, bool]], patterns: Sequence[str] | Non
         return [region for region, by_default in known if by_default]
     regions = [region for region, _ in known]
     for pattern in patterns:
-        if not any(fnmatchcase(region.name, pattern) for region in regions):
-            raise ConfigError("a region must be in the bundle", value=pattern, subject="--regions")
-    return [r for r in regions if any(fnmatchcase(r.name, pattern) for pattern in patterns)]
+        if not any(_called(region, pattern) for region in regions):
+            names = ", ".join(region.name for region in regions)
+            rule = f"a region must be in the bundle ({names})"
+            raise ConfigError(rule, value=pattern, subject="--regions")
+    return [r for r in regions if any(_called(r, pattern) for pattern in patterns)]
+
+
+def _called(region: _Region, pattern: str) -> bool:
+    """By its name or as tables print it."""
+    return fnmatchcase(region.name, pattern) or fnmatchcase(plain_name(region.name), pattern)
 
 
 def _many(measure: str) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from fibromorph.files import write_whole
 from fibromorph.labels import CORTEX, FREESURFER, LabelTable, Structure
-from fibromorph.postprocessing.atlases.sides import Pair, pairs
+from fibromorph.postprocessing.atlases.sides import Pair, pairs, region_colours
 from fibromorph.postprocessing.names import plain_name
 from fibromorph.postprocessing.pages import page_environment
 from fibromorph.postprocessing.pictures import THICKNESS_COLOURS, THICKNESS_RANGE_MM
@@ -250,10 +250,17 @@ def _cortex(cortex: CortexContent | None) -> dict[str, object] | None:
 
 def _atlas(atlas: AtlasContent) -> dict[str, object]:
     """What the template shows of it."""
+    colours = region_colours(atlas.rows)
+    lines = []
+    for pair in pairs(atlas.rows):
+        ids = [row.region_id or 0 for row in (pair.left, pair.right) if row]
+        drawn = next((colours[i] for i in ids if i in colours), None)
+        colour = "" if drawn is None else "#{:02x}{:02x}{:02x}".format(*drawn)
+        lines.append((pair, _between(pair), colour))
     return {
         "content": atlas,
         "picture": _inline(atlas.picture_png),
-        "lines": [(pair, _between(pair)) for pair in pairs(atlas.rows)],
+        "lines": lines,
         "thick": {row.region_id: row for row in atlas.thickness},
     }
 

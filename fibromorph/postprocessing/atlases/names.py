@@ -18,7 +18,7 @@ NAME_COLUMNS = ("name", "roiname", "region", "structure", "label")
 """In lower case: BIDS, CAT12, and what people write."""
 
 NO_REGIONS = re.compile(
-    r"(unknown|background|(non-|left-|right-)?wm-hypointensities|(left|right)-(vessel|choroid-plexus))",
+    r"((ctx-[lr]h-)?unknown|background|(non-|left-|right-)?wm-hypointensities|(left|right)-(vessel|choroid-plexus))",
     re.IGNORECASE,
 )
 """What tables of FreeSurfer name beside its structures: spots, vessels, what is in a ventricle."""
@@ -28,12 +28,17 @@ COLOUR_TABLE_LINE = re.compile(r"\s*(\d+)\s+(\S+)(\s+\d+){3,4}\s*")
 """Of FreeSurfer: id, name, red, green, blue, transparency."""
 
 
-def read_names(path: Path) -> dict[int, str]:
+def read_names(path: Path, *, volumes: bool = False) -> dict[int, str]:
     """Region id -> name, without id 0 and `NO_REGIONS`, which are no regions.
 
     A table with a column of ids (`index`, `id`, `ROIid`, ...) and one of names (`name`, `ROIname`,
     ...), separated by tabs, semicolons or commas; a colour table of FreeSurfer; or an XML of FSL,
     of whose regions the image that goes with it holds the index plus one.
+
+    Args:
+        path: of the table.
+        volumes: the image has a volume a region: a table that counts them from 0 does not mean
+            that the first is none.
 
     Raises:
         TableError, LabelError: none of these; an id that is no whole number, or has two names.
@@ -42,6 +47,8 @@ def read_names(path: Path) -> dict[int, str]:
         pairs = list(_of_fsl(path))
     else:
         pairs = list(_of_colours(path)) or list(_of_table(path))
+    if volumes and any(number == 0 for number, _ in pairs):
+        pairs = [(number + 1, name) for number, name in pairs]
     names: dict[int, str] = {}
     for number, name in pairs:
         if names.setdefault(number, name) != name:

@@ -141,7 +141,7 @@ def _counts(seen: Ids, structures: Structures) -> Counts:
 
 
 def _placed(region: AtlasRegion, within: Counts, whole: Counts) -> PlacedRegion:
-    """What a region is; one that is called as a structure is it.
+    """What a region is; one that is called as a structure is it, or nothing where that is not.
 
     Args:
         region: of the atlas.
@@ -149,8 +149,9 @@ def _placed(region: AtlasRegion, within: Counts, whole: Counts) -> PlacedRegion:
         whole: the same of the whole head.
     """
     own = next((label for label in FREESURFER if label.name == region.name), None)
-    if own is not None and within[own.id]:
-        return PlacedRegion(region.id, region.name, own.hemisphere, own.tissue, (own.id,))
+    if own is not None:
+        there = (own.id,) if within[own.id] else ()
+        return PlacedRegion(region.id, region.name, own.hemisphere, own.tissue, there)
     of_tissue = {
         tissue: sum(int(within[label.id]) for label in FREESURFER if label.tissue == tissue)
         for tissue in TISSUES

@@ -64,12 +64,33 @@ def test_names_that_do_not_fit_are_refused(tmp_path: Path, names: str, rule: str
     assert "two_halves.tsv" in str(refused.value)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("whole", [1, 100])
+def test_of_a_probabilistic_atlas_the_likeliest_region_counts(
+    tmp_path: Path, first: int, whole: int
+) -> None:
+    here = halves() > 0
+    shares = np.stack([np.where(here, 0.3, 0), np.where(here, 0.6, 0), np.where(here, 0.1, 1)], -1)
+    shares[:3, ..., 1] = 0.2
+    shares[:3, ..., 2] = np.where(here[:3], 0.1, 0)
+    names = ["front", "back", "rest"]
+    rows = "".join(f"{n}\t{name}\n" for n, name in enumerate(names, start=first))
+    scaled = np.round(shares * whole, 3).astype(np.float32)
+    atlas = read_atlas(str(write_atlas(tmp_path, scaled, names=f"index\tname\n{rows}")))
+    called = {region.id: region.name for region in atlas.regions}
+    labels = np.vectorize(lambda n: called.get(n, ""))(atlas.labels)
+    assert (labels[3:][here[3:]] == "back").all()
+    assert (labels[3:][~here[3:]] == "rest").all()
+    assert (labels[:3][here[:3]] == "front").all()
+    assert (labels[:3][~here[:3]] == "").all()
+
+
 @pytest.mark.parametrize(
     ("ids", "rule"),
     [
         (-halves(), "between 1 and 32767"),
         (np.zeros_like(halves()), "a labelled voxel"),
-        (np.stack([halves()] * 2, axis=-1), "three dimensions"),
+        (np.stack([halves()] * 2, axis=-1), "must hold probabilities"),
     ],
 )
 def test_images_that_are_no_atlas_are_refused(tmp_path: Path, ids: np.ndarray, rule: str) -> None:

@@ -224,6 +224,20 @@ def test_a_scan_that_was_withdrawn_leaves_the_tables(
     assert f"no longer in {bids} and left out: {subject}" in capsys.readouterr().out
 
 
+def test_who_has_not_been_measured_is_named(
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, bids = tmp_path / "out", tmp_path / "bids"
+    shutil.copytree(gathered, out)
+    shutil.copytree(study.root, bids, symlinks=True)
+    (bids / "sub-late").mkdir()
+    main(["bids", str(bids), str(out), "group"])
+    said = capsys.readouterr().out
+    [line] = [line for line in said.splitlines() if "without a measured scan" in line]
+    assert "sub-late" in line
+    assert "without a measured scan" in (out / "quality.html").read_text()
+
+
 def test_scans_of_several_engines_are_told_once(
     gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -43,7 +43,8 @@ BY_SESSION, NAMELESS = "table.by_session", "no session"
 HEADER = """\
 # A design for `fibromorph stats`, written from {volumes} and {participants}.
 # Read it all: what is guessed may be wrong. Every key that may be left out is shown with its
-# default; docs/statistics.md says what each does.
+# default: configs/stats-fibromyalgia.yaml and stats-therapy.yaml explain them, docs/statistics.md
+# what is done with them.
 """
 
 

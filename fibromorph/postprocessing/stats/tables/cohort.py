@@ -77,26 +77,29 @@ class CohortVolumes:
         return in_time(str(s) for _, s in self.soft.index)
 
 
-def keyed(keys: Sequence[tuple[str, str]], places: Sequence[str]) -> pd.MultiIndex:
-    """Index of scans.
+def keyed(
+    keys: Sequence[tuple[str, str]], places: Sequence[str], what: str = "scan"
+) -> pd.MultiIndex:
+    """Index of scans, or of people.
 
     Args:
         keys: participant and session of each.
         places: of each, as errors name it.
+        what: has a row each.
 
     Raises:
-        TableError: a scan that is there twice.
+        TableError: one that is there twice.
     """
-    seen: set[tuple[str, str]] = set()
+    first: dict[tuple[str, str], str] = {}
     for key, place in zip(keys, places, strict=True):
-        if key in seen:
+        if key in first:
             raise TableError(
-                "a scan may have one row only; delete one, or tell the sessions apart"
-                " (sessions.rule)",
+                f"a {what} may have one row only; delete one, or tell the sessions apart"
+                f" (sessions.rule); the first is {first[key]}",
                 value=" ".join(key).strip(),
                 subject=place,
             )
-        seen.add(key)
+        first[key] = place
     return pd.MultiIndex.from_tuples(list(keys), names=KEY)
 
 

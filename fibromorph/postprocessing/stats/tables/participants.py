@@ -170,7 +170,7 @@ def read_participants(
     cells = frame.map(lambda cell: None if cell in codes else cell).astype(object)
     cells = cells.where(cells.notna(), None)
     return Participants(
-        cells.set_axis(keyed(keys, places)),
+        cells.set_axis(keyed(keys, places, "participant")),
         path,
         tuple(frame.index),
         read_session_times(path, rule),

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 import fibromorph
 from fibromorph.files import write_whole
-from fibromorph.postprocessing.names import plain_name
+from fibromorph.postprocessing.names import listed, plain_name
 from fibromorph.postprocessing.pages import page_environment
 from fibromorph.serving.cohort.failures import FailedScan
 from fibromorph.serving.cohort.group.gather import Cohort, Values
@@ -48,12 +48,14 @@ class PageContent:
         outliers: see `find_outliers`.
         excluded: (participant, session).
         failures: scans without a result.
+        unmeasured: subjects of BIDS_DIR without a measured scan.
     """
 
     cohort: Cohort
     outliers: tuple[Outlier, ...]
     excluded: frozenset[tuple[str, str]]
     failures: tuple[FailedScan, ...]
+    unmeasured: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def write_page(path: Path, content: PageContent) -> None:
     verdicts = Counter(quality.verdict for quality in cohort.quality)
     text = environment.get_template("quality.html").render(
         c=content,
+        unmeasured=listed(content.unmeasured),
         subjects=len({task.subject for task in cohort.tasks}),
         verdicts=[(verdict, verdicts[verdict]) for verdict in reversed(WORST_FIRST)],
         measures=list(_measures(cohort)),

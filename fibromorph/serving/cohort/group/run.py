@@ -80,7 +80,8 @@ def run_group(
     write_corrections(out, cohort)
     write_quality(out, cohort, outliers)
     write_failures(store, failures)
-    content = PageContent(cohort, tuple(outliers), exclusions.scans, failures)
+    unmeasured = _unmeasured(bids, everything)
+    content = PageContent(cohort, tuple(outliers), exclusions.scans, failures, unmeasured)
     write_page(out / "quality.html", content)
     write_look(out / "look.html", cohort, exclusions)
     _write_participants(bids, out)
@@ -99,7 +100,8 @@ def run_group(
         say(f"{by_hand} of them measured by labels corrected by hand: {out / 'corrected.tsv'}")
     if untimed:
         say(f"tables of scans or sessions that cannot be read: {untimed}")
-    for line in (*_damage_told(damaged), *_mixture_told(cohort), *_absence_told(gone, bids)):
+    absence = *_absence_told(gone, bids), *_unmeasured_told(unmeasured, bids)
+    for line in (*_damage_told(damaged), *_mixture_told(cohort), *absence):
         say(line)
     if asked is not None:
         run_statistics(out, asked, say, atlases)
@@ -125,6 +127,19 @@ def _absence_told(gone: Sequence[ScanTask], bids: Path) -> Iterator[str]:
     if gone:
         names = listed([task.stem for task in gone])
         yield f"{len(gone)} finished scans are no longer in {bids} and left out: {names}"
+
+
+def _unmeasured(bids: Path, cohort: Cohort) -> tuple[str, ...]:
+    """Subjects of BIDS_DIR of whom no scan is measured, for whatever reason."""
+    measured = {task.subject for task in cohort.tasks}
+    return tuple(name for name in open_dataset(bids).subjects if name not in measured)
+
+
+def _unmeasured_told(subjects: Sequence[str], bids: Path) -> Iterator[str]:
+    """A participant stage that was stopped halfway must not pass for a whole cohort."""
+    if subjects:
+        count = f"{len(subjects)} subject" + "s" * (len(subjects) > 1)
+        yield f"{count} of {bids} without a measured scan: {listed(subjects)}"
 
 
 def _write_participants(bids: Path, out: Path) -> None:
