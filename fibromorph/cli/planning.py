@@ -25,6 +25,7 @@ from fibromorph.postprocessing.stats.power import (
     plan_for_people,
 )
 from fibromorph.postprocessing.stats.results import to_tsv
+from fibromorph.postprocessing.volumes import require_folder
 from fibromorph.serving.bundles import find_bundle
 
 UNKNOWN_NOISE = "the noise of {} of these regions is not in the bundle and was taken as none"
@@ -58,10 +59,12 @@ def plan_study(options: argparse.Namespace) -> str:
     """The table as text, with what it rests on; written to `--out` as well.
 
     Raises:
-        ConfigError: an option out of its range, no such region, or a bundle that does not know the
-            error of thickness.
+        ConfigError: an option out of its range, no such region, a bundle that does not know the
+            error of thickness, or a folder that cannot be written to.
         BundleError: see `find_bundle`.
     """
+    if options.out is not None:
+        require_folder(options.out.parent)
     manifest = find_bundle(options.model).manifest
     known = _of_thickness(manifest) if options.measure == "thickness" else _of_volume(manifest)
     regions = _chosen(known, options.regions)

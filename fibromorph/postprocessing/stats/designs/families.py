@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from fibromorph.errors import ConfigError
@@ -45,8 +46,10 @@ def _matching(pattern: str, regions: Sequence[str], sums: set[str], where: str) 
     found = [r for r in regions if fnmatchcase(r, pattern) and r not in sums]
     if not found:
         some = ", ".join(regions[:8])
+        meant = get_close_matches(pattern, regions, 1)
         raise ConfigError(
-            f"a region must be in the table (it has {some}, ...)",
+            f"a region must be in the table ({f'is it {meant[0]}? ' if meant else ''}it has {some},"
+            " ...)",
             value=pattern,
             subject=where,
         )
