@@ -2,10 +2,10 @@
 
 const COLUMNS = [
   { key: "name", text: "Region" },
-  { key: "volume_ml", text: "ml", digits: 2 },
   { key: "soft_volume_ml", text: "soft ml", digits: 2 },
   { key: "sd_ml", text: "± sd", digits: 2 },
-  { key: "confidence", text: "sure", digits: 2 },
+  { key: "volume_ml", text: "voxels ml", digits: 2 },
+  { key: "confidence", text: "confidence", digits: 2 },
 ];
 const OF_CORTEX = { key: "thickness_mm", text: "mm thick", digits: 2, unknown: "" };
 const head = document.getElementById("columns");
@@ -35,7 +35,8 @@ function sorted() {
   const kept = regions.filter((region) =>
     region.name.toLowerCase().replaceAll("-", " ").includes(wanted.replaceAll("-", " "))
     && (!side.value || region.hemisphere === side.value));
-  if (!order.key) return kept;
+  const isTotal = (region) => region.region_id === null;
+  if (!order.key) return [...kept.filter(isTotal), ...kept.filter((region) => !isTotal(region))];
   const sign = order.down ? -1 : 1;
   return kept.sort((a, b) => sign * compare(a[order.key], b[order.key]));
 }
