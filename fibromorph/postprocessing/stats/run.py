@@ -129,7 +129,7 @@ def analyse(
         model=model,
         groups=groups,
         asymmetry=asymmetry,
-        deviations=deviations(model),
+        deviations=deviations(model, study.volumes),
         otherwise=otherwise,
         collinear=collinear,
         assumptions=check_assumptions(model, complete.etiv),

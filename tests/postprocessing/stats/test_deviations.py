@@ -16,7 +16,7 @@ from fibromorph.postprocessing.stats.groups.deviations import COUNTS, deviations
 from fibromorph.postprocessing.stats.groups.model import build_model
 from fibromorph.postprocessing.stats.report import write_study
 from tests.postprocessing.stats.cohorts import MEANS_ML, PUTAMEN, Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import built
+from tests.postprocessing.stats.conftest import built, run
 
 
 def as_z(t: np.ndarray, df: float) -> np.ndarray:
@@ -71,6 +71,14 @@ def test_what_controls_do_not_tell_is_missing(folder: Path) -> None:
     assert np.isnan(table.loc["sub-011"][PUTAMEN])
     assert table.loc["sub-011", "n_regions"] == len(regions) - 1
     assert table.loc["sub-012":, regions].notna().all(axis=None)
+
+
+def test_what_was_imputed_is_nobodys(folder: Path) -> None:
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", dtype=object, keep_default_na=False)
+    volumes.loc[[10, 30], PUTAMEN] = "n/a"
+    write(folder / "volumes.tsv", volumes)
+    found = run(folder, missing={"method": "impute", "imputations": 5}).deviations
+    assert found.index[found[PUTAMEN].isna()].tolist() == ["sub-011", "sub-031"]
 
 
 def test_table_and_page_have_everybody(results: Results, tmp_path: Path) -> None:

@@ -35,18 +35,23 @@ TOLERANCE = 1e-6
 SMALLEST_P = 1e-300
 
 
-def deviations(model: GroupModel) -> pd.DataFrame:
+def deviations(model: GroupModel, measured: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row a person, by id, in the order of the model: z of every region, how many lie outside.
 
     A z is missing where the volume is, where the controls are too few for their regression, and of
     people whose covariates no control bears on (a man where all controls are women).
+
+    Args:
+        model: of the group comparison.
+        measured: (n, R) volumes before those that were missing were imputed; None = all are.
 
     Returns:
         (n, 4 + R): `group` ('patients', 'controls'), `n_regions` that are known, `n_low` and
         `n_high`: how many of them lie below or above 19 in 20 of people like the controls; then one
         column a region.
     """
-    values, nuisance = model.volumes.to_numpy(float), model.nuisance.to_numpy(float)
+    volumes = model.volumes if measured is None else model.volumes.where(measured.notna())
+    values, nuisance = volumes.to_numpy(float), model.nuisance.to_numpy(float)
     z = np.full(values.shape, np.nan)
     for known, columns in patterns(values):
         cells = np.ix_(known, columns)
