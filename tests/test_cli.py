@@ -192,6 +192,27 @@ def test_a_scanners_sidecar_is_not_replaced(
     assert sidecar.read_text() == '{"EchoTime": 0.003}'
 
 
+def test_regions_to_plan_for_are_named_as_tables_print_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["power", "--d", "0.5", "--regions", "Left thalamus"]) == 0
+    assert "Left thalamus" in capsys.readouterr().out
+    assert main(["power", "--d", "0.5", "--regions", "Left thalamos"]) == 2
+    assert "Left-Thalamus" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["power", "--d", "0.5", "--out", str(tmp_path / "file" / "x.tsv")]) == 2
+    assert "need a folder" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "fibromorph", "models", "show", "t1-open"]
+    ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
 def test_a_study_of_thickness_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
     call = ["power", "--percent", "3", "--measure", "thickness"]
     assert main(call) == 0

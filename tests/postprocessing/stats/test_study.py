@@ -112,6 +112,7 @@ def test_missing_volumes_stay_and_are_counted(folder: Path) -> None:
         ),
         ({"exclusions": {"participants": ["sub-999"]}}, r"exclusions.participants.*sub-999"),
         ({"families": {"a": ["Left-Nowhere"]}}, r"families.a.*must be in the table.*Nowhere"),
+        ({"families": {"a": ["Left-Thalamos"]}}, r"families.a.*is it Left-Thalamus\?"),
         (
             {"families": {"a": ["Left-*"], "b": ["*-Putamen"]}},
             r"families.b.*one family only, this one is in a too.*Left-Putamen",

@@ -97,12 +97,19 @@ def test_when_scans_were_made_goes_along(gathered: Path) -> None:
     assert times.acq_time.tolist() == ["1843-02-03T10:00:00"]
 
 
-def test_times_that_cannot_be_read_are_told_and_end_nothing(
-    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out, bids = tmp_path / "out", tmp_path / "bids"
+@pytest.fixture
+def copied(gathered: Path, study: Study, tmp_path: Path) -> tuple[Path, Path]:
+    """BIDS_DIR and OUT_DIR of the gathered study, to be changed."""
+    bids, out = tmp_path / "bids", tmp_path / "out"
     shutil.copytree(gathered, out)
     shutil.copytree(study.root, bids, symlinks=True)
+    return bids, out
+
+
+def test_times_that_cannot_be_read_are_told_and_end_nothing(
+    gathered: Path, copied: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bids, out = copied
     (out / "participants.tsv").unlink()
     for subject in ("sub-02", "sub-03"):
         (bids / subject / f"{subject}_sessions.tsv").symlink_to("../.git/annex/objects/x")
@@ -211,11 +218,9 @@ def test_the_group_stage_comes_second(
 
 
 def test_a_scan_that_was_withdrawn_leaves_the_tables(
-    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    copied: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, bids = tmp_path / "out", tmp_path / "bids"
-    shutil.copytree(gathered, out)
-    shutil.copytree(study.root, bids, symlinks=True)
+    bids, out = copied
     subject = table(out / "volumes.tsv").participant_id[0]
     for path in sorted((bids / subject).rglob("*.nii.gz")):
         path.unlink()
@@ -225,11 +230,9 @@ def test_a_scan_that_was_withdrawn_leaves_the_tables(
 
 
 def test_who_has_not_been_measured_is_named(
-    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    copied: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, bids = tmp_path / "out", tmp_path / "bids"
-    shutil.copytree(gathered, out)
-    shutil.copytree(study.root, bids, symlinks=True)
+    bids, out = copied
     (bids / "sub-late").mkdir()
     main(["bids", str(bids), str(out), "group"])
     said = capsys.readouterr().out

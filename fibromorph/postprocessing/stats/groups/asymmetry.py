@@ -15,9 +15,14 @@ import pandas as pd
 
 from fibromorph.postprocessing.names import twins, without_side
 from fibromorph.postprocessing.stats.designs.sections import Inference, SmallestEffect
-from fibromorph.postprocessing.stats.groups.comparison import REGION, estimate, permute
+from fibromorph.postprocessing.stats.groups.comparison import (
+    REGION,
+    estimate,
+    fdr_by_family,
+    permute,
+)
 from fibromorph.postprocessing.stats.groups.model import GroupModel
-from fibromorph.postprocessing.stats.models.effects import equivalence_p, false_discovery
+from fibromorph.postprocessing.stats.models.effects import equivalence_p
 from fibromorph.postprocessing.stats.people.study import SMALLEST_DF, SMALLEST_GROUP
 
 PAIR = "pair"
@@ -30,7 +35,8 @@ CALLED = {
 }
 """Columns of the regions' table -> what they are called of an asymmetry, whose unit is %."""
 COLUMNS = (
-    *("family", "n_patients", "n_controls", "left_difference_percent", "right_difference_percent"),
+    *("family", "left", "right", "n_patients", "n_controls"),
+    *("left_difference_percent", "right_difference_percent"),
     *CALLED.values(),
     *("t", "df", "p", "p_fdr", "p_permutation", "p_fwe", "hedges_g", "g_ci_low", "g_ci_high"),
     *("mdes", "equivalence_bound_percent", "p_equivalence", "conclusion"),
@@ -86,8 +92,8 @@ def compare_asymmetry(
     rng = np.random.default_rng([inference.seed, 7])
     table = estimate(indices, inference, smallest, lefts)
     table = table.join(permute(indices, lefts, rng, inference.permutations, on_block))
-    by_family = table.groupby("family", sort=False)["p"]
-    table["p_fdr"] = by_family.transform(lambda p: false_discovery(p.to_numpy(float)))
+    table["p_fdr"] = fdr_by_family(table)
+    table["left"], table["right"] = zip(*both, strict=True)
     percent = groups["difference_percent"]
     table["left_difference_percent"] = [percent[left] for left, _ in both]
     table["right_difference_percent"] = [percent[right] for _, right in both]

@@ -98,12 +98,16 @@ def compare_groups(
 
 def finish(table: pd.DataFrame, inference: Inference) -> pd.DataFrame:
     """Add false discovery rates by family and the conclusion; the design's columns first."""
-    table = table.copy()
-    by_family = table.groupby("family", sort=False)["p"]
-    table["p_fdr"] = by_family.transform(lambda p: false_discovery(p.to_numpy(float)))
+    table = table.assign(p_fdr=fdr_by_family(table))
     table["conclusion"] = [conclusion(row, inference.alpha) for _, row in table.iterrows()]
     others = [c for c in table.columns if c not in FIRST_COLUMNS]
     return table[[*FIRST_COLUMNS, *others]]
+
+
+def fdr_by_family(table: pd.DataFrame) -> pd.Series:
+    """False discovery rates of `p` within each `family`."""
+    by_family = table.groupby("family", sort=False)["p"]
+    return by_family.transform(lambda p: false_discovery(p.to_numpy(float)))
 
 
 def conclusion(row: pd.Series, alpha: float) -> str:

@@ -6,7 +6,7 @@ from itertools import permutations
 
 import numpy as np
 
-from fibromorph.postprocessing.names import listed, plain_name, twins
+from fibromorph.postprocessing.names import listed, plain_name
 from fibromorph.postprocessing.stats.designs.contract import score_in_prose
 from fibromorph.postprocessing.stats.people.responsive import BLIND
 from fibromorph.postprocessing.stats.results import Results
@@ -91,12 +91,11 @@ def _one_sided(results: Results) -> str:
     if results.asymmetry is None:
         return ""
     alpha, found = results.design.inference.alpha, results.groups["p_fwe"]
-    unequal = results.asymmetry["p_fwe"] <= alpha
-    pairs = twins(str(region) for region in results.groups.index)
+    alike = results.asymmetry[results.asymmetry["p_fwe"] > alpha]
     alone = [
         plain_name(region)
-        for pair in results.asymmetry.index[~unequal]
-        for region, other in permutations(pairs[pair])
+        for pair in zip(alike["left"], alike["right"], strict=True)
+        for region, other in permutations(pair)
         if found[region] <= alpha < found[other]
     ]
     if not alone:

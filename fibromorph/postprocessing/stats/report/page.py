@@ -25,6 +25,7 @@ from fibromorph.postprocessing.stats.report.content import (
 from fibromorph.postprocessing.stats.report.figures import MANY_POINTS
 from fibromorph.postprocessing.stats.report.limits import limits
 from fibromorph.postprocessing.stats.report.methods import methods_text
+from fibromorph.postprocessing.stats.report.people_map import MOST_PEOPLE, MOST_REGIONS
 from fibromorph.postprocessing.stats.report.wording import number, p_text, signed
 from fibromorph.postprocessing.stats.results import Results
 from fibromorph.postprocessing.viewer import viewer_html, viewer_script
@@ -63,6 +64,8 @@ def render(results: Results, brain: PaintedBrain) -> str:
         created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         groups=groups.to_dict("records"),
         asymmetry=_asymmetry(results),
+        most_people=MOST_PEOPLE,
+        most_regions=MOST_REGIONS,
         outside=_outside(results.deviations),
         otherwise={n: t.reset_index().to_dict("records") for n, t in results.otherwise.items()},
         associations=associations.to_dict("records"),

@@ -55,7 +55,7 @@ class PageContent:
     outliers: tuple[Outlier, ...]
     excluded: frozenset[tuple[str, str]]
     failures: tuple[FailedScan, ...]
-    unmeasured: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...]
 
 
 @dataclass(frozen=True)
