@@ -10,6 +10,7 @@ import pytest
 from fibromorph.errors import ConfigError, LabelError, TableError
 from fibromorph.postprocessing.atlases import read_atlas
 from fibromorph.postprocessing.atlases.atlas import collection
+from fibromorph.postprocessing.atlases.placing import place
 from tests.two_halves import NAMES, halves, write_atlas
 
 needs_collection = pytest.mark.skipif(not collection(), reason="needs the extra atlases")
@@ -96,6 +97,13 @@ def test_of_a_probabilistic_atlas_the_likeliest_region_counts(
 def test_images_that_are_no_atlas_are_refused(tmp_path: Path, ids: np.ndarray, rule: str) -> None:
     with pytest.raises(LabelError, match=rule):
         read_atlas(str(write_atlas(tmp_path, ids)))
+
+
+def test_a_structure_that_the_average_head_lacks_is_no_sliver_of_another(tmp_path: Path) -> None:
+    names = "index\tname\n7\tfront\n8\tback\n300\tCSF\n5\tctx-lh-unknown\n"
+    placed = place(read_atlas(str(write_atlas(tmp_path, names=names))))
+    assert [region.name for region in placed.regions] == ["front", "back"]
+    assert placed.lost == ("CSF",)
 
 
 @needs_collection
