@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest and not options.passes_on:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
+    if not options.own_signals:
+        # Batch systems end jobs by SIGTERM: leave as after Ctrl-C, nothing half-written.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(options.handler(options))
     except FibromorphError as error:

@@ -109,8 +109,6 @@ def _bids(options: argparse.Namespace) -> int:
 
 
 def _participant(options: argparse.Namespace) -> int:
-    import signal
-
     from fibromorph.serving.cohort.participant import plan_cohort, print_plan, run_participants
 
     _refuse_both(options)
@@ -121,8 +119,6 @@ def _participant(options: argparse.Namespace) -> int:
     if options.dry_run:
         return DONE
     sys.stdout.flush()
-    # Batch systems end jobs by SIGTERM: leave as after Ctrl-C, leases given back.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return SOME_FAILED if run_participants(plan, settings, executor) else DONE
 
 

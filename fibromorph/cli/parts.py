@@ -24,6 +24,7 @@ def command(
     *,
     passes_on: bool = False,
     extra: str = "",
+    own_signals: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a command.
 
@@ -34,6 +35,7 @@ def command(
         handler: runs it, returns the exit status.
         passes_on: what is not known here is left in `options.rest` for the handler.
         extra: that brings all it needs; named when something is missing.
+        own_signals: its handler sees to SIGTERM; of others it is as Ctrl-C.
     """
     parser = commands.add_parser(
         name,
@@ -42,7 +44,7 @@ def command(
         add_help=not passes_on,
         formatter_class=WithDefaults,
     )
-    parser.set_defaults(handler=handler, passes_on=passes_on, extra=extra)
+    parser.set_defaults(handler=handler, passes_on=passes_on, extra=extra, own_signals=own_signals)
     return parser
 
 

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands) -> None:
     """Add this group's commands."""
-    parser = command(
-        commands, "serve", "answer REST requests, with a page at /", _serve, extra="serve"
-    )
+    summary = "answer REST requests, with a page at /"
+    parser = command(commands, "serve", summary, _serve, extra="serve", own_signals=True)
     parser.add_argument("--config", type=Path, metavar="YAML", help="see configs/serve.yaml")
     parser.add_argument(
         "--host", metavar="ADDRESS", help="others than this machine need keys (default: 127.0.0.1)"

@@ -17,6 +17,7 @@ def add_commands(commands: Commands) -> None:
         "fit a network: --config YAML and overrides (fibromorph train --help)",
         _train,
         passes_on=True,
+        own_signals=True,
     )
     parser = command(commands, "export", "write a bundle from trained weights", _export)
     parser.add_argument(

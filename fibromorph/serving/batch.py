@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from fibromorph.errors import FibromorphError, ScanError
+from fibromorph.progress import bar as progress_bar
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.engine import Engine
 from fibromorph.serving.extras import NOTHING, Extras
@@ -82,8 +83,8 @@ def segment_files(
         require_own(out, scan_stem(path))
     require_folder(out)
     failures = []
-    with tqdm(paths, unit="scan", disable=not sys.stderr.isatty()) as bar:
-        for path in bar:
+    with progress_bar(len(paths), "scans") as bar:
+        for path in paths:
             try:
                 scan = read_scan(path)
                 require_same_scan(out, scan.stem, scan)
@@ -99,6 +100,7 @@ def segment_files(
                 tqdm.write(f"{more}fibromorph: {told}", file=sys.stderr)
             else:
                 tqdm.write(summary(result, report))
+            bar.update()
     if 1 < len(paths) > len(failures):
         tqdm.write(f"all scans of the folder in one table: {write_scan_table(out)}")
     return failures

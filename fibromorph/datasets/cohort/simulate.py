@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
-
-from tqdm import tqdm
 
 from fibromorph.datasets.cohort.anatomy import Anatomy
 from fibromorph.datasets.cohort.files import write_study, write_truth
@@ -20,6 +17,7 @@ from fibromorph.datasets.cohort.render import Rendered, Renderer
 from fibromorph.datasets.cohort.settings import CohortSettings
 from fibromorph.errors import ConfigError
 from fibromorph.labels import FREESURFER
+from fibromorph.progress import bar as progress_bar
 
 ETIV = "eTIV"
 
@@ -80,7 +78,7 @@ def simulate_cohort(
 
 def _render_all(renderer: Renderer, plan: Plan, workers: int) -> list[Rendered]:
     done = []
-    with tqdm(total=plan.scans, unit="scan", disable=not sys.stderr.isatty()) as bar:
+    with progress_bar(plan.scans, "scans") as bar:
         for scans in _rendered(renderer, plan.parts, workers):
             done += scans
             bar.update(len(scans))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.atlases import read_atlas
@@ -50,6 +47,8 @@ from fibromorph.postprocessing.stats.tables import (
     read_participants,
 )
 from fibromorph.postprocessing.volumes import require_folder
+from fibromorph.progress import Bar
+from fibromorph.progress import bar as progress_bar
 
 OnBlock = Callable[[int], object]
 
@@ -61,7 +60,7 @@ def run_study(
     out: Path,
     *,
     atlas: str | None = None,
-    progress: bool | None = None,
+    progress: bool = True,
 ) -> Results:
     """Read, analyse, and write tables and report into `out`.
 
@@ -72,7 +71,7 @@ def run_study(
         out: made when it does not exist; no file is written before everything is computed.
         atlas: to paint regions on, see `paint`; None = the one that fibromorph carries. Of a folder
             of tables of scans, whose regions to take, see `read_folder`.
-        progress: show bars; None = if stderr is a terminal.
+        progress: tell how far it is on stderr.
 
     Raises:
         ConfigError, TableError: the rule, the value and where; nothing is written then.
@@ -103,7 +102,7 @@ def analyse(
     cohort: CohortVolumes,
     participants: Participants,
     *,
-    progress: bool | None = None,
+    progress: bool = True,
 ) -> Results:
     """All that the design asks for; nothing is written.
 
@@ -111,15 +110,14 @@ def analyse(
         ConfigError, TableError: see `run_study`.
     """
     study, whole = build_study(design, cohort, participants)
-    shown = sys.stderr.isatty() if progress is None else progress
-    with _bar("group permutations", shown, _group_draws(study)) as bar:
+    with _bar("group permutations", _group_draws(study), progress) as bar:
         complete, model, groups = compare(study, bar.update)
         asymmetry = compare_asymmetry(
             model, groups, study.families, design.inference, design.smallest_effect, bar.update
         )
     scopes = tuple(narrowed(complete, model, scope_of(complete, name)) for name in design.scores)
     collinear, otherwise, not_shown = _both_ways(complete, scopes)
-    change = _change(whole, groups, shown)
+    change = _change(whole, groups, progress)
     variants, left_out = _variants(design, cohort, participants)
     without = {f"without {c.name}": _others(complete, c) for c in collinear if c.adjusted}
     sensitivity, impossible = explore(complete, variants, without)
@@ -134,11 +132,11 @@ def analyse(
         collinear=collinear,
         assumptions=check_assumptions(model, complete.etiv),
         scopes=scopes,
-        associations=_associations(complete, model, scopes, shown),
+        associations=_associations(complete, model, scopes, progress),
         change=change.table if change else None,
         change_notes=(*interval_notes(whole), *change.notes) if change else (),
         individuals=change.individuals if change else None,
-        score_change=_score_change(whole, shown),
+        score_change=_score_change(whole, progress),
         sensitivity=sensitivity,
         sites=by_site(complete, model) if design.site.method == "meta" else None,
         notes=(
@@ -158,7 +156,7 @@ def _model_notes(study: Study, model: GroupModel) -> tuple[str, ...]:
 
 
 def _change(whole: Study, groups: pd.DataFrame, shown: bool) -> Change | None:
-    with _bar("bootstraps of change", shown, _change_draws(whole)) as bar:
+    with _bar("bootstraps of change", _change_draws(whole), shown) as bar:
         change = analyse_change(whole, bar.update)
     if change is None:
         return None
@@ -167,7 +165,7 @@ def _change(whole: Study, groups: pd.DataFrame, shown: bool) -> Change | None:
 
 
 def _score_change(whole: Study, shown: bool) -> ScoreChange | None:
-    with _bar("permutations of change", shown, _score_change_draws(whole)) as bar:
+    with _bar("permutations of change", _score_change_draws(whole), shown) as bar:
         return analyse_score_change(whole, bar.update)
 
 
@@ -177,7 +175,7 @@ def _associations(
     asked = sum(len(scope.groups) for scope in scopes) * len(study.families)
     methods = len(study.design.correlations.methods)
     draws = asked * methods * study.design.inference.permutations
-    with _bar("score permutations", shown, draws) as bar:
+    with _bar("score permutations", draws, shown) as bar:
         return associate(study, model, list(scopes), bar.update)
 
 
@@ -288,5 +286,5 @@ def _score_change_draws(whole: Study) -> int:
     return asked * methods * design.inference.permutations
 
 
-def _bar(title: str, shown: bool, total: int) -> tqdm[Any]:
-    return tqdm(desc=title, unit=" draws", total=total, disable=not shown or not total, leave=False)
+def _bar(title: str, draws: int, shown: bool) -> Bar:
+    return progress_bar(draws, "draws", title, shown=shown, leave=False)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.names import listed
@@ -29,6 +26,7 @@ from fibromorph.postprocessing.voxelwise.maps import Key, TissueMaps, find_maps,
 from fibromorph.postprocessing.voxelwise.question import Question
 from fibromorph.postprocessing.voxelwise.questions import questions_of
 from fibromorph.postprocessing.voxelwise.results import Answer, VoxelResults
+from fibromorph.progress import bar as progress_bar
 
 TOTALS = {"grey": "Total-Grey-Matter", "white": "Total-White-Matter"}
 APART = 0.05
@@ -45,7 +43,7 @@ def run_voxelwise(
     out: Path,
     *,
     workers: int = 1,
-    progress: bool | None = None,
+    progress: bool = True,
 ) -> VoxelResults:
     """Read, analyse, and write images, tables and report into `out`.
 
@@ -56,7 +54,7 @@ def run_voxelwise(
         participants: `participants.tsv`.
         out: made when it does not exist; no file is written before everything is computed.
         workers: processes for the permutations; results are the same for any number.
-        progress: show bars; None = if stderr is a terminal.
+        progress: tell how far it is on stderr.
 
     Raises:
         ConfigError, TableError, ScanError: the rule, the value and where; nothing is written then.
@@ -88,18 +86,18 @@ def _analyse(
     cohort: CohortVolumes,
     *,
     workers: int,
-    progress: bool | None,
+    progress: bool,
 ) -> VoxelResults:
     study, whole, notes = _with_maps(study, whole, paths)
     study = completed(study)
-    settings, shown = study.design.vbm, sys.stderr.isatty() if progress is None else progress
+    settings = study.design.vbm
     questions, said = questions_of(study, whole)
     used = {key: paths[key] for key in sorted(whole.volumes.index)}
-    with _bar("maps", shown, 2 * len(used), " maps") as bar:
+    with progress_bar(2 * len(used), "maps", "reading", shown=progress, leave=False) as bar:
         maps = load_maps(used, settings, study.design.at("vbm"), bar.update)
     notes += [*said, *_sums_apart(maps, cohort, TOTALS[settings.tissue])]
     total = settings.permutations * len(questions)
-    with _bar("permutations", shown, total, " draws") as bar:
+    with progress_bar(total, "draws", "permutations", shown=progress, leave=False) as bar:
         answers = _answers(questions, maps, study.design, workers, bar.update)
     return VoxelResults(
         study=study,
@@ -193,7 +191,3 @@ def _sums_apart(maps: TissueMaps, cohort: CohortVolumes, total: str) -> list[str
         f" differ from that by more than {100 * APART:.0f} %, most"
         f" {' '.join(worst).strip()} ({100 * apart[worst]:+.1f} %): look at the registration."
     ]
-
-
-def _bar(title: str, shown: bool, total: int, unit: str) -> tqdm[Any]:
-    return tqdm(desc=title, unit=unit, total=total, disable=not shown or not total, leave=False)

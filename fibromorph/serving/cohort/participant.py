@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -13,13 +12,13 @@ from typing import Protocol
 from fibromorph.datasets.bids import Wanted, open_dataset, require_dataset
 from fibromorph.errors import ConfigError, ScanError
 from fibromorph.postprocessing.volumes import require_folder
+from fibromorph.progress import bar as progress_bar
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.description import write_description
 from fibromorph.serving.cohort.failures import failed_scans, failure_table, write_failures
 from fibromorph.serving.cohort.leases import STALE_S
 from fibromorph.serving.cohort.plan import Plan, describe, make_plan
 from fibromorph.serving.cohort.pool import Pool
-from fibromorph.serving.cohort.progress import Progress
 from fibromorph.serving.cohort.recipe import recipe_of
 from fibromorph.serving.cohort.store import Store
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask, Shard
@@ -145,23 +144,22 @@ def run_participants(
 def _execute(
     tasks: list[ScanTask], settings: Settings, executor: AbstractContextManager[Executor]
 ) -> None:
-    store, progress = Store(settings.out), Progress(len(tasks))
-    try:
-        with executor as running:
-            while tasks:
-                busy = []
-                for outcome in running.map(tasks):
-                    progress.count(outcome)
-                    if outcome.status == "busy":
-                        busy.append(outcome.task)
-                    elif outcome.step == "worker":
-                        store.write_failure(outcome, settings.recipe, None, lasting=False)
-                if busy == tasks:
-                    time.sleep(SECONDS_BETWEEN_LOOKS)
-                tasks = busy
-    finally:
-        progress.close()
-        print(progress.line(), file=sys.stderr, flush=True)
+    store, failed = Store(settings.out), 0
+    with progress_bar(len(tasks), "scans") as bar, executor as running:
+        while tasks:
+            busy = []
+            for outcome in running.map(tasks):
+                if outcome.status == "busy":  # it comes again, and is counted then
+                    busy.append(outcome.task)
+                    continue
+                if outcome.step == "worker":
+                    store.write_failure(outcome, settings.recipe, None, lasting=False)
+                failed += outcome.status == "failed"
+                bar.set_postfix_str(f"{failed} failed", refresh=False)
+                bar.update()
+            if busy == tasks:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+            tasks = busy
 
 
 def local_executor(settings: Settings, workers: int) -> Pool:

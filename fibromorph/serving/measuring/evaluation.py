@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fibromorph.errors import ConfigError, LabelError, require_amount
 from fibromorph.files import write_whole
@@ -18,6 +16,7 @@ from fibromorph.labels import FREESURFER, NOT_COMPARABLE, LabelTable, coarsened
 from fibromorph.manifest import Bundle
 from fibromorph.postprocessing.agreement import compare
 from fibromorph.postprocessing.score_picture import write_score_picture
+from fibromorph.progress import bar as progress_bar
 from fibromorph.scans import Scan, read_reference, read_scan
 from fibromorph.scans.pairs import LabelledPair, choose_scans, pair_of
 from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
@@ -236,7 +235,7 @@ def _answers(
     """Scores of every scan and structure; volumes, and thickness, of every scan and re-scan."""
     scores, volumes, thick = [], [], []
     count = sum(len(part.pairs) for part in parts)
-    with tqdm(total=count, unit="scan", disable=not sys.stderr.isatty()) as progress:
+    with progress_bar(count, "scans") as bar:
         for part in parts:
             engine = Engine(part.bundle, device, threads)
             extras = Extras(thickness=has_ribbon(part.bundle))
@@ -255,7 +254,7 @@ def _answers(
                 for number, one in enumerate(chain([result], again)):
                     volumes += _volume_rows(scan.stem, number, one)
                     thick += _thickness_rows(scan.stem, number, one)
-                progress.update()
+                bar.update()
     return pd.DataFrame(scores), pd.DataFrame(volumes), pd.DataFrame(thick)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fibromorph.errors import ConfigError, ScanError, require_amount
 from fibromorph.files import write_whole
@@ -20,6 +18,7 @@ from fibromorph.manifest import Bundle
 from fibromorph.pose import apart_deg
 from fibromorph.postprocessing.agreement import dices
 from fibromorph.postprocessing.drift_picture import write_drift_picture
+from fibromorph.progress import bar as progress_bar
 from fibromorph.scans import Scan, read_reference, read_scan, restore_labels
 from fibromorph.scans.read import require_distinct
 from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
@@ -113,7 +112,7 @@ def _disturb(
     """Rows of volumes, see `_rows`, and of thickness, see `thickness_rows`."""
     rows: list[dict[str, object]] = []
     thick: list[dict[str, object]] = []
-    with tqdm(total=len(scans) * (1 + len(perturbations())), unit="scan", disable=_quiet()) as bar:
+    with progress_bar(len(scans) * (1 + len(perturbations())), "scans") as bar:
         for order, one in enumerate(scans):
             base = segment_scan(with_dark_air(read_scan(one.scan)), engine, beyond=beyond)
             truth = _truth(one, base)
@@ -160,10 +159,6 @@ def _require_new_to(bundle: Bundle, scans: Sequence[ScanWithTruth]) -> None:
 def _reference_line(one: ScanWithTruth) -> str:
     reference = "its own undisturbed segmentation" if one.labels is None else one.labels.name
     return f"{one.scan.name}: Dice against {reference}"
-
-
-def _quiet() -> bool:
-    return not sys.stderr.isatty()
 
 
 def _truth(one: ScanWithTruth, base: Segmented) -> Labels:

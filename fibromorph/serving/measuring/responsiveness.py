@@ -8,14 +8,11 @@ so that every structure gets another volume, and segmented again.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fibromorph.datasets.cohort.acquisition import Visit, draw_visit, scan_grid, take_scan
 from fibromorph.datasets.cohort.body import Body, Mould, mould_of, shape_body
@@ -24,6 +21,8 @@ from fibromorph.errors import require_amount
 from fibromorph.files import write_whole
 from fibromorph.manifest import Bundle, LabelEntry, Manifest, MeasuredShare
 from fibromorph.models.card import edit_bundle
+from fibromorph.progress import Bar
+from fibromorph.progress import bar as progress_bar
 from fibromorph.scans import Scan, read_scan
 from fibromorph.scans.read import require_distinct
 from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
@@ -154,7 +153,7 @@ def _with_share(entry: LabelEntry, found: MeasuredShare | None) -> LabelEntry:
 def _changed(scans: Sequence[Path], path: Path, engine: Engine, seed: int) -> pd.DataFrame:
     """True and found changes of volumes, written to `path`."""
     rows: list[dict[str, object]] = []
-    with _progress(2 * PATTERNS * len(scans)) as bar:
+    with progress_bar(2 * PATTERNS * len(scans), "heads") as bar:
         for number, scan in enumerate(scans):
             mould = mould_of(segmented_anatomy(with_dark_air(read_scan(scan)), engine))
             for pattern in range(PATTERNS):
@@ -169,16 +168,12 @@ def _thinner(
     """True and found changes of thickness, written to `path`."""
     rows: list[dict[str, object]] = []
     table = engine.bundle.manifest.table
-    with _progress(2 * pairs_of(table, PATTERNS) * len(scans)) as bar:
+    with progress_bar(2 * pairs_of(table, PATTERNS) * len(scans), "heads") as bar:
         for number, scan in enumerate(scans):
             rng = np.random.default_rng([seed, number])
             head = with_dark_air(read_scan(scan))
             rows += thinner_rows(head, engine, beyond, rng, PATTERNS, bar.update)
     return _written(path, rows)
-
-
-def _progress(total: int) -> tqdm[Any]:
-    return tqdm(total=total, unit="head", disable=not sys.stderr.isatty())
 
 
 def _written(path: Path, rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
@@ -211,7 +206,7 @@ def taken(mould: Mould, body: Body, visit: Visit) -> Scan:
 
 
 def _pair(
-    mould: Mould, engine: Engine, rng: np.random.Generator, bar: tqdm[Any]
+    mould: Mould, engine: Engine, rng: np.random.Generator, bar: Bar
 ) -> list[dict[str, object]]:
     """True and found changes between a head and its opposite, in one and the same position."""
     more, less = opposites(mould, rng)

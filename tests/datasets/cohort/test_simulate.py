@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -89,6 +93,23 @@ def test_what_is_there_is_not_overwritten(anatomy: Anatomy, tmp_path: Path) -> N
     with pytest.raises(ConfigError, match="new or empty"):
         simulate_cohort(tmp_path, [anatomy], SMALL, seed=1)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_nothing_is_left_of_a_study_that_is_ended(anatomy: Anatomy, tmp_path: Path) -> None:
+    scan, labels, out = tmp_path / "t1.nii.gz", tmp_path / "dseg.nii.gz", tmp_path / "out"
+    affine = anatomy.grid.affine_ijk_to_ras
+    nib.save(nib.Nifti1Image(anatomy.intensities, affine), scan)
+    nib.save(nib.Nifti1Image(anatomy.labels, affine), labels)
+    call = ["-m", "fibromorph", "synth", "cohort", "--out"]
+    call += [str(out / "s"), "--anatomy", str(scan), str(labels)]
+    process = subprocess.Popen([sys.executable, *call], stderr=subprocess.PIPE, text=True)
+    while not any(out.rglob("*_T1w.nii.gz")) and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.endswith("fibromorph: stopped\n")
+    assert [*out.iterdir()] == []
 
 
 def test_a_wrong_effect_writes_nothing(anatomy: Anatomy, tmp_path: Path) -> None:
