@@ -220,7 +220,10 @@ def test_models_come_once_the_service_has_started(page: Page, played: Played) ->
     played.answers["GET /v1/models"] = 503
     page.goto(played.url)
     expect(page.locator("#status")).to_have_text("played: 503")
+    ready, played.models = played.models, []
     played.answers.clear()
+    expect(page.locator("#status")).to_contain_text("is starting")
+    played.models = ready
     expect(page.locator("#model option")).to_have_text(["tiny 1"])
     expect(page.locator("#status")).to_have_text("")
 
@@ -243,6 +246,7 @@ def test_no_field_is_red_before_it_is_touched(page: Page, played: Played) -> Non
         for field in ("#participants", "#design")
     ]
     assert colours[0] == colours[1]
+    expect(page.locator("#no-studies")).to_have_text("None yet.")
 
 
 def test_a_proxy_may_offer_the_page_under_a_path(page: Page) -> None:

@@ -41,7 +41,7 @@ const names = () => JSON.parse(sessionStorage.getItem(NAMES) || "{}");
 const keepNames = (kept) => sessionStorage.setItem(NAMES, JSON.stringify(kept));
 const nameOf = (job) => job.label || names()[job.id] || `scan ${job.id.slice(0, 8)}`;
 const line = (job) => entry(job, nameOf(job), chosen?.id, choose);
-const scans = new JobList("v1/jobs", $("jobs"), $("more"), line);
+const scans = new JobList("v1/jobs", $("jobs"), $("no-jobs"), $("more"), line);
 
 function forgetName(id) {
   const { [id]: _, ...others } = names();
@@ -86,7 +86,7 @@ async function refresh() {
   try {
     await ($("study").hidden ? list() : study.list.look());
     if (!$("model").options.length) await fillModels();
-    $("status").textContent = "";
+    $("status").textContent = $("model").options.length ? "" : "The service is starting and takes scans in a moment.";
   } catch (error) {
     if (error instanceof Problem) complain($("status"), error);
     else $("status").textContent = "The service cannot be reached.";
@@ -97,10 +97,8 @@ async function refresh() {
 async function list() {
   const label = $("find").value.trim();
   // No scan has an id that none can have.
-  const found = await scans.look($("find").checkValidity() ? (label ? { label } : {}) : null);
-  if (found === null) return;
-  $("no-jobs").hidden = found > 0;
-  $("no-jobs").textContent = label ? "No scan has exactly this id." : "None yet.";
+  const looked = await scans.look($("find").checkValidity() ? (label ? { label } : {}) : null);
+  if (looked) $("no-jobs").textContent = label ? "No scan has exactly this id." : "None yet.";
 }
 
 // A service that starts has no models yet: each look asks again.

@@ -20,17 +20,17 @@ function askForKey() {
   if (!$("key-dialog").open) $("key-dialog").showModal();
 }
 
-// A list of jobs, the newest first, and its button "More".
+// A list of jobs, the newest first, what is said where there are none, and the button "More".
 export class JobList {
   #asked = new AbortController();
   #most = PAGE_LENGTH;
 
   // `line` makes a job's entry.
-  constructor(path, list, more, line) {
-    Object.assign(this, { path, list, more, line });
+  constructor(path, list, none, more, line) {
+    Object.assign(this, { path, list, none, more, line });
   }
 
-  // How many there are; null if a later look has overtaken this one. All that is shown is asked for
+  // False if a later look has overtaken this one. All that is shown is asked for
   // again: of many that wait, the oldest are the next to change. A filter of null lets none through.
   async look(filter = {}) {
     this.#asked.abort();
@@ -47,12 +47,13 @@ export class JobList {
         before = page.before;
       }
     } catch (error) {
-      if (signal.aborted) return null;
+      if (signal.aborted) return false;
       throw error;
     }
     renew(this.list, () => this.list.replaceChildren(...jobs.map(this.line)));
+    this.none.hidden = jobs.length > 0;
     this.more.hidden = !before;
-    return jobs.length;
+    return true;
   }
 
   // Renews the entry of one.

@@ -11,7 +11,7 @@ const nameOf = (job) => job.label || `study ${job.id.slice(0, 8)}`;
 
 const line = (job) => entry(job, nameOf(job), chosen?.id, choose);
 
-export const list = new JobList("v1/studies", $("studies"), $("more-studies"), line);
+export const list = new JobList("v1/studies", $("studies"), $("no-studies"), $("more-studies"), line);
 
 // A key was entered: what was shown may have been cut off.
 export function begin() {
