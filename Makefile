@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet -c constraints.txt
 
-.PHONY: demo demo-study test check format bench bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions bench-thickness bench-vbm bench-atlas bench-atlas-agreement clean bench-service fuzz-service openapi pictures web
+.PHONY: demo demo-study test check format bench bench-segment bench-training bench-stats bench-scans bench-cohort bench-cohort-network bench-longitudinal bench-local-change bench-atrophy bench-box bench-lesions bench-thickness bench-vbm bench-atlas bench-atlas-agreement clean bench-service fuzz-service openapi pictures web
 
 demo: $(VENV)/base.done
 	$(BIN)/fibromorph demo --out demo
@@ -29,6 +29,10 @@ format: $(VENV)/dev.done
 # Seconds and peak memory per stage; SCAN=... for a scan of your own.
 bench: $(VENV)/dev.done
 	$(BIN)/python -m benchmarks.stages $(if $(SCAN),--scan $(SCAN))
+
+# From scan to report, models and options in turn; SCAN is a file.
+bench-segment: $(VENV)/dev.done
+	$(BIN)/python -m benchmarks.segment $(SCAN)
 
 # Training steps per second, their parts, how busy the device is: MAPS= a folder of label maps.
 bench-training: $(VENV)/dev.done

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -55,6 +54,7 @@ from fibromorph.models.weights import (
 )
 from fibromorph.preprocess import Conformed, conform
 from fibromorph.scans import read_scan
+from fibromorph.yaml_files import read_mapping, wrong
 
 BUNDLE_SUFFIXES = (".onnx", ".png")
 """Of a bundle's files beside manifest and card."""
@@ -111,14 +111,11 @@ def read_facts(path: Path) -> BundleFacts:
     Raises:
         ConfigError: not YAML, or a field is missing, unknown or of another type.
     """
+    content = read_mapping(path, "description of a bundle")
     try:
-        return TypeAdapter(BundleFacts).validate_python(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError("must be a readable YAML file", value=error, subject=path) from error
+        return TypeAdapter(BundleFacts).validate_python(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{where}: {first['msg']}", subject=path) from error
+        raise wrong(error, BundleFacts, path) from None
 
 
 def export_bundle(

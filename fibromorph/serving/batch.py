@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,9 +70,8 @@ def segment_files(
     # Its graphs are being compiled while what reads and writes scans is imported.
     beyond = _beyond(engine, device, extras)
     from fibromorph.postprocessing.volumes import require_folder
-    from fibromorph.scans.read import read_scan, require_distinct, scan_stem
-    from fibromorph.serving.outputs import require_own, require_same_scan, write_outputs
-    from fibromorph.serving.pipeline import segment_scan
+    from fibromorph.scans.read import require_distinct, scan_stem
+    from fibromorph.serving.outputs import require_own
     from fibromorph.serving.scan_table import write_scan_table
 
     require_distinct(paths)
@@ -84,26 +83,54 @@ def segment_files(
     require_folder(out)
     failures = []
     with progress_bar(len(paths), "scans") as bar:
+        stage = bar.set_postfix_str
         for path in paths:
             try:
-                scan = read_scan(path)
-                require_same_scan(out, scan.stem, scan)
-                draw = engine.threads > 1
-                result = segment_scan(scan, engine, bar.set_postfix_str, draw=draw, beyond=beyond)
-                report = write_outputs(result, out, conformed=conformed)["report"]
+                told = _segment(path, out, engine, beyond, conformed=conformed, on_stage=stage)
             except Exception as error:
                 # Whatever an engine raises on one scan must not cost the others.
-                expected = isinstance(error, FibromorphError | OSError)
-                told = str(error) if expected else f"{path}: {type(error).__name__}: {error}"
-                failures.append(Failure(path, told))
-                more = "" if expected else f"{traceback.format_exc()}\n"
-                tqdm.write(f"{more}fibromorph: {told}", file=sys.stderr)
+                failures.append(Failure(path, _reason(path, error)))
+                tqdm.write(_complaint(failures[-1], error), file=sys.stderr)
             else:
-                tqdm.write(summary(result, report))
+                tqdm.write(told)
             bar.update()
     if 1 < len(paths) > len(failures):
         tqdm.write(f"all scans of the folder in one table: {write_scan_table(out)}")
     return failures
+
+
+def _segment(
+    path: Path,
+    out: Path,
+    engine: Engine,
+    beyond: BeyondVolumes | None,
+    *,
+    conformed: bool,
+    on_stage: Callable[[str], None],
+) -> str:
+    """Read, segment and write one scan; returns the line about it."""
+    from fibromorph.scans.read import read_scan
+    from fibromorph.serving.outputs import require_same_scan, write_outputs
+    from fibromorph.serving.pipeline import segment_scan
+
+    scan = read_scan(path)
+    require_same_scan(out, scan.stem, scan)
+    result = segment_scan(scan, engine, on_stage, draw=engine.threads > 1, beyond=beyond)
+    return summary(result, write_outputs(result, out, conformed=conformed)["report"])
+
+
+def _is_told(error: Exception) -> bool:
+    return isinstance(error, FibromorphError | OSError)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    return str(error) if _is_told(error) else f"{path}: {type(error).__name__}: {error}"
+
+
+def _complaint(failure: Failure, error: Exception) -> str:
+    """One line; of what should not have happened, where it did."""
+    where = "" if _is_told(error) else f"{''.join(traceback.format_exception(error))}\n"
+    return f"{where}fibromorph: {failure.reason}"
 
 
 def _beyond(engine: Engine, device: str, extras: Extras) -> BeyondVolumes | None:

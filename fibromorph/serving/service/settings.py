@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -23,6 +23,7 @@ from fibromorph.errors import ConfigError
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_names
 from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.extras import Extras
+from fibromorph.yaml_files import first_wrong, read_mapping
 
 MIB = 1 << 20
 CPUS_PER_WORKER = 4
@@ -173,7 +174,7 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
     Raises:
         ConfigError: missing file, not a mapping, an unknown key or a value out of range.
     """
-    content = {} if path is None else _read(path)
+    content = {} if path is None else read_mapping(path)
     given: dict[str, Any] = {k: value for k, value in overrides.items() if value is not None}
     try:
         return Settings(**given | {FILE: content})
@@ -183,21 +184,19 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
         rule = 'a variable that holds a list or a mapping must be JSON, such as ["a.example.org"]'
         raise ConfigError(rule, value=os.environ.get(variable), subject=variable) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        rule = first["msg"].removeprefix("Value error, ")
+        place, rule, value = first_wrong(error, Settings)
         # A URL may hold a password.
-        value = re.sub(r"(?<=//)[^/\s]*@", "", str(first["input"]))
-        raise ConfigError(rule, value=value, subject=where) from error
+        told = None if value is None else re.sub(r"(?<=//)[^/\s]*@", "", str(value))
+        raise ConfigError(rule, value=told, subject=_whence(place, given, path)) from None
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError("a configuration must be YAML", value=error, subject=path) from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError("a configuration must map names to values", subject=path)
-    return content
+def _whence(place: Sequence[str | int], given: Mapping[str, Any], path: Path | None) -> str:
+    """The option, the variable, or the file and its key that a value stood in."""
+    name, key = str(place[0]) if place else "", ".".join(map(str, place))
+    if name in given:
+        return f"--{name.replace('_', '-')}"
+    variable = f"{Settings.model_config['env_prefix']}{name}".upper()
+    for known in os.environ:
+        if known.upper().partition("__")[0] == variable:
+            return known
+    return ", key ".join(part for part in (str(path or ""), key) if part)

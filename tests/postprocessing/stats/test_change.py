@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -173,6 +174,19 @@ def test_change_that_depends_on_age_is_not_put_down_to_the_illness(tmp_path: Pat
     assert adjusted["ci_low_ml"] < 0 < adjusted["ci_high_ml"]
     in_level = table(change(tmp_path, {**TWO, "adjust": "level"})).loc[PUTAMEN]
     assert in_level["ci_high_ml"] < 0
+
+
+def test_a_covariate_is_what_it_was_at_baseline(tmp_path: Path) -> None:
+    """Who stops smoking, and who is a year older, later."""
+    people = write_cohort(tmp_path, Cohort(sessions=("ses-01", "ses-02")))
+    first = people.assign(session_id="ses-01", smoker=np.where(people.index % 3, "no", "yes"))
+    later = first.assign(session_id="ses-02", age=first["age"] + 1)
+    asked: dict[str, Any] = {"covariates": ["age", "smoker"]}
+    write(tmp_path / "participants.tsv", pd.concat([first, later]))
+    before = change(tmp_path, TWO, **asked).table
+    stopped = later.assign(smoker=later["smoker"].replace("yes", "stopped"))
+    write(tmp_path / "participants.tsv", pd.concat([first, stopped]))
+    pd.testing.assert_frame_equal(change(tmp_path, TWO, **asked).table, before)
 
 
 def test_few_people_are_adjusted_in_level_and_told_so(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def written(tmp_path: Path, text: str) -> Path:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("covariates: [age]", r"design.yaml, key groups: Field required"),
+        ("covariates: [age]", r"design.yaml, key groups: the key must be there"),
         (GROUPS + "etiv: both", r"key etiv: .*covariate.*found: both"),
         (GROUPS + "inference: {alpha: 2}", r"key inference.alpha: .*less than 0.5.*found: 2"),
         (GROUPS + "colour: red", r"key colour: there is no such key; keys are title, "),

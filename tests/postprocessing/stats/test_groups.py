@@ -12,6 +12,8 @@ import pytest
 from fibromorph.postprocessing.stats import Results, compare
 from fibromorph.postprocessing.stats.groups.assumptions import check_assumptions
 from fibromorph.postprocessing.stats.groups.comparison import FIRST_COLUMNS, conclusion
+from fibromorph.postprocessing.stats.groups.model import GroupModel
+from fibromorph.postprocessing.stats.groups.sensitivity import quick_effects
 from fibromorph.postprocessing.stats.models.measured import fit_weighted, sd_as_fitted
 from tests.postprocessing.stats.cohorts import MEANS_ML, PUTAMEN, Cohort, write, write_cohort
 from tests.postprocessing.stats.conftest import built, groups, run
@@ -159,5 +161,21 @@ def test_influence_is_named(folder: Path) -> None:
     table.loc[7, PUTAMEN] = 15.0
     write(folder / "volumes.tsv", table)
     row = check_assumptions(compare(built(folder)[0])[1]).loc[PUTAMEN]
-    assert row["influential"] == "sub-008"
+    assert row["influential"] == row["g_moved_by"] == "sub-008"
     assert row["g_without_low"] < -1
+
+
+def test_who_moves_the_effect_is_named(folder: Path) -> None:
+    """Not who has the largest Cook's distance, which the other coefficients have a share in."""
+    model = compare(built(folder)[0])[1]
+    people = model.volumes.index
+    without = {name[0]: effects(model.rows((people != name).astype(bool))) for name in people}
+    moved = (pd.DataFrame(without).sub(effects(model), axis=0)).abs()
+    table = check_assumptions(model)
+    assert table["g_moved_by"].to_dict() == moved.idxmax(axis=1).to_dict()
+    assert (table["g_moved_by"] != table["influential"]).any()
+
+
+def effects(model: GroupModel) -> pd.Series:
+    """Hedges' g by region."""
+    return pd.Series({str(e["region"]): e["hedges_g"] for e in quick_effects(model, 0.95)})

@@ -10,6 +10,7 @@ import pytest
 
 from fibromorph.postprocessing.stats import Results, build_model
 from fibromorph.postprocessing.stats.models.permutation import freedman_lane
+from fibromorph.postprocessing.stats.report import write_study
 from fibromorph.postprocessing.stats.scores.associations import associate
 from fibromorph.postprocessing.stats.scores.correlation import (
     linearised,
@@ -114,6 +115,31 @@ def test_too_few_with_a_score_are_counted_in_words(folder: Path) -> None:
     found = run(folder, scores={"pain_intensity": "pain"})
     assert found.associations.empty
     assert "nothing is computed in patients, because 7 have the score" in found.scopes[0].reason
+
+
+def test_a_region_that_too_few_with_the_score_have_ends_nothing(folder: Path) -> None:
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    volumes["Left-Amygdala"] = volumes["Left-Amygdala"].astype(object)
+    volumes.loc[volumes.index[5:23], "Left-Amygdala"] = "n/a"
+    write(folder / "volumes.tsv", volumes)
+    scores = {"pain_intensity": "pain"}
+    found = run(folder, scores=scores)
+    table = found.associations
+    few = table["region"] == "Left-Amygdala"
+    assert (table.loc[few, "n"] == 5).all()
+    assert table.loc[few, ["r", "p", "p_permutation", "p_fdr", "p_fwe"]].isna().all(axis=None)
+    assert table.loc[~few, ["r", "p", "p_permutation", "p_fdr", "p_fwe"]].notna().all(axis=None)
+    write_study(found, folder / "out")
+    assert "nan" not in (folder / "out" / "associations.tsv").read_text()
+
+
+def test_a_covariate_and_its_square_are_one_in_ranks() -> None:
+    rng = np.random.default_rng(3)
+    age, x, y = rng.uniform(20, 70, 30), rng.standard_normal(30), rng.standard_normal(30)
+    once = partial_correlation(x, y, age[:, None], "spearman", 0.95)
+    both = partial_correlation(x, y, np.column_stack([age, age**2]), "spearman", 0.95)
+    assert (both.r, both.df) == pytest.approx((once.r, once.df))
+    assert linearised(x[:, None], y, np.column_stack([age, age**2]), "spearman")[2].shape[1] == 1
 
 
 def test_permutations_are_of_what_is_correlated(results: Results) -> None:

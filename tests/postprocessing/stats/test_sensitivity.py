@@ -55,6 +55,17 @@ def test_methods_that_need_etiv_are_no_choice_where_it_is_mostly_missing(folder:
     assert set(table["etiv"]) == {"none"}
 
 
+def test_methods_that_need_etiv_leave_those_out_whose_is_missing(folder: Path) -> None:
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", dtype=str)
+    volumes.loc[volumes.index[:3], "eTIV"] = "n/a"
+    volumes.to_csv(folder / "volumes.tsv", sep="\t", index=False)
+    found = run(folder, etiv="none")
+    table = found.sensitivity[found.sensitivity["exclusions"] == "as designed"]
+    counted = (table["n_patients"] + table["n_controls"]).groupby(table["etiv"]).max()
+    assert dict(counted) == {"none": 44, "covariate": 41, "residual": 41, "power": 41}
+    assert not any("follow from the others" in note for note in found.notes)
+
+
 def test_a_scan_of_unknown_error_is_left_out_of_what_is_weighted(folder: Path) -> None:
     errors = pd.read_csv(folder / "volumes_sd.tsv", sep="\t", dtype=str, keep_default_na=False)
     errors.loc[errors.index[0], PUTAMEN] = "n/a"

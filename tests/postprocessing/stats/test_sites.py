@@ -67,6 +67,24 @@ def test_a_site_without_patients_of_a_region_says_nothing_of_it(multi: Path) -> 
     assert pooled["meta_difference_ml"] < 0
 
 
+def test_a_site_with_as_many_parameters_as_people_of_a_region_says_nothing_of_it(
+    multi: Path,
+) -> None:
+    people = pd.read_csv(multi / "participants.tsv", sep="\t", keep_default_na=False)
+    volumes = pd.read_csv(multi / "volumes.tsv", sep="\t", keep_default_na=False)
+    at_c = people["site"] == "c"
+    volumes[PUTAMEN] = volumes[PUTAMEN].astype(object)
+    for group in ("FM", "HC"):
+        volumes.loc[people.index[at_c & (people["group"] == group)][2:], PUTAMEN] = "n/a"
+    write(multi / "volumes.tsv", volumes)
+    found = run(multi, covariates=["age", "bdi"], site={"column": "site", "method": "meta"})
+    assert found.sites is not None
+    few = found.sites[found.sites["site"] == "c"].set_index("region").loc[PUTAMEN]
+    assert (few["n_patients"], few["n_controls"]) == (2, 2)
+    assert np.isnan(few["difference_ml"])
+    assert found.groups.loc[PUTAMEN, "n_sites"] == 2
+
+
 def test_combat_takes_the_site_out_and_leaves_the_group() -> None:
     rng = np.random.default_rng(0)
     site, group = np.repeat(["x", "y"], 60), np.tile([0.0, 1.0], 60)

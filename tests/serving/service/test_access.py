@@ -168,16 +168,29 @@ def test_keys_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("port: 99999", "port"),
-        ("prot: 80", "prot"),
-        ("[1, 2]", "map names to values"),
-        ("a: [", "must be YAML"),
+        ("port: 99999", r"serve.yaml, key port: .*less than or equal to 65535 \(found: 99999\)"),
+        ("prot: 80", r"serve.yaml, key prot: there is no such key; is it port\?"),
+        ("oidc: {issuer: a}", r"serve.yaml, key oidc.audience: the key must be there"),
+        ("[1, 2]", "mapping of keys"),
+        ("a: [", "readable YAML"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "serve.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
+        load_settings(path)
+
+
+def test_a_wrong_setting_is_named_where_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text("port: 9000\n")
+    with pytest.raises(ConfigError, match=r"^--port: "):
+        load_settings(path, port=99999)
+    monkeypatch.setenv("FIBROMORPH_SERVE_PORT", "99999")
+    with pytest.raises(ConfigError, match=r"^FIBROMORPH_SERVE_PORT: "):
         load_settings(path)
 
 

@@ -19,26 +19,26 @@ LEAST_DF = 10
 """Change is adjusted while people with both scans outnumber its columns by so many."""
 
 
-def of_levels(study: Study, baseline: str) -> pd.DataFrame:
+def of_levels(study: Study) -> pd.DataFrame:
     """(n, k) intercept and centred covariates, of people and of scans.
 
     When scans were made counts from the mean of each session: groups are compared at equal times,
     and each group's own change stays the one of its mean interval, not of none.
     """
-    parts = [*_of_people(study, baseline), _from_mean_times(study)]
+    parts = [*_of_people(study), _from_mean_times(study)]
     if study.site is not None and study.design.site.method != "none":
         parts.append(site_indicators(study.site))
     return centred(_varying(pd.concat(parts, axis=1)))
 
 
-def of_changes(study: Study, baseline: str, follow_up: tuple[str, ...]) -> pd.DataFrame:
+def of_changes(study: Study, follow_up: tuple[str, ...]) -> pd.DataFrame:
     """(n, m) people's covariates at baseline, less their mean over people, in each later session.
 
     Named `age x ses-02`; what varies from scan to scan (site, time-varying columns) bears on change
     by itself.
     """
     session = pd.Series(study.sessions, index=study.volumes.index)
-    own = _varying(pd.concat(_of_people(study, baseline), axis=1))
+    own = _varying(pd.concat(_of_people(study), axis=1))
     own = own - own.groupby(level=0).first().mean()
     products = [own.mul(session == later, axis=0).add_suffix(f" x {later}") for later in follow_up]
     return pd.concat(products, axis=1)
@@ -58,16 +58,9 @@ def _from_mean_times(study: Study) -> pd.DataFrame:
     return table.assign(**{str(name): table[name] - means[name] for name in times})
 
 
-def _of_people(study: Study, baseline: str) -> list[pd.DataFrame]:
-    """Covariates as they were at baseline in all of a person's rows, and eTIV where it is one.
-
-    An age at each visit would take the slope of age over people out of every person's change; what
-    is to vary from scan to scan is named under `sessions.time_varying`.
-    """
-    at_baseline = np.array(study.sessions, dtype=object) == baseline
-    first = study.covariates[at_baseline].groupby(level=0).first()
-    table = first.reindex(study.covariates.index, level=0).fillna(study.covariates)
-    parts = [table]
+def _of_people(study: Study) -> list[pd.DataFrame]:
+    """Covariates, and eTIV where it is one."""
+    parts = [study.covariates]
     if study.etiv is not None and study.design.etiv == "covariate":
         parts.append(etiv_of_people(study).to_frame(ETIV))
     return parts

@@ -218,7 +218,7 @@ def _assemble(whole: Study, question: Question, follow_up: tuple[str, ...]) -> C
         volumes=volumes,
         sd=sd if sd is None or factor is None else sd * factor,
         treated=question.treated.to_numpy(bool),
-        nuisance=of_levels(study, baseline_of(whole)),
+        nuisance=of_levels(study),
         slopes=pd.DataFrame(index=study.volumes.index),
         person=numbers,
         people=[str(p) for p in people],
@@ -234,7 +234,7 @@ def _assemble(whole: Study, question: Question, follow_up: tuple[str, ...]) -> C
 
 def _adjust_change(data: ChangeData, study: Study) -> ChangeData:
     """With the covariates that change can be adjusted for, and a note on those that it cannot."""
-    slopes = of_changes(study, data.baseline, data.follow_up)
+    slopes = of_changes(study, data.follow_up)
     if slopes.empty:
         return data
     pairs = [int(data.pairs(str(r), s).sum()) for r in data.volumes for s in data.follow_up]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     Field,
     PrivateAttr,
@@ -38,6 +34,7 @@ from fibromorph.postprocessing.stats.designs.sections import (
 )
 from fibromorph.postprocessing.stats.tables.measure import VOLUME, BrainMeasure
 from fibromorph.postprocessing.stats.tables.scan_ids import BIDS_RULE, ScanIds
+from fibromorph.yaml_files import read_mapping, wrong
 
 
 class Design(Section):
@@ -112,14 +109,7 @@ def load_design(path: Path) -> Design:
     """
     if not path.exists():
         raise ConfigError("a design must exist; --init writes one", subject=path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
-        text = " ".join(str(reason).split())
-        raise ConfigError("a design must be readable YAML", value=text, subject=path) from None
-    if not isinstance(content, Mapping):
-        raise ConfigError("a design must be a mapping of keys", value=content, subject=path)
-    return parse_design(dict(content), str(path))
+    return parse_design(read_mapping(path, "design"), str(path))
 
 
 def parse_design(content: dict[str, Any], subject: str = "design") -> Design:
@@ -131,30 +121,6 @@ def parse_design(content: dict[str, Any], subject: str = "design") -> Design:
     try:
         design = Design.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        rule = first["msg"].removeprefix("Value error, ")
-        if first["type"] == "extra_forbidden":
-            rule = _unknown_key(first["loc"])
-        given = None if first["type"] == "missing" else first["input"]
-        where = f"{subject}, key {key}" if key else subject
-        value = None if isinstance(given, dict) else given
-        raise ConfigError(rule, value=value, subject=where) from None
+        raise wrong(error, Design, subject) from None
     design._source = subject
     return design
-
-
-def _unknown_key(place: Sequence[str | int]) -> str:
-    """What to say of a key that designs do not have: what may have been meant, what there is."""
-    section: type[BaseModel] = Design
-    for name in place[:-1]:
-        field = section.model_fields.get(str(name))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return "there is no such key"
-        section = inner
-    names = list(section.model_fields)
-    meant = get_close_matches(str(place[-1]), names, 1)
-    return (
-        f"there is no such key; {f'is it {meant[0]}? ' if meant else ''}keys are {', '.join(names)}"
-    )

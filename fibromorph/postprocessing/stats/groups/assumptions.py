@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from fibromorph.postprocessing.stats.groups.model import INTERCEPT, GroupModel
-from fibromorph.postprocessing.stats.models.effects import small_sample_factor
+from fibromorph.postprocessing.stats.models.effects import hedges_g, small_sample_factor
 from fibromorph.postprocessing.stats.models.linear import (
     Bools,
     Floats,
@@ -38,7 +38,8 @@ def check_assumptions(model: GroupModel, etiv: pd.Series | None = None) -> pd.Da
     Columns: `p_slope_COVARIATE`, parallel slopes of group x covariate (HC3) for age, eTIV and every
     other covariate; `variance_ratio` patients over controls and `p_variance` (Brown-Forsythe) of
     residuals; `p_normal` (Shapiro-Wilk); `cooks_distance`, the largest, and `influential`, whose;
-    `g_without_low`, `g_without_high`, the range of Hedges' g when one person is left out.
+    `g_without_low`, `g_without_high`, the range of Hedges' g when one person is left out, and
+    `g_moved_by`, who moves it furthest.
     """
     slopes = model.nuisance.drop(columns=INTERCEPT)
     if etiv is not None and ETIV not in slopes:
@@ -148,11 +149,13 @@ def _influence(fitted: LinearFit, design: Floats, names: list[str]) -> dict[str,
     distance = cooks_distance(fitted)
     worst = int(distance.argmax())
     without = leave_one_out_g(fitted, design)
+    g = hedges_g(float(fitted.beta[-1, 0]), float(fitted.sigma[0]), fitted.df)
     return {
         "cooks_distance": float(distance[worst]),
         "influential": names[worst],
         "g_without_low": float(without.min()),
         "g_without_high": float(without.max()),
+        "g_moved_by": names[int(np.abs(without - g).argmax())],
     }
 
 

@@ -142,6 +142,8 @@ def _model(
 ) -> GroupModel:
     """The volumes and covariates that a specification leads to."""
     chosen = variants.get(choice.exclusions, study)
+    if choice.etiv != "none" and chosen.etiv is not None:
+        chosen = chosen.rows(chosen.etiv.notna())
     own_kind = choice.volumes == study.design.volumes
     other = None if own_kind else _known_everywhere(chosen)
     model = build_model(

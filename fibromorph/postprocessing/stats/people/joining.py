@@ -56,7 +56,9 @@ def build_study(
     _require_somebody(base, flow, participants)
     later, left_out = _later(rows[rows["session"] != baseline], base, design, cohort)
     both = pd.concat([base, later]) if len(later) else base
-    whole = _assemble(design, cohort, columns, pd.MultiIndex.from_tuples(both.index), flow)
+    index = pd.MultiIndex.from_tuples(both.index)
+    covariates = _at_baseline(columns, base.index, index)
+    whole = _assemble(design, cohort, columns, covariates, flow)
     whole = replace(whole, notes=(*_matched_note(meant), *constant, *whole.notes, *left_out))
     study = whole.at(baseline)
     require_enough(study, participants)
@@ -221,9 +223,21 @@ def _each(rows: pd.DataFrame, rule: Callable[[tuple[str, str]], bool]) -> pd.Ser
     return pd.Series([bool(rule(key)) for key in rows.index], index=rows.index, dtype=bool)
 
 
+def _at_baseline(columns: Columns, base: pd.Index, index: pd.MultiIndex) -> pd.DataFrame:
+    """Covariates of all scans, as they were when the person was first scanned.
+
+    An age at each visit would take the slope of age over people out of every person's change; what
+    is to vary from scan to scan is named under `sessions.time_varying`.
+    """
+    first = columns.covariates(base).droplevel(1)
+    return first.reindex(index.get_level_values(0)).set_axis(index)
+
+
 def _assemble(
-    design: Design, cohort: CohortVolumes, columns: Columns, index: pd.MultiIndex, flow: Flow
+    design: Design, cohort: CohortVolumes, columns: Columns, covariates: pd.DataFrame, flow: Flow
 ) -> Study:
+    """All that is known of the scans that `covariates` has rows of."""
+    index = covariates.index
     soft, hard = cohort.soft, cohort.hard
     first, other = (soft, hard) if design.volumes == "soft" or hard is None else (hard, soft)
     families = resolve_families(design, cohort.regions)
@@ -240,7 +254,7 @@ def _assemble(
         other_volumes=at(other),
         sd=at(cohort.sd),
         patients=group_of(design, columns, index).astype(bool),
-        covariates=columns.covariates(index),
+        covariates=covariates,
         scores=columns.scores(index),
         etiv=None if etiv is None else etiv.loc[index],
         site=columns.text(design.site.column, index),

@@ -21,6 +21,8 @@ SMALLEST_EFFECT_GROUP = 2
 """Known volumes of a group that a site must have of a region to say anything of it."""
 SMALLEST_SPREAD = 2
 """Known volumes of a region that a site must have to have a variance."""
+SMALLEST_EFFECT_DF = 2
+"""Degrees of freedom that a site's own effect must leave."""
 POOLED = (
     *("meta_difference_ml", "meta_se_ml", "meta_ci_low_ml", "meta_ci_high_ml", "p_meta"),
     *("meta_g", "meta_g_low", "meta_g_high", "tau_ml", "i_squared"),
@@ -54,9 +56,10 @@ def require_sites(study: Study) -> None:
                 subject=study.design.at("site.smallest"),
             )
         parameters = 3 + study.covariates.shape[1]
-        if method == "meta" and len(patients) < parameters + 2:
+        needed = parameters + SMALLEST_EFFECT_DF
+        if method == "meta" and len(patients) < needed:
             raise ConfigError(
-                f"a meta-analysis fits {parameters} parameters a site: {parameters + 2} people at"
+                f"a meta-analysis fits {parameters} parameters a site: {needed} people at"
                 " least; take out covariates, or use site.method: covariate",
                 value=f"{site}: {len(patients)}",
                 subject=study.design.at("covariates"),
@@ -132,11 +135,15 @@ def _effect(part: GroupModel, region: str) -> dict[str, object]:
     known = ~np.isnan(volume)
     ill, well = int(part.patients[known].sum()), int((~part.patients[known]).sum())
     counts = {"region": region, "n_patients": ill, "n_controls": well}
+    nothing = counts | dict.fromkeys(("difference_ml", "se_ml", "hedges_g", "g_se"), np.nan)
     if min(ill, well) < SMALLEST_EFFECT_GROUP:
-        return counts | dict.fromkeys(("difference_ml", "se_ml", "hedges_g", "g_se"), np.nan)
+        return nothing
     nuisance = part.nuisance.drop(columns=INTERCEPT).loc[known]
     columns = [np.ones(len(nuisance)), *nuisance.to_numpy(float).T, part.patients[known]]
-    fitted = fit(independent(np.column_stack(columns)), volume[known, None])
+    design = independent(np.column_stack(columns))
+    if len(design) - design.shape[1] < SMALLEST_EFFECT_DF:
+        return nothing
+    fitted = fit(design, volume[known, None])
     difference, df = float(fitted.beta[-1, 0]), fitted.df
     g = hedges_g(difference, float(fitted.sigma[0]), df)
     return {

@@ -36,7 +36,7 @@ def write_study(results: Results, out: Path, *, atlas: str | None = None) -> Non
 
 
 def _is_table(header: bytes) -> bool:
-    return b"region" in header or b"n_responders" in header
+    return any(name in header for name in (b"region", b"n_responders", b"left_difference"))
 
 
 def _is_page(path: Path) -> bool:

@@ -158,8 +158,8 @@ def _influential(results: Results) -> str:
         row, g = results.assumptions.loc[region], float(results.groups["hedges_g"][region])
         moved = max(abs(row["g_without_low"] - g), abs(row["g_without_high"] - g))
         if moved > 0.25 * abs(g):
-            rests.append(f"{plain_name(str(region))} ({row['influential']})")
-    where = " (influential in assumptions.tsv)"
+            rests.append(f"{plain_name(str(region))} ({row['g_moved_by']})")
+    where = " (g_moved_by in assumptions.tsv)"
     return f"One person moves g by more than a quarter in {listed(rests, where)}." if rests else ""
 
 

@@ -113,6 +113,19 @@ class _Question:
         design = np.column_stack([np.ones(int(rows.sum())), self.table[rows]])
         return np.asarray(design[:, independent_columns(design)[1:]])
 
+    def with_known(self, region: str) -> _Question:
+        """The same, of the members of whom the region is known."""
+        known = self.model.volumes[region].notna().to_numpy()
+        return replace(self, members=self.members & known)
+
+    @property
+    def is_estimable(self) -> bool:
+        """Whether these members suffice for a slope of this score."""
+        if self.members.sum() <= SMALLEST_DF:
+            return False
+        design = self._design
+        return len(design) - design.shape[1] >= SMALLEST_DF and has_full_rank(design)
+
     @property
     def follows_from_covariates(self) -> bool:
         """Whether nothing of the score is left once the covariates are taken out."""
@@ -157,7 +170,10 @@ def _one(
     score, covariates = asked.score[asked.members], asked.covariates(asked.members)
     parts = []
     for family, regions in asked.study.families.items():
-        volumes = asked.model.volumes.loc[asked.members, regions].to_numpy(float)
+        able = [region for region in regions if asked.with_known(region).is_estimable]
+        if not able:
+            continue
+        volumes = asked.model.volumes.loc[asked.members, able].to_numpy(float)
         joint = {}
         for method in correlations.methods:
             outcomes, contrast, nuisance = linearised(volumes, score, covariates, method)
@@ -172,17 +188,34 @@ def _one(
                 "p_permutation": joint[method].p[i],
                 "p_fwe": joint[method].p_fwe[i],
             }
-            for i, region in enumerate(regions)
-            for method, row in _region(asked, region).items()
+            for i, region in enumerate(able)
+            for method, row in _region(asked.with_known(region), region).items()
+        ]
+        rows += [
+            {**_named(asked.with_known(region), region, method), "family": family}
+            for region in regions
+            if region not in able
+            for method in correlations.methods
         ]
         parts.append(pd.DataFrame(rows))
     return parts
 
 
+def _named(asked: _Question, region: str, method: CorrelationMethod) -> dict[str, object]:
+    """What a row begins with; of a region that too few have, it is all there is."""
+    n = int(asked.members.sum())
+    return {
+        "region": region,
+        "score": asked.name,
+        "group": asked.group,
+        "n": n,
+        "method": method,
+    }
+
+
 def _region(asked: _Question, region: str) -> dict[CorrelationMethod, dict[str, object]]:
-    """Method -> its row, but for what permutations say."""
-    volume = asked.model.volumes[region].to_numpy(float)
-    known = asked.members & ~np.isnan(volume)
+    """Method -> its row, but for what permutations say; of members of whom the region is known."""
+    volume, known = asked.model.volumes[region].to_numpy(float), asked.members
     covariates = asked.covariates(known)
     inference = asked.study.design.inference
     patients = asked.model.patients[known] if asked.group == "both" else None
@@ -195,8 +228,8 @@ def _region(asked: _Question, region: str) -> dict[CorrelationMethod, dict[str, 
             volume[known], asked.score[known], covariates, method, inference.confidence
         )
         rows[method] = {
-            **{"region": region, "score": asked.name, "group": asked.group, "n": int(known.sum())},
-            **{"method": method, "r": found.r, "ci_low": found.ci_low},
+            **_named(asked, region, method),
+            **{"r": found.r, "ci_low": found.ci_low},
             **{"ci_high": found.ci_high, "df": found.df, "p": found.p},
             "detectable_r": detectable_correlation(found.df, inference.alpha, inference.power),
             "reliability": reliability,

@@ -9,7 +9,11 @@ import numpy as np
 from scipy import stats
 
 from fibromorph.postprocessing.stats.designs.sections import CorrelationMethod
-from fibromorph.postprocessing.stats.models.linear import Floats, patterns
+from fibromorph.postprocessing.stats.models.linear import (
+    Floats,
+    independent_columns,
+    patterns,
+)
 
 BEND = 0.2
 """Share of observations bent in on either side (Wilcox 1994, Psychometrika 59:601-616)."""
@@ -44,8 +48,7 @@ def partial_correlation(
         confidence: of the interval.
     """
     if method == "spearman":
-        x, y = stats.rankdata(x), stats.rankdata(y)
-        covariates = stats.rankdata(covariates, axis=0) if covariates.size else covariates
+        x, y, covariates = stats.rankdata(x), stats.rankdata(y), _ranked(covariates)
     first, second = residuals(x, covariates), residuals(y, covariates)
     r = _METHODS[method](first, second)
     df = len(x) - 2 - covariates.shape[1]
@@ -73,13 +76,20 @@ def linearised(
         return volumes, score, covariates
     if method == "spearman":
         ranks = stats.rankdata(volumes, axis=0, nan_policy="omit")
-        return ranks, stats.rankdata(score), stats.rankdata(covariates, axis=0)
+        return ranks, stats.rankdata(score), _ranked(covariates)
     bent = np.full_like(volumes, np.nan)
     for known, columns in patterns(volumes):
         for column in columns:
             left = residuals(volumes[known, column], covariates[known])
             bent[known, column] = _bent(left)
     return bent, _bent(residuals(score, covariates)), covariates
+
+
+def _ranked(covariates: Floats) -> Floats:
+    """(n, k) ranks of covariates, less those whose ranks follow: age squared has those of age."""
+    ranks = [np.ones(len(covariates)), *map(stats.rankdata, covariates.T)]
+    design = np.column_stack(ranks)
+    return np.asarray(design[:, independent_columns(design)[1:]])
 
 
 def residuals(values: Floats, covariates: Floats) -> Floats:

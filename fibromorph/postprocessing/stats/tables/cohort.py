@@ -230,15 +230,23 @@ def _beside(first: CohortVolumes, other: CohortVolumes) -> CohortVolumes:
         raise TableError(
             "a region may be in one table only", value=min(twice), subject=other.sources[0]
         )
+    index = first.soft.index
     etiv = first.etiv_ml if first.etiv_ml is not None else other.etiv_ml
+    quality = first.quality if first.quality is not None else other.quality
     return replace(
         first,
-        soft=pd.concat([first.soft, other.soft.loc[first.soft.index]], axis=1),
+        soft=pd.concat([first.soft, other.soft.loc[index]], axis=1),
         hard=_both(first.hard, other.hard),
         sd=_both(first.sd, other.sd),
-        etiv_ml=None if etiv is None else etiv.loc[first.soft.index],
+        etiv_ml=None if etiv is None else etiv.loc[index],
+        quality=None if quality is None else quality.loc[index],
         sources=(*first.sources, *other.sources),
         zeros=first.zeros + other.zeros,
+        excluded=first.excluded | other.excluded,
+        kept=first.kept | other.kept,
+        notes=tuple(dict.fromkeys((*first.notes, *other.notes))),
+        shares={**first.shares, **other.shares},
+        repeats={**first.repeats, **other.repeats},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fibromorph.datasets.bids import open_dataset
@@ -15,10 +16,10 @@ from fibromorph.serving.cohort.failures import (
     write_failures,
 )
 from fibromorph.serving.cohort.group.atlases import atlas_table, write_atlas_tables
-from fibromorph.serving.cohort.group.exclusions import update_exclusions
+from fibromorph.serving.cohort.group.exclusions import Exclusions, update_exclusions
 from fibromorph.serving.cohort.group.gather import Cohort, gather
 from fibromorph.serving.cohort.group.look import write_look
-from fibromorph.serving.cohort.group.outliers import find_outliers
+from fibromorph.serving.cohort.group.outliers import Outlier, find_outliers
 from fibromorph.serving.cohort.group.page import PageContent, write_page
 from fibromorph.serving.cohort.group.runs import choose_runs
 from fibromorph.serving.cohort.group.statistics import (
@@ -69,77 +70,103 @@ def run_group(
         ConfigError: the design is wrong.
     """
     asked = read_design(design)
-    store = Store(out)
-    everything, gone, damaged = gather(store, bids)
-    cohort = everything.at(choose_runs(everything, store))
-    outliers, failures = find_outliers(cohort), (*failed_scans(store, bids), *damaged)
-    exclusions = update_exclusions(cohort, store)
-    write_tables(out, cohort)
-    thick = write_thickness_tables(out, cohort)
-    divided = write_atlas_tables(out, cohort)
-    write_corrections(out, cohort)
-    write_quality(out, cohort, outliers)
-    write_failures(store, failures)
-    unmeasured = _unmeasured(bids, everything)
-    content = PageContent(cohort, tuple(outliers), exclusions.scans, failures, unmeasured)
-    write_page(out / "quality.html", content)
-    write_look(out / "look.html", cohort, exclusions)
-    _write_participants(bids, out)
-    untimed = _write_times(bids, out)
-    others = len(everything) - len(cohort)
-    say(
-        f"{len(cohort)} scans in volumes.tsv ({others} other runs left out),"
-        f" {len(exclusions.scans)} excluded, {len(outliers)} volumes stand out,"
-        f" {len(failures)} scans failed: {out / 'quality.html'}"
-    )
-    if thick:
-        say(f"thickness of the cortex of {thick} scans: {out / 'thickness.tsv'}")
-    for atlas, scans in divided.items():
-        say(f"regions of {atlas} of {scans} scans: {out / atlas_table(atlas)}")
-    if by_hand := sum(map(bool, cohort.corrected)):
-        say(f"{by_hand} of them measured by labels corrected by hand: {out / 'corrected.tsv'}")
-    if untimed:
-        say(f"tables of scans or sessions that cannot be read: {untimed}")
-    absence = *_absence_told(gone, bids), *_unmeasured_told(unmeasured, bids)
-    for line in (*_damage_told(damaged), *_mixture_told(cohort), *absence):
+    found = _look_through(bids, Store(out))
+    for line in (*_write(found, bids, out), *_told(found, bids)):
         say(line)
     if asked is not None:
         run_statistics(out, asked, say, atlases)
         if vbm_workers:
             run_voxel_statistics(out, asked, vbm_workers, say)
-    return len(failures)
+    return len(found.failures)
 
 
-def _damage_told(damaged: Sequence[FailedScan]) -> Iterator[str]:
-    if damaged:
-        yield f"{len(damaged)} left out, as their corrected labels cannot be measured:"
-        yield from failure_table(damaged)
+@dataclass(frozen=True)
+class _Found:
+    """What the finished scans of a study say.
+
+    Attributes:
+        cohort: one run a session.
+        others: runs that were left for another one of the same session.
+        gone: finished scans that the study no longer has.
+        damaged: scans whose corrected labels cannot be measured.
+        failures: those, and the scans of which the participant stage came to no end.
+        exclusions: as somebody decided.
+        outliers: volumes that stand out.
+        unmeasured: subjects of the study of whom no scan is measured, for whatever reason.
+    """
+
+    cohort: Cohort
+    others: int
+    gone: Sequence[ScanTask]
+    damaged: Sequence[FailedScan]
+    failures: tuple[FailedScan, ...]
+    exclusions: Exclusions
+    outliers: tuple[Outlier, ...]
+    unmeasured: tuple[str, ...]
 
 
-def _mixture_told(cohort: Cohort) -> Iterator[str]:
-    if len(cohort.models) > 1:
-        yield f"measured in several ways, whose volumes differ: {'; '.join(cohort.models)}"
-    if cohort.mixed:
-        yield cohort.mixed
+def _look_through(bids: Path, store: Store) -> _Found:
+    everything, gone, damaged = gather(store, bids)
+    cohort = everything.at(choose_runs(everything, store))
+    measured = {task.subject for task in everything.tasks}
+    return _Found(
+        cohort=cohort,
+        others=len(everything) - len(cohort),
+        gone=gone,
+        damaged=damaged,
+        failures=(*failed_scans(store, bids), *damaged),
+        exclusions=update_exclusions(cohort, store),
+        outliers=tuple(find_outliers(cohort)),
+        unmeasured=tuple(name for name in open_dataset(bids).subjects if name not in measured),
+    )
 
 
-def _absence_told(gone: Sequence[ScanTask], bids: Path) -> Iterator[str]:
-    if gone:
-        names = listed([task.stem for task in gone])
-        yield f"{len(gone)} finished scans are no longer in {bids} and left out: {names}"
+def _write(found: _Found, bids: Path, out: Path) -> Iterator[str]:
+    """Write tables and pages; yields what to say of them."""
+    cohort, outliers = found.cohort, found.outliers
+    write_tables(out, cohort)
+    thick = write_thickness_tables(out, cohort)
+    divided = write_atlas_tables(out, cohort)
+    write_corrections(out, cohort)
+    write_quality(out, cohort, outliers)
+    write_failures(Store(out), found.failures)
+    excluded = found.exclusions.scans
+    content = PageContent(cohort, outliers, excluded, found.failures, found.unmeasured)
+    write_page(out / "quality.html", content)
+    write_look(out / "look.html", cohort, found.exclusions)
+    _write_participants(bids, out)
+    untimed = _write_times(bids, out)
+    yield (
+        f"{len(cohort)} scans in volumes.tsv ({found.others} other runs left out),"
+        f" {len(excluded)} excluded, {len(outliers)} volumes stand out,"
+        f" {len(found.failures)} scans failed: {out / 'quality.html'}"
+    )
+    if thick:
+        yield f"thickness of the cortex of {thick} scans: {out / 'thickness.tsv'}"
+    for atlas, scans in divided.items():
+        yield f"regions of {atlas} of {scans} scans: {out / atlas_table(atlas)}"
+    if by_hand := sum(map(bool, cohort.corrected)):
+        yield f"{by_hand} of them measured by labels corrected by hand: {out / 'corrected.tsv'}"
+    if untimed:
+        yield f"tables of scans or sessions that cannot be read: {untimed}"
 
 
-def _unmeasured(bids: Path, cohort: Cohort) -> tuple[str, ...]:
-    """Subjects of BIDS_DIR of whom no scan is measured, for whatever reason."""
-    measured = {task.subject for task in cohort.tasks}
-    return tuple(name for name in open_dataset(bids).subjects if name not in measured)
-
-
-def _unmeasured_told(subjects: Sequence[str], bids: Path) -> Iterator[str]:
-    """A participant stage that was stopped halfway must not pass for a whole cohort."""
-    if subjects:
-        count = f"{len(subjects)} subject" + "s" * (len(subjects) > 1)
-        yield f"{count} of {bids} without a measured scan: {listed(subjects)}"
+def _told(found: _Found, bids: Path) -> Iterator[str]:
+    """What is missing, and what does not go together."""
+    if found.damaged:
+        yield f"{len(found.damaged)} left out, as their corrected labels cannot be measured:"
+        yield from failure_table(found.damaged)
+    if len(found.cohort.models) > 1:
+        models = "; ".join(found.cohort.models)
+        yield f"measured in several ways, whose volumes differ: {models}"
+    if found.cohort.mixed:
+        yield found.cohort.mixed
+    if found.gone:
+        names = listed([task.stem for task in found.gone])
+        yield f"{len(found.gone)} finished scans are no longer in {bids} and left out: {names}"
+    if found.unmeasured:  # a participant stage that was stopped halfway passes for no whole cohort
+        count = f"{len(found.unmeasured)} subject" + "s" * (len(found.unmeasured) > 1)
+        yield f"{count} of {bids} without a measured scan: {listed(found.unmeasured)}"
 
 
 def _write_participants(bids: Path, out: Path) -> None:
