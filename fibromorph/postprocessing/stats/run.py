@@ -118,7 +118,7 @@ def analyse(
     scopes = tuple(narrowed(complete, model, scope_of(complete, name)) for name in design.scores)
     collinear, otherwise, not_shown = _both_ways(complete, scopes)
     change = _change(whole, groups, progress)
-    variants, left_out = _variants(design, cohort, participants)
+    variants, left_out = _variants(study, design, cohort, participants)
     without = {f"without {c.name}": _others(complete, c) for c in collinear if c.adjusted}
     sensitivity, impossible = explore(complete, variants, without)
     found = Results(
@@ -245,9 +245,10 @@ def _otherwise(study: Study, collinear: Collinear) -> pd.DataFrame:
 
 
 def _variants(
-    design: Design, cohort: CohortVolumes, participants: Participants
+    study: Study, design: Design, cohort: CohortVolumes, participants: Participants
 ) -> tuple[dict[str, Study], list[str]]:
-    """The study under other exclusions by quality, and sentences on those that are impossible."""
+    """The study under other exclusions by quality that leave other people, and sentences on those
+    that are impossible."""
     if cohort.quality is None or not cohort.quality.notna().any():
         return {}, []
     own = design.exclusions.quality_below
@@ -260,7 +261,9 @@ def _variants(
         exclusions = design.exclusions.model_copy(update={"quality_below": limit})
         changed = design.model_copy(update={"exclusions": exclusions})
         try:
-            variants[name] = completed(build_study(changed, cohort, participants)[0])
+            other = build_study(changed, cohort, participants)[0]
+            if {*other.volumes.index} != {*study.volumes.index}:
+                variants[name] = completed(other)
         except TableError as error:
             left_out.append(f"Not among the specifications, {name}: {error.rule}.")
     return variants, left_out

@@ -82,6 +82,14 @@ def test_unknown_times_are_said_to_be_unknown(tmp_path: Path) -> None:
     assert "When scans were made is not known" in note
 
 
+def test_an_arm_whose_times_are_unknown_is_named(tmp_path: Path) -> None:
+    people = followed(tmp_path, 1.0, 1.7)
+    late = (people["arm"] == "waiting") & (people["session_id"] == "ses-02")
+    write(tmp_path / "participants.tsv", people.assign(scan_date=people["scan_date"].mask(late)))
+    (note,) = interval_notes(built(tmp_path, sessions=SESSIONS)[1])
+    assert "scans of ses-02 were made is not known of waiting" in note
+
+
 def test_the_times_of_bids_sessions_are_read(tmp_path: Path) -> None:
     dated = followed(tmp_path, 1.0, 1.7)
     people = dated[dated["session_id"] == "ses-01"].drop(columns=["session_id", "scan_date"])

@@ -89,6 +89,11 @@ def test_exclusions_that_leave_too_few_are_no_choice(tmp_path: Path) -> None:
     assert any("lowest tenth by quality out: a comparison needs 5" in n for n in found.notes)
 
 
+def test_another_limit_that_leaves_nobody_out_is_no_other_choice(folder: Path) -> None:
+    found = run(folder, exclusions={"quality_below": 0.5})
+    assert set(found.sensitivity["exclusions"]) == {"as designed", "without influential"}
+
+
 @pytest.mark.parametrize(("age", "sex"), [("Alter", "Geschlecht"), ("age_at_scan", "sexe")])
 def test_age_and_sex_are_known_by_other_names(folder: Path, age: str, sex: str) -> None:
     table = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)

@@ -36,7 +36,13 @@ def interval_notes(whole: Study) -> tuple[str, ...]:
     for session in data.follow_up:
         interval = whole.years.xs(session, level=1).reindex(data.people) - before
         one, other = _mean(interval[treated]), _mean(interval[~treated])
-        if abs(one - other) > NOTICEABLE * abs(one + other) / 2:
+        unknown = [name for name, mean in zip(names, (one, other), strict=True) if np.isnan(mean)]
+        if unknown:
+            notes.append(
+                f"When scans of {session} were made is not known of {' or '.join(unknown)}, and so"
+                " whether the groups were followed for as long."
+            )
+        elif abs(one - other) > NOTICEABLE * abs(one + other) / 2:
             notes.append(
                 f"Scans of {session} were made {one:.2f} years after the baseline in {names[0]} and"
                 f" {other:.2f} in {names[1]} (means, from {whole.years.name}): ageing alone then"
