@@ -29,8 +29,10 @@ def read_mapping(path: Path, what: str = "configuration") -> dict[str, Any]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"a {what} must exist", subject=path) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
-        text = " ".join(str(reason).split())
+        text = " ".join(str(reason).replace(' in "<unicode string>"', "").split())
         raise ConfigError(f"a {what} must be readable YAML", value=text, subject=path) from None
     if content is None:
         return {}

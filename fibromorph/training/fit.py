@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -29,6 +30,7 @@ from fibromorph.training.module import SegmentationModule
 from fibromorph.training.progress import ProgressLines
 from fibromorph.training.record import RunRecord, run_id_of
 from fibromorph.training.tracking import RunLogger
+from fibromorph.yaml_files import read_mapping
 
 WHAT: dict[str, type[pl.LightningModule]] = {
     "network": SegmentationModule,
@@ -59,6 +61,8 @@ def train(arguments: Sequence[str]) -> None:
     what, rest = "network", list(arguments)
     if rest and rest[0] in WHAT:
         what = rest.pop(0)
+    for path in _configurations(rest):
+        read_mapping(path)
     try:
         _TrainingCLI(
             WHAT[what],
@@ -75,12 +79,27 @@ def train(arguments: Sequence[str]) -> None:
             parser_kwargs={**STRICT, "fit": {**STRICT, "usage": USAGE}},
         )
     except (ArgumentError, MisconfigurationException) as error:
-        raise ConfigError(" ".join(str(error).split()), subject="fibromorph train") from error
+        raise ConfigError(_in_our_words(error), subject="train") from error
     except ValueError as error:
         # So jsonargparse wraps what a logger or a callback refuses.
         if isinstance(error.__cause__, FibromorphError):
             raise error.__cause__ from None
         raise
+
+
+def _configurations(arguments: Sequence[str]) -> Iterator[Path]:
+    """The files of `--config FILE` and `--config=FILE`."""
+    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        if option == "--config" and value:
+            yield Path(value)
+        elif option.startswith("--config="):
+            yield Path(option.removeprefix("--config="))
+
+
+def _in_our_words(error: Exception) -> str:
+    """On one line, and without the subcommand that LightningCLI needs and our users do not see."""
+    text = re.sub(r"\bfit\.(?=\w)", "", " ".join(str(error).split()))
+    return re.sub(r"Subcommand 'fit' does not accept option '(.*?)'", r"no such setting: \1", text)
 
 
 class _TrainingCLI(LightningCLI):
