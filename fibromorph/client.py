@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -315,33 +316,39 @@ class Client:
         """Send a scan, wait, and write its files to `out`, named by the label.
 
         The service may be restarted meanwhile. Labels of an earlier call that somebody has
-        corrected since are set aside.
+        corrected since are set aside, and files of it that this one does not write are removed;
+        nothing in `out` changes before everything is there.
 
         Returns:
             What each file is -> where it lies: a `Result`, or `atlases/NAME/` and an `AtlasResult`.
 
         Raises:
             ServiceError: see `submit` and `wait`.
-            ConfigError: a scanner's JSON of that name lies in `out`.
+            ConfigError: a scanner's JSON of that name, or another scan's results lie in `out`.
         """
         # Here, because all else of a client needs only httpx.
-        from fibromorph.serving.outputs import own, require_own, set_aside_edited
+        from fibromorph.scans.read import scan_stem
+        from fibromorph.serving.outputs import own, require_own, require_same_input, set_in_place
 
-        stem = label or Path(scan.name.removesuffix(".gz")).stem
+        stem = label or scan_stem(scan)
         require_own(out, stem)
         once = uuid.uuid4().hex
         sent = _patiently(lambda: self.submit(scan, label=label, idempotency_key=once))
         job = self.wait(sent.id)
         out.mkdir(parents=True, exist_ok=True)
-        set_aside_edited(out, stem)
-        root = f"/v1/jobs/{job.id}"
-        files = {
-            result: _patiently(partial(self._download, f"{root}/{result}", out / f"{stem}{suffix}"))
+        final = {
+            result: out / f"{stem}{suffix}"
             for result in job.links or {}
             if (suffix := _suffix_of(result))
         }
-        own(files["provenance"], list(files.values()))
-        return files
+        with TemporaryDirectory(dir=out, prefix=f".{stem[:64]}.") as folder:
+            files = {result: Path(folder) / path.name for result, path in final.items()}
+            for result, path in files.items():
+                _patiently(partial(self._download, f"/v1/jobs/{job.id}/{result}", path))
+            require_same_input(files["provenance"], final["provenance"])
+            own(files["provenance"], list(files.values()))
+            set_in_place(files, final)
+        return final
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job.

@@ -164,6 +164,7 @@ def _slice(
         int(header.Columns),
         str(header.get("EchoTime", "")),
         tuple(str(t) for t in header.get("ImageType") or ()),
+        tuple(round(mm, 3) for mm in spacing),
     )
     row_mm, column_mm = spacing
     return Slice(member, frame, series, header, position, orientation, (row_mm, column_mm), number)

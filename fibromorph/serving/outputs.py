@@ -80,16 +80,32 @@ def require_same_scan(folder: Path, stem: str, scan: Scan) -> None:
     Raises:
         ConfigError: by the hash in the provenance they are another scan's.
     """
-    path = output_paths(folder, stem)["provenance"]
-    if not path.exists():
-        return
-    try:
-        before = json.loads(path.read_bytes())["input"]["sha256"]
-    except (ValueError, KeyError, TypeError):  # nobody's results
-        return
-    if before != scan.sha256:
+    _require_input(output_paths(folder, stem)["provenance"], scan.sha256)
+
+
+def require_same_input(new: Path, old: Path) -> None:
+    """Refuse results whose provenance is `new` in the place of another scan's, of `old`.
+
+    Raises:
+        ConfigError: see `require_same_scan`.
+    """
+    sha256 = _input_of(new)
+    if sha256 is not None:
+        _require_input(old, sha256)
+
+
+def _require_input(provenance_path: Path, sha256: str) -> None:
+    if _input_of(provenance_path) not in (None, sha256):
         rule = "results of another scan of this name must stay; write into another folder"
-        raise ConfigError(rule, value=stem, subject=path)
+        raise ConfigError(rule, value=provenance_path.stem, subject=provenance_path)
+
+
+def _input_of(provenance_path: Path) -> str | None:
+    """The hash of the scan that results are of; None where they are nobody's."""
+    try:
+        return str(json.loads(provenance_path.read_bytes())["input"]["sha256"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def write_outputs(
@@ -131,17 +147,31 @@ def write_outputs(
         write_beyond(result, paths)
         write_volumes(paths["volumes"], result.rows)
         write_report(paths["report"], report_content(result, stem))
-        hashes = {p.name: file_sha256(p) for what, p in paths.items() if what != "provenance"}
-        content = {**provenance(result), "outputs": hashes}
-        write_whole(paths["provenance"], json.dumps(content, indent=2) + "\n")
-        for other, sha256 in _written_before(final["provenance"]).items():
-            set_aside(folder / other, sha256)
-            if other not in hashes:  # of an earlier call, beside which nothing else would be
-                (folder / other).unlink(missing_ok=True)
-        # The provenance last: what it names is there.
-        for what in sorted(paths, key=lambda what: what == "provenance"):
-            os.replace(paths[what], final[what])
+        write_whole(paths["provenance"], json.dumps(provenance(result)))
+        own(paths["provenance"], list(paths.values()))
+        set_in_place(paths, final)
     return final
+
+
+def set_in_place(paths: Mapping[str, Path], final: Mapping[str, Path]) -> None:
+    """Move the files of a scan to where they belong, all of one folder.
+
+    What is there and not as the provenance there recorded it is set aside, see `set_aside`; what
+    an earlier call wrote and this one does not is removed.
+
+    Args:
+        paths: what each is, one of them `provenance` -> where it was written.
+        final: the same -> where it goes.
+    """
+    names = {path.name for path in final.values()}
+    for name, sha256 in _written_before(final["provenance"]).items():
+        other = final["provenance"].with_name(name)
+        set_aside(other, sha256)
+        if name not in names:
+            other.unlink(missing_ok=True)
+    # The provenance last: what it names is there.
+    for what in sorted(paths, key=lambda what: what == "provenance"):
+        os.replace(paths[what], final[what])
 
 
 def _all_paths(result: Segmented, folder: Path, stem: str, *, conformed: bool) -> dict[str, Path]:
@@ -184,12 +214,6 @@ def write_beyond(result: Segmented, paths: Mapping[str, Path]) -> None:
     for parcels in result.parcels:
         if any(what in paths for what in atlas_files(parcels.atlas.name)):
             write_parcels(parcels, result.conformed.grid, result.scan, paths)
-
-
-def set_aside_edited(folder: Path, stem: str) -> None:
-    """Rename what is no longer as the provenance of `stem` recorded it, see `set_aside`."""
-    for name, sha256 in _written_before(output_paths(folder, stem)["provenance"]).items():
-        set_aside(folder / name, sha256)
 
 
 def own(provenance_path: Path, files: Sequence[Path]) -> None:

@@ -241,7 +241,13 @@ def _otherwise(study: Study, collinear: Collinear) -> pd.DataFrame:
         study = study.rows(score.notna())
         model = build_model(study)
     model, design = harmonised(study, model), study.design
-    return estimate(model, design.inference, design.smallest_effect, study.families)
+    known = [region for region in model.regions if model.has_enough([region])]
+    if not known:
+        raise TableError("too few have what is adjusted for", value=len(study.participants))
+    left = {name: [r for r in found if r in known] for name, found in study.families.items()}
+    families = {name: regions for name, regions in left.items() if regions}
+    table = estimate(model.of(known), design.inference, design.smallest_effect, families)
+    return table.reindex(pd.Index(model.regions, name=table.index.name))
 
 
 def _variants(

@@ -188,6 +188,8 @@ class Store:
     def restamp(self, task: ScanTask, stamps: Mapping[str, Stamp]) -> None:
         """Note that scans of other dates have the recorded content: path -> its new stamp."""
         record = self.record(task)
+        if not record:  # another run has forgotten it since
+            return
         for path, stamp in stamps.items():
             facts = record["scan"] if path == task.path else record["siblings"][path]
             facts.update(asdict(stamp))

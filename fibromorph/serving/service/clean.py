@@ -22,7 +22,8 @@ VOXELS, FACTS = "voxels.f32", "scan.json"
 def write_clean(scan: Scan, folder: Path) -> None:
     """Write voxels (float32, C order) and facts; the facts last."""
     folder.mkdir()
-    np.ascontiguousarray(scan.data, np.float32).tofile(folder / VOXELS)
+    with (folder / VOXELS).open("wb") as file:  # `tofile` would not say why a disk takes no more
+        file.write(np.ascontiguousarray(scan.data, np.float32).data)
     facts = {
         "shape": scan.grid.shape,
         "affine_ijk_to_ras": scan.grid.affine_ijk_to_ras.tolist(),

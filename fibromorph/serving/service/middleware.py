@@ -35,7 +35,8 @@ class SameOrigin:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._names = {settings.host, *settings.allowed_hosts, *LOOPBACK_NAMES}
+        names = (settings.host, *settings.allowed_hosts, *LOOPBACK_NAMES)
+        self._names = {name.lower() for name in names}
         # With keys, a foreign name gains nothing; without `allowed_hosts` every name will do.
         self._any = settings.host in EVERYWHERE and not settings.allowed_hosts
 
@@ -47,10 +48,17 @@ class SameOrigin:
         if not self._any and _name(host) not in self._names:
             problem = plain_problem(421, "the service must be called by its own name", "Host")
             return await refuse(Request(scope), problem)(scope, receive, send)
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _host_of(origin) != host:
             problem = plain_problem(403, "requests of other sites' pages are refused", "Origin")
             return await refuse(Request(scope), problem)(scope, receive, send)
         return await self._app(scope, receive, _with_headers(send))
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _name(host: str) -> str:

@@ -68,7 +68,7 @@ def _keys_url(issuer: str) -> str:
     url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
         found: str = httpx.get(url, timeout=TIMEOUT_SECONDS).raise_for_status().json()["jwks_uri"]
-    except (httpx.HTTPError, ValueError, KeyError) as error:
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
         rule = "an OpenID provider must publish its configuration"
         raise ConfigError(rule, value=error, subject=url) from error
     return found
@@ -76,6 +76,6 @@ def _keys_url(issuer: str) -> str:
 
 def _scopes(claim: Any) -> frozenset[str]:
     """'fibromorph:read' or plain 'read', in a list or a text with spaces."""
-    words = claim.split() if isinstance(claim, str) else claim or []
+    words = claim.split() if isinstance(claim, str) else claim if isinstance(claim, list) else []
     plain = {str(word).removeprefix("fibromorph:") for word in words}
     return frozenset(plain & set(SCOPES))

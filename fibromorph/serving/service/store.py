@@ -123,12 +123,14 @@ class Store:
             os.replace(self.work(job_id, attempt), self.result(job_id))
 
     def share(self, twin_id: str, job_id: str, attempt: int) -> bool:
-        """Publish another job's result for this one too, by hard links; False if it is gone."""
+        """Publish another job's result for this one too, by hard links; False if it is gone, or
+        there is no room for it."""
         work = self.work(job_id, attempt)
         shutil.rmtree(work, ignore_errors=True)
         try:
             shutil.copytree(self.result(twin_id), work, copy_function=os.link)
-        except (FileNotFoundError, shutil.Error):
+        except OSError:
+            shutil.rmtree(work, ignore_errors=True)
             return False
         self.publish(job_id, attempt)
         return True

@@ -188,8 +188,9 @@ class Supervisor:
     def _record(self, job: Job, ending: Ending | Again) -> None:
         if isinstance(ending, Again):
             self._store.drop_work(job.id, job.attempt)
-            self._jobs.requeue(job, died=ending.died)
-            return
+            if self._jobs.requeue(job, died=ending.died):
+                return
+            ending = cancelled()
         if ending.state == "done":
             self._store.publish(job.id, job.attempt)
         if self._jobs.finish(job, ending):

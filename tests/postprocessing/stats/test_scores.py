@@ -133,6 +133,22 @@ def test_a_region_that_too_few_with_the_score_have_ends_nothing(folder: Path) ->
     assert "nan" not in (folder / "out" / "associations.tsv").read_text()
 
 
+def test_a_region_that_too_few_with_a_collinear_score_have_ends_nothing(folder: Path) -> None:
+    people = pd.read_csv(folder / "participants.tsv", sep="\t", keep_default_na=False)
+    people["bdi"] = people["bdi"].astype(object)
+    people.loc[people.index[6:18], "bdi"] = "n/a"
+    write(folder / "participants.tsv", people)
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    volumes["Left-Amygdala"] = volumes["Left-Amygdala"].astype(object)
+    volumes.loc[[*volumes.index[:5], *volumes.index[18:21]], "Left-Amygdala"] = "n/a"
+    write(folder / "volumes.tsv", volumes)
+    found = run(folder, scores={"depression_bdi": "bdi"})
+    table = found.otherwise["depression_bdi"]
+    assert table["hedges_g"].isna().to_dict() == {r: r == "Left-Amygdala" for r in table.index}
+    write_study(found, folder / "out")
+    assert "nan" not in (folder / "out" / "report.html").read_text().split("</style>")[-1]
+
+
 def test_a_covariate_and_its_square_are_one_in_ranks() -> None:
     rng = np.random.default_rng(3)
     age, x, y = rng.uniform(20, 70, 30), rng.standard_normal(30), rng.standard_normal(30)

@@ -23,7 +23,6 @@ from fibromorph.postprocessing.stats.groups.comparison import (
 )
 from fibromorph.postprocessing.stats.groups.model import GroupModel
 from fibromorph.postprocessing.stats.models.effects import equivalence_p
-from fibromorph.postprocessing.stats.people.study import SMALLEST_DF, SMALLEST_GROUP
 
 PAIR = "pair"
 CALLED = {
@@ -50,7 +49,7 @@ Pair = tuple[str, str]
 def side_pairs(model: GroupModel, families: Mapping[str, Sequence[str]]) -> dict[str, list[Pair]]:
     """Family -> its pairs of which enough people have both sides; families with none left out."""
     pairs = {
-        family: [both for both in twins(regions).values() if _enough(model, both)]
+        family: [both for both in twins(regions).values() if model.has_enough(both)]
         for family, regions in families.items()
     }
     return {family: found for family, found in pairs.items() if found}
@@ -101,13 +100,6 @@ def compare_asymmetry(
     table["conclusion"] = [_conclusion(row, inference.alpha) for _, row in table.iterrows()]
     table.index = pd.Index([without_side(left) for left, _ in both], name=PAIR)
     return table[list(COLUMNS)]
-
-
-def _enough(model: GroupModel, both: Pair) -> bool:
-    known = model.volumes[list(both)].notna().all(axis=1).to_numpy(bool)
-    patients = int((known & model.patients).sum())
-    spare = int(known.sum()) - model.matrix.shape[1]
-    return min(patients, int(known.sum()) - patients) >= SMALLEST_GROUP and spare >= SMALLEST_DF
 
 
 def _indices(volumes: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.designs.sections import EtivMethod
 from fibromorph.postprocessing.stats.models.linear import Bools, Floats, dependent_column
 from fibromorph.postprocessing.stats.people.head_size import adjust
-from fibromorph.postprocessing.stats.people.study import Study
+from fibromorph.postprocessing.stats.people.study import SMALLEST_DF, SMALLEST_GROUP, Study
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
 
 INTERCEPT = "intercept"
@@ -47,6 +47,24 @@ class GroupModel:
     def matrix(self) -> Floats:
         """(n, k + 1) nuisance, then the group indicator."""
         return np.column_stack([self.nuisance.to_numpy(float), self.patients.astype(float)])
+
+    def of(self, regions: Sequence[str]) -> GroupModel:
+        """The model of some regions."""
+        return GroupModel(
+            self.volumes[[*regions]],
+            self.raw[[*regions]],
+            None if self.sd is None else self.sd[[*regions]],
+            self.patients,
+            self.nuisance,
+        )
+
+    def has_enough(self, regions: Sequence[str]) -> bool:
+        """Whether the people of whom all these regions are known suffice to compare the groups."""
+        known = self.volumes[[*regions]].notna().all(axis=1).to_numpy(bool)
+        patients = int((known & self.patients).sum())
+        spare = int(known.sum()) - self.matrix.shape[1]
+        smallest = min(patients, int(known.sum()) - patients)
+        return smallest >= SMALLEST_GROUP and spare >= SMALLEST_DF
 
     def rows(self, keep: Bools) -> GroupModel:
         """The model without some people."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from fibromorph.postprocessing.stats.groups.model import site_indicators
 from fibromorph.postprocessing.stats.models.linear import Floats
 from fibromorph.postprocessing.stats.people.study import Study
 from fibromorph.postprocessing.stats.tables.region_names import ETIV
@@ -33,15 +34,15 @@ class Pooled:
 def impute(study: Study, rng: np.random.Generator) -> Study:
     """The study with missing covariates, eTIV and volumes drawn once.
 
-    Predictors are covariates, eTIV, group and the first principal components of the volumes; of a
-    volume, those of the other regions: with itself among them, people without it would be drawn
-    towards the mean of all, and groups towards each other.
+    Predictors are covariates, eTIV, group, site where it is adjusted for, and the first principal
+    components of the volumes; of a volume, those of the other regions: with itself among them,
+    people without it would be drawn towards the mean of all, and groups towards each other. What
+    the comparison adjusts for must be among them, or it finds what imputation has left out.
     """
     table = study.covariates.copy()
     if study.etiv is not None:
         table[ETIV] = study.etiv
-    patients = study.patients.to_numpy(float)
-    fixed = np.column_stack([patients, _components(study.volumes, study.patients)])
+    fixed = np.column_stack([_known(study), _components(study.volumes, study.patients)])
     owners = [study.covariate_of(str(column)) for column in table.columns]
     filled = _chained(table.to_numpy(float), fixed, rng, owners)
     completed = pd.DataFrame(filled, table.index, table.columns)
@@ -71,6 +72,14 @@ def pool(estimates: Floats, errors: Floats, complete_df: Floats) -> Pooled:
     return Pooled(estimates.mean(axis=0), np.sqrt(total), df)
 
 
+def _known(study: Study) -> Floats:
+    """(n, k) group and sites, which nobody lacks."""
+    columns = study.patients.to_numpy(float)[:, None]
+    if study.site is None or study.design.site.method == "none":
+        return columns
+    return np.column_stack([columns, site_indicators(study.site).to_numpy(float)])
+
+
 def _components(volumes: pd.DataFrame, patients: pd.Series) -> Floats:
     """(n, up to 3) scores of the first principal components of all volumes."""
     values = _standardised(volumes, patients)
@@ -93,7 +102,7 @@ def _leading(values: Floats, products: Floats) -> Floats:
 def _filled_volumes(study: Study, covariates: Floats, rng: np.random.Generator) -> pd.DataFrame:
     """Missing volumes drawn, each region from covariates, group and the other regions."""
     table = study.volumes.to_numpy(float)
-    fixed = [np.ones(len(table)), covariates, study.patients.to_numpy(float)]
+    fixed = [np.ones(len(table)), covariates, _known(study)]
     values = _standardised(study.volumes, study.patients)
     products = values.T @ values
     filled = table.copy()

@@ -33,6 +33,8 @@ from fibromorph.postprocessing.stats.scores.responders import count_responders, 
 from fibromorph.postprocessing.stats.scores.scope import FLOOR_SHARE
 
 BOTH_ARMS, BOTH, PATIENTS, CONTROLS = "both arms", "both", "patients", "controls"
+ALL = ""
+"""Of which regions nothing can be said, where it is all of them."""
 FEWEST_VALUES = 3
 """Different changes of a score that somebody must show for it to be related to anything."""
 COLUMNS = (
@@ -132,6 +134,16 @@ class FollowedRegion:
     compared: Bools | None
     rows: Bools
 
+    @property
+    def why_not(self) -> str:
+        """Why nothing can be said of the region; '' if something can."""
+        n, needed = len(self.score), self.covariates.shape[1] + 2 + SMALLEST_DF
+        if n < needed:
+            return f"{n} have both sessions and {needed} are needed with these covariates"
+        if not has_full_rank(np.column_stack([np.ones(n), self.covariates, self.score])):
+            return "the change follows from the covariates"
+        return ""
+
     def model(self, method: CorrelationMethod) -> OwnModel:
         """What is fitted so that permutations test what `method` correlates."""
         outcome, score, covariates = linearised(
@@ -184,9 +196,12 @@ def questions(whole: Study, data: ChangeData) -> tuple[list[Followed], list[str]
             reasons = [reason] if reason else []
             for group, people in groups.items():
                 one = _followed(whole, data, (name, session, group), people)
-                reason = _why_not(one)
-                asked += [] if reason else [one]
-                reasons += [f"nothing is computed in {group}, because {reason}"] if reason else []
+                refused = _refused(one)
+                asked += [] if ALL in refused else [one]
+                reasons += [
+                    f"nothing is computed in {group}{regions}, because {why}"
+                    for regions, why in refused.items()
+                ]
             notes += [f"Change in {title}: {'; '.join(reasons)}."] if reasons else []
     if unmeasured:
         notes.append(
@@ -257,17 +272,17 @@ def _changes(data: ChangeData, session: str) -> Floats:
     )
 
 
-def _why_not(one: Followed) -> str:
-    """Why nothing can be said of a question; '' if something can."""
+def _refused(one: Followed) -> dict[str, str]:
+    """Of which regions nothing can be said, in words that go on from the group, and why."""
     if len(np.unique(one.change[one.members])) < FEWEST_VALUES:
-        return f"fewer than {FEWEST_VALUES} different changes were seen"
-    for part in map(one.at, map(str, one.data.volumes)):
-        n, needed = len(part.score), part.covariates.shape[1] + 2 + SMALLEST_DF
-        if n < needed:
-            return f"{n} have both sessions and {needed} are needed with these covariates"
-        if not has_full_rank(np.column_stack([np.ones(n), part.covariates, part.score])):
-            return "the change follows from the covariates"
-    return ""
+        return {ALL: f"fewer than {FEWEST_VALUES} different changes were seen"}
+    regions: dict[str, list[str]] = {}
+    for region in map(str, one.data.volumes):
+        if why := one.at(region).why_not:
+            regions.setdefault(why, []).append(region)
+    if sum(map(len, regions.values())) == one.data.volumes.shape[1]:
+        return {ALL: next(iter(regions))}
+    return {f" of {listed(names)}": why for why, names in regions.items()}
 
 
 def _one(whole: Study, one: Followed, on_block: Callable[[int], object]) -> Iterator[pd.DataFrame]:
@@ -278,7 +293,9 @@ def _one(whole: Study, one: Followed, on_block: Callable[[int], object]) -> Iter
         [design.inference.seed, 5, *one.name.encode(), *one.session.encode(), *one.group.encode()]
     )
     for family, regions in whole.families.items():
-        known = [one.at(region) for region in regions]
+        known = [part for region in regions if not (part := one.at(region)).why_not]
+        if not known:
+            continue
         parts = []
         for method in methods:
             drawn = freedman_lane_each(

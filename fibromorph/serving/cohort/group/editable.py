@@ -3,12 +3,16 @@
 What was proposed last is kept apart. Where a row says something else than it, in the columns that
 are a person's, it was edited: those cells stay for good, its others follow the proposal. A row that
 is gone was deleted and does not come back. Cells that a program fills are never read back:
-spreadsheets write 0.95 for 0.950.
+spreadsheets write 0.95 for 0.950. Columns that a person adds stay.
+
+What is proposed now is kept beside what was proposed before until the table is written: of a run
+that is ended in between, neither passes for somebody's edit.
 """
 
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -52,24 +56,37 @@ class EditableTable:
         """
         proposed = {tuple(row[: self._keys]): tuple(row) for row in rows}
         merged, remembered = proposed, dict(proposed)
+        added: tuple[str, ...] = ()
         if self.path.exists():
-            now, before = self._read(self.path), self._read(self._proposals)
-            deleted = before.keys() - now.keys()
+            now, added = self._read(self.path)
+            before, pending = self._read(self._proposals)[0], self._read(self._pending)[0]
+            gone = before.keys() - now.keys()
+            deleted = gone & pending.keys() if pending else gone
             merged = {key: row for key, row in proposed.items() if key not in deleted}
             for key, row in now.items():
-                if key not in before or self._said(row) != self._said(before[key]):
-                    merged[key] = self._edited(merged.get(key, row), row)
+                own = row[len(self.columns) :]
+                said = [self._said(table[key]) for table in (before, pending) if key in table]
+                if self._said(row) not in said:
+                    merged[key] = self._edited(merged.get(key, row[: len(self.columns)]), row)
                     # What was edited stays so, even if a proposal says the same for once.
                     remembered.pop(key, None)
                     remembered |= {key: before[key]} if key in before else {}
+                if key in merged:
+                    merged[key] = (*merged[key], *own)
         merged = dict(sorted(merged.items()))
-        self._write(self.path, merged)
-        self._write(self._proposals, remembered)
+        self._write(self._pending, remembered)
+        self._write(self.path, merged, added)
+        os.replace(self._pending, self._proposals)
         return merged
 
-    def _read(self, path: Path) -> Rows:
+    @property
+    def _pending(self) -> Path:
+        return self._proposals.with_name(f"{self._proposals.name}.next")
+
+    def _read(self, path: Path) -> tuple[Rows, tuple[str, ...]]:
+        """The rows, and the names of columns that were added."""
         if not path.exists():
-            return {}
+            return {}, ()
         table = read_rows(path, "\t")
         if not table:
             rule = "must have a header; delete the file to have it proposed again"
@@ -80,8 +97,9 @@ class EditableTable:
             raise TableError(rule, value=" ".join(header), subject=path)
         rows: Rows = {}
         for number, line in lines:
-            self._add(rows, tuple(cell.strip() for cell in line), f"{path}, line {number}")
-        return rows
+            cells = tuple(cell.strip() for cell in line)
+            self._add(rows, cells, len(header), f"{path}, line {number}")
+        return rows, tuple(header[len(self.columns) :])
 
     def _said(self, row: Sequence[str]) -> list[str]:
         return [row[column] for column in self._edits]
@@ -89,8 +107,7 @@ class EditableTable:
     def _edited(self, proposed: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:
         return tuple(row[n] if n in self._edits else cell for n, cell in enumerate(proposed))
 
-    def _add(self, rows: Rows, row: tuple[str, ...], subject: str) -> None:
-        expected = len(self.columns)
+    def _add(self, rows: Rows, row: tuple[str, ...], expected: int, subject: str) -> None:
         if len(row) < expected:  # spreadsheets drop empty cells at the end
             row = (*row, *[""] * (expected - len(row)))
         key = row[: self._keys]
@@ -98,11 +115,15 @@ class EditableTable:
             raise TableError("a scan may be listed once", value=" ".join(key), subject=subject)
         rows[key] = row[:expected]
 
-    def _write(self, path: Path, rows: Mapping[Key, Sequence[str]]) -> None:
+    def _write(
+        self, path: Path, rows: Mapping[Key, Sequence[str]], added: Sequence[str] = ()
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = StringIO()
         writer = csv.writer(text, delimiter="\t", lineterminator="\n")
-        writer.writerows([self.columns, *rows.values()])
+        width = len(self.columns) + len(added)
+        writer.writerow([*self.columns, *added])
+        writer.writerows([*row, *[""] * (width - len(row))] for row in rows.values())
         write_whole(path, text.getvalue())
 
 

@@ -109,11 +109,18 @@ class Jobs:
                 note(session, "service", ending.state, job.id, ending.reason or "")
             return bool(changed)
 
-    def requeue(self, job: Job, *, died: bool = False) -> None:
-        """Let a running job wait again; `died` counts a worker against it."""
+    def requeue(self, job: Job, *, died: bool = False) -> bool:
+        """Let a running job wait again; `died` counts a worker against it.
+
+        Returns:
+            False where it is no longer on that attempt, or is to be cancelled: the next attempt
+            would not know that.
+        """
         deaths = Job.deaths + int(died)
+        goes_on = _this_attempt(job).where(Job.cancel.is_(False))
         with self._database.write() as session:
-            session.execute(_this_attempt(job).values(state="queued", deaths=deaths))
+            changed = session.execute(goes_on.values(state="queued", deaths=deaths)).rowcount  # type: ignore[attr-defined]
+            return bool(changed)
 
     def request_cancel(self, job_id: str, actor: str) -> Job | None:
         """End a queued job, mark a running one; None if there is no such job."""
