@@ -72,6 +72,16 @@ def test_directions_that_differ_by_rounding_are_one_series(tmp_path: Path) -> No
     assert read_scan(folder).data.shape == HEAD.shape
 
 
+def test_slices_of_another_pixel_size_are_another_series(tmp_path: Path) -> None:
+    folder = phantoms.write_series(tmp_path / "s", GRID, SeriesInstanceUID="1.2.3", **T1)
+    files = sorted(folder.iterdir())
+    for file in files[: len(files) // 4]:
+        one = pydicom.dcmread(file)
+        one.PixelSpacing = [2 * float(mm) for mm in one.PixelSpacing]
+        one.save_as(file)
+    assert read_scan(folder).data.shape[2] == HEAD.shape[2] - len(files) // 4
+
+
 def test_a_series_of_dark_for_bright_is_inverted(tmp_path: Path) -> None:
     folder = phantoms.write_series(
         tmp_path / "s", GRID, PhotometricInterpretation="MONOCHROME1", **T1

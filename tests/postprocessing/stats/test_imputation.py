@@ -60,6 +60,27 @@ def test_a_missing_volume_does_not_draw_the_groups_together(folder: Path) -> Non
     assert np.mean(found) == pytest.approx(-1, abs=0.12)
 
 
+def test_a_scanner_that_measures_more_is_no_difference_of_groups(folder: Path) -> None:
+    """At the second site a region is 15 % larger, and missing in half of the patients there."""
+    site = {"column": "site", "method": "covariate"}
+    study, _ = built(folder, missing=IMPUTE, covariates=["age"], etiv="none")
+    design = study.design.model_copy(update={"site": study.design.site.model_copy(update=site)})
+    rng, found = np.random.default_rng(4), []
+    patients = study.patients.to_numpy(bool)
+    for _ in range(60):
+        at_b = rng.random(len(patients)) < 0.5
+        values = 5 + 0.3 * rng.standard_normal((len(patients), 4))
+        values[at_b, 0] *= 1.15
+        values[at_b & patients & (rng.random(len(patients)) < 0.5), 0] = np.nan
+        volumes = pd.DataFrame(values, study.volumes.index, study.volumes.columns[:4])
+        sites = pd.Series(np.where(at_b, "b", "a"), study.volumes.index)
+        one = replace(study, design=design, volumes=volumes, site=sites, etiv=None)
+        drawn = impute(one, rng).volumes.iloc[:, 0].to_numpy()
+        design_matrix = np.column_stack([np.ones(len(patients)), at_b, patients])
+        found.append(np.linalg.lstsq(design_matrix, drawn, rcond=None)[0][-1])
+    assert np.mean(found) == pytest.approx(0, abs=0.05)
+
+
 def test_nobody_has_two_levels(folder: Path) -> None:
     people = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=object, keep_default_na=False)
     levels = ["n/a" if i % 3 == 0 else "abc"[i % 5 % 3] for i in range(len(people))]

@@ -165,6 +165,20 @@ def test_too_few_people_for_the_covariates_are_told_and_the_rest_is_computed(
     assert "nothing is computed in waiting, because 9 have both sessions and 12" in found.notes[0]
 
 
+def test_a_region_that_few_have_at_both_visits_costs_itself_only(tmp_path: Path) -> None:
+    visits(tmp_path)
+    volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)
+    volumes["Left-Amygdala"] = volumes["Left-Amygdala"].astype(object)
+    late = (volumes["session_id"] == "ses-02") & (volumes["participant_id"] > "sub-012")
+    volumes.loc[late, "Left-Amygdala"] = "n/a"
+    write(tmp_path / "volumes.tsv", volumes)
+    found = related(tmp_path)
+    assert set(found.table["group"]) == {"both arms", "therapy", "waiting"}
+    assert "Left-Amygdala" not in set(found.table["region"])
+    assert THALAMUS in set(found.table["region"])
+    assert "in both arms of Left-Amygdala, because 12 have both sessions and 13" in found.notes[0]
+
+
 def test_the_report_shows_what_there_is_of_two_scores_and_one_arm(tmp_path: Path) -> None:
     both = visits(tmp_path)
     later = (both["session_id"] == "ses-02") & (both["arm"] == "waiting")

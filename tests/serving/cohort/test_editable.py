@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fibromorph.errors import TableError
+from fibromorph.files import write_whole
 from fibromorph.serving.cohort.group.editable import EditableTable, said_yes
 
 COLUMNS = ("who", "exclude", "reason")
@@ -39,6 +40,48 @@ def test_what_a_person_wrote_stays(table: EditableTable) -> None:
     # And again, with the person's lines now in the table for long.
     table.propose([("a", "yes", "worse"), ("b", "yes", "worse"), ("c", "yes", "worse")])
     assert rows(table) == expected
+
+
+def test_columns_that_a_person_added_stay(table: EditableTable) -> None:
+    table.propose([("a", "yes", "bad"), ("b", "no", "look")])
+    text = "who\texclude\treason\tseen_by\na\tno\tfine\tKM\nb\tno\tlook\n"
+    table.path.write_text(text)
+    merged = table.propose([("a", "yes", "bad"), ("b", "no", "better"), ("c", "yes", "bad")])
+    assert table.path.read_text().splitlines() == [
+        "who\texclude\treason\tseen_by",
+        "a\tno\tfine\tKM",
+        "b\tno\tbetter\t",
+        "c\tyes\tbad\t",
+    ]
+    assert said_yes(merged, 1, table) == {("c",)}
+
+
+@pytest.mark.parametrize("written", [1, 2])
+def test_what_was_proposed_before_a_run_was_killed_is_no_edit(
+    written: int, table: EditableTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table.propose([("a", "no", ""), ("b", "no", ""), ("d", "no", "")])
+    text = table.path.read_text()
+    table.path.write_text(text.replace("a\tno\t", "a\tno\tlooked at it").replace("d\tno\t\n", ""))
+    bad = [("a", "yes", "bad"), ("b", "yes", "bad"), ("c", "yes", "bad"), ("d", "yes", "bad")]
+    with monkeypatch.context() as patched:
+        calls: list[Path] = []
+
+        def killed(path: Path, text: str) -> None:
+            if len(calls) == written:
+                raise KeyboardInterrupt
+            calls.append(path)
+            write_whole(path, text)
+
+        def not_moved(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr("fibromorph.serving.cohort.group.editable.write_whole", killed)
+        patched.setattr("fibromorph.serving.cohort.group.editable.os.replace", not_moved)
+        with pytest.raises(KeyboardInterrupt):
+            table.propose(bad)
+    table.propose([("a", "no", ""), ("b", "no", ""), ("c", "no", ""), ("d", "no", "")])
+    assert rows(table) == ["a\tno\tlooked at it", "b\tno\t", "c\tno\t"]
 
 
 def test_a_table_that_was_removed_begins_anew(table: EditableTable) -> None:

@@ -19,6 +19,7 @@ from fibromorph.errors import ConfigError
 from fibromorph.manifest import read_manifest
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_folder
 from fibromorph.serving.service.catalogue import Model
+from fibromorph.serving.service.endings import cancelled
 from fibromorph.serving.service.ledger import (
     Audit,
     Database,
@@ -162,6 +163,16 @@ def test_an_old_attempt_cannot_finish_a_job(jobs: Jobs) -> None:
     found = jobs.get(second.id, "a")
     assert found is not None
     assert (found.state, found.reason) == ("failed", "worker_died")
+
+
+def test_a_job_that_is_to_be_cancelled_does_not_wait_again(jobs: Jobs) -> None:
+    send(jobs, "a", "x")
+    first = jobs.start_next()
+    assert first is not None
+    jobs.request_cancel(first.id, "a")
+    assert not jobs.requeue(first)
+    assert jobs.finish(first, cancelled())
+    assert jobs.start_next() is None
 
 
 def test_jobs_are_seen_by_their_owner_alone(jobs: Jobs) -> None:
