@@ -21,14 +21,14 @@ from pytorch_lightning.cli import (
 )
 
 from fibromorph.errors import BundleError, ConfigError, FibromorphError
-from fibromorph.models.weights import read_checkpoint
+from fibromorph.models.weights import origin_of, read_checkpoint
 from fibromorph.training import USAGE
 from fibromorph.training.checkpoints import SliceCheckpoint
 from fibromorph.training.data import LabelMapData
 from fibromorph.training.locator import LocatorModule
 from fibromorph.training.module import SegmentationModule
 from fibromorph.training.progress import ProgressLines
-from fibromorph.training.record import RunRecord, run_id_of
+from fibromorph.training.record import RunRecord
 from fibromorph.training.tracking import RunLogger
 from fibromorph.yaml_files import read_mapping
 
@@ -156,11 +156,11 @@ class _TrainingCLI(LightningCLI):
     def before_fit(self) -> None:
         """Go on in the MLflow run that the checkpoint comes from; a new one gets a name."""
         path = self.config.fit.ckpt_path
-        run_id = None if path is None else run_id_of(Path(path))
+        run_id = "" if path is None else origin_of(Path(path)).run_id
         for logger in self.trainer.loggers:
             if isinstance(logger, RunLogger):
                 logger.about = self._folder.name if self._folder else logger.about
-                if run_id is not None:
+                if run_id:
                     logger.go_on(run_id)
 
 

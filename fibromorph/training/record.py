@@ -128,14 +128,6 @@ class RunRecord(pl.Callback):
             logger.tell_missing()
 
 
-def run_id_of(checkpoint: Path) -> str | None:
-    """The MLflow run that a checkpoint was written in; None if it does not say."""
-    loaded = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    state: Mapping[str, Any] = loaded.get("callbacks", {}).get(RunRecord.__qualname__, {})
-    run_id: str | None = state.get("run_id")
-    return run_id
-
-
 def combined_hash(hashes: Mapping[str, Mapping[str, str]]) -> str:
     """One SHA-256 for all data of a run: of the JSON of all hashes with sorted keys."""
     return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
