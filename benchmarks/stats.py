@@ -156,7 +156,7 @@ def sides(studies: int, permutations: int, seed: int) -> None:
             model = anatomical_model(rng, tuple(Effect(ids[n], n, -0.08) for n in planted))
             asked = inference.model_copy(update={"seed": int(rng.integers(1 << 31))})
             table = compare_groups(model, families, asked, DESIGN.smallest_effect)
-            unequal = compare_asymmetry(model, table, families, asked, DESIGN.smallest_effect)
+            unequal = compare_asymmetry([model], table, families, asked, DESIGN.smallest_effect)
             assert unequal is not None
             title = f"putamen -8 %, {'both sides' if len(planted) == 2 else 'left'}"
             found = (table["p_fwe"].loc[list(both)] <= ALPHA).sum()

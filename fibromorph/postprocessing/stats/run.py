@@ -20,7 +20,7 @@ from fibromorph.postprocessing.stats.groups.assumptions import carried_notes, ch
 from fibromorph.postprocessing.stats.groups.asymmetry import compare_asymmetry
 from fibromorph.postprocessing.stats.groups.comparison import compare_groups, estimate
 from fibromorph.postprocessing.stats.groups.deviations import deviations
-from fibromorph.postprocessing.stats.groups.imputed import compare_imputed
+from fibromorph.postprocessing.stats.groups.imputed import compare_imputed, imputed_models
 from fibromorph.postprocessing.stats.groups.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.groups.sensitivity import explore
 from fibromorph.postprocessing.stats.people.collinear import Collinear, going_with_group
@@ -112,8 +112,9 @@ def analyse(
     study, whole = build_study(design, cohort, participants)
     with _bar("group permutations", _group_draws(study), progress) as bar:
         complete, model, groups = compare(study, bar.update)
+        models = imputed_models(study) if design.missing.method == "impute" else [model]
         asymmetry = compare_asymmetry(
-            model, groups, study.families, design.inference, design.smallest_effect, bar.update
+            models, groups, study.families, design.inference, design.smallest_effect, bar.update
         )
     scopes = tuple(narrowed(complete, model, scope_of(complete, name)) for name in design.scores)
     collinear, otherwise, not_shown = _both_ways(complete, scopes)
@@ -279,7 +280,7 @@ def _group_draws(study: Study) -> int:
     missing = study.design.missing
     repeats = missing.imputations if missing.method == "impute" else 1
     paired = sum(bool(twins(regions)) for regions in study.families.values())
-    return study.design.inference.permutations * (len(study.families) * repeats + paired)
+    return study.design.inference.permutations * (len(study.families) + paired) * repeats
 
 
 def _change_draws(whole: Study) -> int:

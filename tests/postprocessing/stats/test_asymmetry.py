@@ -92,6 +92,17 @@ def test_a_pair_that_few_people_have_is_left_out(tmp_path: Path) -> None:
     assert "Caudate" not in asymmetry_of(run(tmp_path)).index
 
 
+def test_what_is_imputed_of_a_side_is_known_less_well(folder: Path) -> None:
+    volumes = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    volumes["Left-Putamen"] = volumes["Left-Putamen"].astype(object)
+    volumes.loc[volumes.index[::3], "Left-Putamen"] = "n/a"
+    write(folder / "volumes.tsv", volumes)
+    found = run(folder, missing={"method": "impute", "imputations": 10}).asymmetry
+    assert found is not None
+    df = found["df"]
+    assert df["Putamen"] < 0.9 * df["Thalamus"]
+
+
 def test_a_family_without_twins_has_none(tmp_path: Path) -> None:
     write_cohort(tmp_path, Cohort())
     results = run(tmp_path, families={"planned": ["Left-Putamen", "Right-Thalamus"]})

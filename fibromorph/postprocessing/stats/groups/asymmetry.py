@@ -8,7 +8,7 @@ Protoc 10:293-304), by the model of the regions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from fibromorph.postprocessing.stats.groups.comparison import (
     fdr_by_family,
     permute,
 )
+from fibromorph.postprocessing.stats.groups.imputed import pooled_table
 from fibromorph.postprocessing.stats.groups.model import GroupModel
 from fibromorph.postprocessing.stats.models.effects import equivalence_p
 
@@ -56,7 +57,7 @@ def side_pairs(model: GroupModel, families: Mapping[str, Sequence[str]]) -> dict
 
 
 def compare_asymmetry(
-    model: GroupModel,
+    models: Iterable[GroupModel],
     groups: pd.DataFrame,
     families: Mapping[str, Sequence[str]],
     inference: Inference,
@@ -69,28 +70,26 @@ def compare_asymmetry(
     side is as in controls it is -3.
 
     Args:
-        model: of the group comparison.
+        models: of the group comparison, one an imputation; their tables are pooled as its are.
         groups: its table, whose differences of either side are repeated.
         families: of regions; pairs are corrected within them.
         inference: level, confidence, power, permutations, seed.
         smallest: the bounds of equivalence; in %, those of one side alone.
         on_block: told how many permutations are done.
     """
-    pairs = side_pairs(model, families)
-    if not pairs:
-        return None
-    both = [pair for found in pairs.values() for pair in found]
-    indices = GroupModel(
-        volumes=_indices(model.volumes, both),
-        raw=_indices(model.raw, both),
-        sd=None,
-        patients=model.patients,
-        nuisance=model.nuisance,
-    )
-    lefts = {family: [left for left, _ in found] for family, found in pairs.items()}
-    rng = np.random.default_rng([inference.seed, 7])
-    table = estimate(indices, inference, smallest, lefts)
-    table = table.join(permute(indices, lefts, rng, inference.permutations, on_block))
+    pairs: dict[str, list[Pair]] = {}
+    tables = []
+    for number, model in enumerate(models):
+        pairs = pairs or side_pairs(model, families)
+        if not pairs:
+            return None
+        both = [pair for found in pairs.values() for pair in found]
+        lefts = {family: [left for left, _ in found] for family, found in pairs.items()}
+        indices, rng = _of_pairs(model, both), np.random.default_rng([inference.seed, 7, number])
+        one = estimate(indices, inference, smallest, lefts)
+        draws = permute(indices, lefts, rng, inference.permutations, on_block)
+        tables.append(one.join(draws))
+    table = tables[0] if len(tables) == 1 else pooled_table(tables, inference.confidence)
     table["p_fdr"] = fdr_by_family(table)
     table["left"], table["right"] = zip(*both, strict=True)
     percent = groups["difference_percent"]
@@ -100,6 +99,17 @@ def compare_asymmetry(
     table["conclusion"] = [_conclusion(row, inference.alpha) for _, row in table.iterrows()]
     table.index = pd.Index([without_side(left) for left, _ in both], name=PAIR)
     return table[list(COLUMNS)]
+
+
+def _of_pairs(model: GroupModel, pairs: Sequence[Pair]) -> GroupModel:
+    """The model of asymmetries in %, named as the left regions."""
+    return GroupModel(
+        volumes=_indices(model.volumes, pairs),
+        raw=_indices(model.raw, pairs),
+        sd=None,
+        patients=model.patients,
+        nuisance=model.nuisance,
+    )
 
 
 def _indices(volumes: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from fibromorph.postprocessing.stats.groups.comparison import estimate, finish, permute
-from fibromorph.postprocessing.stats.groups.model import build_model
+from fibromorph.postprocessing.stats.groups.model import GroupModel, build_model
 from fibromorph.postprocessing.stats.models.effects import equivalence_p
 from fibromorph.postprocessing.stats.people.imputation import Pooled, impute, pool
 from fibromorph.postprocessing.stats.people.sites import harmonised
@@ -22,22 +22,27 @@ def compare_imputed(study: Study, on_block: Callable[[int], object]) -> pd.DataF
     Differences and g are pooled by Rubin's rules; permutation p values are medians over
     imputations (Eekhout et al. 2017, BMC Med Res Methodol 17:129); the rest are means.
     """
-    design = study.design
-    rng = np.random.default_rng([design.inference.seed, 3])
-    tables = []
-    for number in range(design.missing.imputations):
-        completed = impute(study, rng)
-        model = harmonised(completed, build_model(completed))
+    design, tables = study.design, []
+    for number, model in enumerate(imputed_models(study)):
         table = estimate(model, design.inference, design.smallest_effect, study.families)
         order = np.random.default_rng([design.inference.seed, 1, number])
         permutations = design.inference.permutations
         tables.append(table.join(permute(model, study.families, order, permutations, on_block)))
-    pooled = _pooled(tables, design.inference.confidence)
+    pooled = pooled_table(tables, design.inference.confidence)
     pooled["n_missing"] = study.volumes.isna().sum().loc[pooled.index]
     return finish(pooled, design.inference)
 
 
-def _pooled(tables: list[pd.DataFrame], confidence: float) -> pd.DataFrame:
+def imputed_models(study: Study) -> Iterator[GroupModel]:
+    """The group model of each imputation, the same at every call."""
+    rng = np.random.default_rng([study.design.inference.seed, 3])
+    for _ in range(study.design.missing.imputations):
+        completed = impute(study, rng)
+        yield harmonised(completed, build_model(completed))
+
+
+def pooled_table(tables: Sequence[pd.DataFrame], confidence: float) -> pd.DataFrame:
+    """One table of several imputations, of what `estimate` and `permute` tell; see above."""
     out = tables[0].copy()
     numeric = out.select_dtypes("number").columns
     stack = {c: np.stack([t[c].to_numpy(float) for t in tables]) for c in numeric}

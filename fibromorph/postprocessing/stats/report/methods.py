@@ -150,8 +150,7 @@ def _missing(design: Design, many: str) -> str:
     return (
         f"Missing covariates and {many} were imputed {design.missing.imputations} times by chained"
         " equations with predictive mean matching, and the group comparison pooled by Rubin's"
-        " rules; scores, assumptions, left against right, meta-analysis and the specification"
-        " curve rest on the first."
+        " rules; scores, assumptions, meta-analysis and the specification curve rest on the first."
     )
 
 
