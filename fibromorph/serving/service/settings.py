@@ -194,7 +194,7 @@ def _whence(place: Sequence[str | int], given: Mapping[str, Any], path: Path | N
     """The option, the variable, or the file and its key that a value stood in."""
     name, key = str(place[0]) if place else "", ".".join(map(str, place))
     if name in given:
-        return f"--{name.replace('_', '-')}"
+        return f"--{key.replace('_', '-')}"
     variable = f"{Settings.model_config['env_prefix']}{name}".upper()
     for known in os.environ:
         if known.upper().partition("__")[0] == variable:
