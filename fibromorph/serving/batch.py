@@ -69,18 +69,9 @@ def segment_files(
     engine = Engine(find_bundle(model), device, threads)
     # Its graphs are being compiled while what reads and writes scans is imported.
     beyond = _beyond(engine, device, extras)
-    from fibromorph.postprocessing.volumes import require_folder
-    from fibromorph.scans.read import require_distinct, scan_stem
-    from fibromorph.serving.outputs import require_own
     from fibromorph.serving.scan_table import write_scan_table
 
-    require_distinct(paths)
-    for path in paths:
-        if not path.exists():
-            raise ScanError("a scan must exist", subject=path)
-    for path in paths:
-        require_own(out, scan_stem(path))
-    require_folder(out)
+    _require_ready(paths, out)
     failures = []
     with progress_bar(len(paths), "scans") as bar:
         stage = bar.set_postfix_str
@@ -97,6 +88,21 @@ def segment_files(
     if 1 < len(paths) > len(failures):
         tqdm.write(f"all scans of the folder in one table: {write_scan_table(out)}")
     return failures
+
+
+def _require_ready(paths: Sequence[Path], out: Path) -> None:
+    """Refuse a call that cannot be carried out as a whole, before any of it is."""
+    from fibromorph.postprocessing.volumes import require_folder
+    from fibromorph.scans.read import require_distinct, scan_stem
+    from fibromorph.serving.outputs import require_own
+
+    require_distinct(paths)
+    for path in paths:
+        if not path.exists():
+            raise ScanError("a scan must exist", subject=path)
+    for path in paths:
+        require_own(out, scan_stem(path))
+    require_folder(out)
 
 
 def _segment(
