@@ -123,22 +123,22 @@ class _Question:
         """Whether these members suffice for a slope of this score."""
         if self.members.sum() <= SMALLEST_DF:
             return False
-        design = self._design
+        design = self.design
         return len(design) - design.shape[1] >= SMALLEST_DF and has_full_rank(design)
 
     @property
     def follows_from_covariates(self) -> bool:
         """Whether nothing of the score is left once the covariates are taken out."""
-        return not has_full_rank(self._design)
+        return not has_full_rank(self.design)
 
     @property
     def worth(self) -> float:
         """Degrees of freedom that the slope's robust error is worth, see `robust_df`."""
-        design = self._design
+        design = self.design
         return robust_df(design, fit(design, np.zeros((len(design), 1))))
 
     @property
-    def _design(self) -> Floats:
+    def design(self) -> Floats:
         """(members, k + 2) intercept, what is adjusted for, and the score last."""
         score = self.score[self.members]
         ones = np.ones(len(score))
@@ -220,8 +220,8 @@ def _region(asked: _Question, region: str) -> dict[CorrelationMethod, dict[str, 
     inference = asked.study.design.inference
     patients = asked.model.patients[known] if asked.group == "both" else None
     shared = slopes(volume[known], asked.score[known], covariates, patients, inference.confidence)
-    rests = _rests_on(asked, volume, known)
-    factor, reliability = _reliability(asked, region, known)
+    rests = _rests_on(asked, volume)
+    factor, reliability = _reliability(asked, region)
     rows: dict[CorrelationMethod, dict[str, object]] = {}
     for method in asked.study.design.correlations.methods:
         found = partial_correlation(
@@ -240,24 +240,22 @@ def _region(asked: _Question, region: str) -> dict[CorrelationMethod, dict[str, 
     return rows
 
 
-def _rests_on(asked: _Question, volume: Floats, known: Bools) -> dict[str, object]:
+def _rests_on(asked: _Question, volume: Floats) -> dict[str, object]:
     """The largest Cook's distance for the slope on the score, and whose it is."""
-    x = asked.score[known] - asked.score[known].mean()
-    design = np.column_stack([np.ones(len(x)), asked.covariates(known), x])
-    distance = cooks_distance(fit(design, volume[known, None]))
-    worst = int(np.flatnonzero(known)[distance.argmax()])
+    distance = cooks_distance(fit(asked.design, volume[asked.members, None]))
+    worst = int(np.flatnonzero(asked.members)[distance.argmax()])
     return {
         "cooks_distance": float(distance.max()),
         "influential": asked.study.participants[worst],
     }
 
 
-def _reliability(asked: _Question, region: str, known: Bools) -> tuple[float, float]:
+def _reliability(asked: _Question, region: str) -> tuple[float, float]:
     """(factor that undoes the error of volumes, reliability); NaN where errors are not known."""
     if asked.model.sd is None:
         return float("nan"), float("nan")
     sd = asked.model.sd[region].to_numpy(float)
-    sure = known & ~np.isnan(sd)
+    sure = asked.members & ~np.isnan(sd)
     design = np.column_stack([np.ones(int(sure.sum())), asked.covariates(sure)])
     if len(design) - design.shape[1] < SMALLEST_DF:
         return float("nan"), float("nan")
