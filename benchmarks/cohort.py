@@ -37,7 +37,7 @@ from fibromorph.serving.cohort.tasks import Outcome, ScanTask, Shard, task_of
 from fibromorph.serving.cohort.worker import Read, Settings, Worker
 from fibromorph.serving.demo.scan import write_template
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.outputs import write_outputs
+from fibromorph.serving.outputs.writing import write_outputs
 from fibromorph.serving.pipeline import segment_scan
 from tests.serving.cohort.conftest import contents, participant_command
 from tests.serving.cohort.study import Study, write_study

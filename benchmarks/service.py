@@ -23,7 +23,7 @@ from fibromorph.serving.bundles import DEFAULT_BUNDLE, find_bundle
 from fibromorph.serving.demo.scan import write_template
 from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.outputs import write_outputs
+from fibromorph.serving.outputs.writing import write_outputs
 from fibromorph.serving.pipeline import segment_scan
 from tests.serving.service.corpus import hostile_uploads
 from tests.serving.service.server import Server

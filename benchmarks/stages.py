@@ -21,7 +21,7 @@ from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.demo.scan import write_template
 from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.outputs import write_outputs
+from fibromorph.serving.outputs.writing import write_outputs
 from fibromorph.serving.pipeline import segment_scan
 
 LINE = "{:<34} {:>9} {:>10}"

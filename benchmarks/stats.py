@@ -24,6 +24,7 @@ from fibromorph.datasets.cohort.settings import CohortSettings
 from fibromorph.datasets.cohort.targets import draw_constitution, target_volumes
 from fibromorph.labels import FREESURFER
 from fibromorph.postprocessing.stats.change.analysis import analyse_change
+from fibromorph.postprocessing.stats.change.data import change_data
 from fibromorph.postprocessing.stats.designs.design import parse_design
 from fibromorph.postprocessing.stats.designs.sections import Correlations, Score
 from fibromorph.postprocessing.stats.groups.asymmetry import compare_asymmetry
@@ -255,6 +256,22 @@ def null_study(
     tally.add(f"{name}: any p_fwe <= 0.05", bool((p <= ALPHA).any()), ALPHA)
 
 
+def change_in(whole: Study) -> pd.DataFrame:
+    """Group x time of a study that asks for it."""
+    data = change_data(whole)
+    assert data is not None
+    return analyse_change(whole, data).table
+
+
+def score_change_in(whole: Study) -> pd.DataFrame:
+    """Change in scores against change in regions of a study that asks for it."""
+    data = change_data(whole)
+    assert data is not None
+    found = analyse_score_change(whole, data)
+    assert found is not None
+    return found.table
+
+
 def change(studies: int, seed: int) -> None:
     """Two sessions; who has a small volume at baseline is likelier to drop out."""
     print(
@@ -264,9 +281,7 @@ def change(studies: int, seed: int) -> None:
     tally = Tally()
     for rng in generators(seed, studies, "change"):
         for name, share in (("null", 0.0), ("half of the gap closed", SHARE)):
-            found = analyse_change(longitudinal_study(rng, share))
-            assert found is not None
-            table = found.table
+            table = change_in(longitudinal_study(rng, share))
             truth = share * GAP
             tally.add(f"{name}: interval holds the true change", within(table, truth), 0.95)
             if share:
@@ -289,9 +304,7 @@ def older(studies: int, seed: int) -> None:
     )
     tally = Tally()
     for rng in generators(seed, studies, "older"):
-        found = analyse_change(longitudinal_study(rng, 0.0, gap=0.0, older=OLDER_YEARS))
-        assert found is not None
-        table = found.table
+        table = change_in(longitudinal_study(rng, 0.0, gap=0.0, older=OLDER_YEARS))
         tally.add("uncorrected p <= 0.05", (table["p_bootstrap"] <= ALPHA).mean(), ALPHA)
         tally.add("interval holds 0", within(table, 0.0), 0.95)
         for name in ("gap", "gap_after"):
@@ -316,17 +329,15 @@ def scores(studies: int, permutations: int, seed: int) -> None:
     tally = Tally()
     for rng in generators(seed, studies, "scores"):
         for n in (12, 25):
-            unrelated = analyse_score_change(unrelated_arms(rng, n, permutations))
-            assert unrelated is not None
-            for (group, method), part in by_question(unrelated.table):
+            unrelated = score_change_in(unrelated_arms(rng, n, permutations))
+            for (group, method), part in by_question(unrelated):
                 name = f"{n} an arm, unrelated, {group}, {method}"
                 below = bool((part["p_fwe"] <= ALPHA).any())
                 tally.add(f"{name}: any p_fwe <= 0.05", below, ALPHA)
                 tally.add(f"{name}: p_permutation", (part["p_permutation"] <= ALPHA).mean(), ALPHA)
                 tally.add(f"{name}: p", (part["p"] <= ALPHA).mean(), ALPHA)
-            related = analyse_score_change(related_arms(rng, n, permutations))
-            assert related is not None
-            for (group, method), part in by_question(related.table):
+            related = score_change_in(related_arms(rng, n, permutations))
+            for (group, method), part in by_question(related):
                 name, row = f"{n} an arm, r = {ASSOCIATION}, {group}, {method}", part.iloc[0]
                 tally.add(f"{name}: found at p_fwe <= 0.05", row["p_fwe"] <= ALPHA, None)
                 others = bool((part["p_fwe"].iloc[1:] <= ALPHA).any())

@@ -25,7 +25,7 @@ from fibromorph.postprocessing.stats.results import Results
 from fibromorph.postprocessing.stats.run import analyse, read_people
 from fibromorph.postprocessing.stats.tables import CohortVolumes, read_cohort, read_participants
 from fibromorph.serving.batch import segment_files
-from fibromorph.serving.outputs import output_paths
+from fibromorph.serving.outputs.placing import paths_of
 from fibromorph.serving.simulate import template_anatomy
 
 LINE = "{:<28} {:>8} {:>8} {:>16} {:>22} {:>8} {:>7} {:>22} {:>8}"
@@ -69,7 +69,7 @@ def render(study: Path, options: argparse.Namespace) -> None:
 def segment(study: Path, out: Path, options: argparse.Namespace) -> None:
     """Segment what is not segmented yet."""
     scans = sorted(study.glob("sub-*/anat/*_T1w.nii.gz"))
-    left = [s for s in scans if not output_paths(out, s.name[:-7])["provenance"].exists()]
+    left = [s for s in scans if not paths_of(out, s.name[:-7])["provenance"].exists()]
     if left:
         started = time.perf_counter()
         failures = segment_files(left, out, model=options.model, threads=options.threads)

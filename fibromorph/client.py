@@ -17,7 +17,8 @@ from typing import Any, Literal, Self, TypeVar
 
 import httpx
 
-from fibromorph.errors import FibromorphError
+from fibromorph.errors import ConfigError, FibromorphError
+from fibromorph.file_names import ATLAS, MAP_OF, SCAN, THICKNESS, TISSUE, VIEWS, atlas_ending
 from fibromorph.files import write_whole
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -43,29 +44,17 @@ ENDED = ("done", "failed", "cancelled")
 TSV = "text/tab-separated-values"
 TABLES = ("/volumes", "/thickness")
 """How paths end that are answered with JSON unless a table is asked for."""
-SUFFIX: dict[str, str] = {
-    "segmentation": "_dseg.nii.gz",
-    "volumes": "_volumes.tsv",
-    "thickness": "_thickness.tsv",
-    "tissue/brain_mask": "_desc-brain_mask.nii.gz",
-    "tissue/brain": "_desc-brain_T1w.nii.gz",
-    "tissue/grey": "_label-GM_probseg.nii.gz",
-    "tissue/white": "_label-WM_probseg.nii.gz",
-    "tissue/fluid": "_label-CSF_probseg.nii.gz",
-    "maps/grey": "_space-MNI152NLin2009aSym_label-GM_desc-modulated_probseg.nii.gz",
-    "maps/white": "_space-MNI152NLin2009aSym_label-WM_desc-modulated_probseg.nii.gz",
-    "report": "_report.html",
-    "provenance": ".json",
-    "preview": "_preview.png",
-    "brain": "_brain.nii.gz",
+ENDING: dict[str, str] = {
+    "segmentation": SCAN["dseg"],
+    "volumes": SCAN["volumes"],
+    "thickness": THICKNESS["thickness"],
+    **{f"tissue/{what}": ending for what, ending in TISSUE.items()},
+    **{f"maps/{of}": ending for of, ending in MAP_OF.items()},
+    "report": SCAN["report"],
+    "provenance": SCAN["provenance"],
+    **VIEWS,
 }
-ATLAS_SUFFIX: dict[str, str] = {
-    "labels": "_dseg.nii.gz",
-    "names": "_dseg.tsv",
-    "volumes": "_volumes.tsv",
-    "thickness": "_thickness.tsv",
-}
-"""After the scan's name and `_seg-` with that of the atlas."""
+"""Result -> the end of its file's name, after the scan's."""
 PAGE = 200
 AWAY, BUSY = 0, (429, 502, 503, 504)
 """Statuses after which a job may still be well: no answer; slow down, starting or draining, or a
@@ -117,10 +106,19 @@ class Client:
     Args:
         url: of the service.
         key: of `fibromorph keys add`; `FIBROMORPH_KEY` if not given; none is needed on loopback.
+
+    Raises:
+        ConfigError: the URL is not one of HTTP, or the key cannot be one.
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", key: str | None = None) -> None:
-        key = key or os.environ.get("FIBROMORPH_KEY")
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError("must begin with http:// or https://", value=url, subject="url")
+        # As it is read from a file.
+        key = (key or os.environ.get("FIBROMORPH_KEY") or "").strip()
+        if not (key.isascii() and key.isprintable()):
+            # Not its value: errors end up in logs.
+            raise ConfigError("must be as `fibromorph keys add` gave it", subject="key")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT)
 
@@ -328,7 +326,12 @@ class Client:
         """
         # Here, because all else of a client needs only httpx.
         from fibromorph.scans.read import scan_stem
-        from fibromorph.serving.outputs import own, require_own, require_same_input, set_in_place
+        from fibromorph.serving.outputs.placing import (
+            own,
+            require_own,
+            require_same_input,
+            set_in_place,
+        )
 
         stem = label or scan_stem(scan)
         require_own(out, stem)
@@ -337,9 +340,9 @@ class Client:
         job = self.wait(sent.id)
         out.mkdir(parents=True, exist_ok=True)
         final = {
-            result: out / f"{stem}{suffix}"
+            result: out / f"{stem}{ending}"
             for result in job.links or {}
-            if (suffix := _suffix_of(result))
+            if (ending := _ending_of(result))
         }
         with TemporaryDirectory(dir=out, prefix=f".{stem[:64]}.") as folder:
             files = {result: Path(folder) / path.name for result, path in final.items()}
@@ -369,7 +372,7 @@ class Client:
             return _checked(self._http.get(path, **options))
 
 
-def _suffix_of(result: str) -> str | None:
+def _ending_of(result: str) -> str | None:
     """What a result's file is called after the scan's name; None = it is not saved.
 
     Args:
@@ -377,9 +380,9 @@ def _suffix_of(result: str) -> str | None:
     """
     start, _, rest = result.partition("/")
     if start != "atlases":
-        return SUFFIX.get(result)
+        return ENDING.get(result)
     atlas, _, part = rest.partition("/")
-    return f"_seg-{atlas}{ATLAS_SUFFIX[part]}" if part in ATLAS_SUFFIX else None
+    return atlas_ending(atlas, part) if part in ATLAS else None
 
 
 def _may_pass(error: ServiceError, until: float) -> bool:

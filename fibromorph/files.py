@@ -10,6 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
+from fibromorph.errors import ConfigError
+
 LONGEST_WHOLE = 48
 """Characters, of up to four bytes each: a name may be as long as its file system allows, and the
 temporary one must be no longer."""
@@ -56,3 +58,16 @@ def _shared_by_parts(path: Path) -> str:
         digest = sha256(os.fsencode(name)).hexdigest()
         name = f"{name[:SHOWN_OF_LONG]}.{digest[:HASHED_OF_LONG]}"
     return f".{name}."
+
+
+def require_folder(folder: Path) -> None:
+    """See that results can be written into a folder, before anything is computed for it.
+
+    Raises:
+        ConfigError: it, or what it would be made in, is a file or may not be written.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    reason = None if os.access(there, os.W_OK | os.X_OK) else "no permission to write"
+    reason = reason if there.is_dir() else "this is a file"
+    if reason is not None:
+        raise ConfigError("results need a folder to go into", value=reason, subject=there)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fibromorph.datasets.cohort.norms import NORMS, OTHERS
 from fibromorph.errors import ConfigError
-from fibromorph.files import write_whole
+from fibromorph.files import require_folder, write_whole
 from fibromorph.labels import CORTEX
 from fibromorph.manifest import LabelEntry, Manifest
 from fibromorph.postprocessing.names import plain_name
@@ -25,7 +25,6 @@ from fibromorph.postprocessing.stats.power import (
     plan_for_people,
 )
 from fibromorph.postprocessing.stats.results import to_tsv
-from fibromorph.postprocessing.volumes import require_folder
 from fibromorph.serving.bundles import find_bundle
 
 UNKNOWN_NOISE = "the noise of {} of these regions is not in the bundle and was taken as none"

@@ -7,13 +7,12 @@ grey and white matter as the head does, wherever that was moved to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import nibabel as nib
@@ -28,16 +27,6 @@ from fibromorph.pose import moved
 from fibromorph.postprocessing.tissue import Shares, Tissue
 from fibromorph.scans import resample
 from fibromorph.scans.resample import FWHM
-
-SPACE = "MNI152NLin2009aSym"
-"""BIDS' name of the space of ICBM's symmetric average of 2009 (a)."""
-
-GREY_MAP_SUFFIX = f"_space-{SPACE}_label-GM_desc-modulated_probseg.nii.gz"
-WHITE_MAP_SUFFIX = f"_space-{SPACE}_label-WM_desc-modulated_probseg.nii.gz"
-MAP_SUFFIXES: Mapping[str, str] = MappingProxyType(
-    {"grey": GREY_MAP_SUFFIX, "white": WHITE_MAP_SUFFIX}
-)
-"""Tissue -> the end of its map's name, after the scan's: entities in BIDS' order."""
 
 AFFINE_SHRINK = (4, 2)
 AFFINE_ITERATIONS = 100

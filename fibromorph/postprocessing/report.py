@@ -217,7 +217,7 @@ def render(content: ReportContent) -> str:
         totals=[row for row in content.rows if row.hemisphere == "both"],
         lines=_lines(content.rows, content.table, limit),
         axis=_axis(limit),
-        seconds=sum(step.seconds or 0.0 for step in content.steps),
+        seconds=[step.seconds for step in content.steps if step.seconds is not None],
         citations=_citations(content),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.errors import ConfigError
 from fibromorph.grid import Grid
 from fibromorph.labels import LabelTable
 from fibromorph.postprocessing.row_tables import read_rows, write_rows
@@ -181,19 +179,6 @@ def inflation(confidence: float | None, reference: float | None) -> float:
         return 1.0
     ratio = (1.0 - confidence) / max(1.0 - reference, 1e-3)
     return min(max(ratio, 1.0), MAX_INFLATION)
-
-
-def require_folder(folder: Path) -> None:
-    """See that results can be written into a folder, before anything is computed for it.
-
-    Raises:
-        ConfigError: it, or what it would be made in, is a file or may not be written.
-    """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    reason = None if os.access(there, os.W_OK | os.X_OK) else "no permission to write"
-    reason = reason if there.is_dir() else "this is a file"
-    if reason is not None:
-        raise ConfigError("results need a folder to go into", value=reason, subject=there)
 
 
 def _not_estimable(row: VolumeRow) -> VolumeRow:

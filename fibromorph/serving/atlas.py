@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from fibromorph.file_names import atlas_endings
 from fibromorph.files import write_whole
 from fibromorph.grid import Grid
 from fibromorph.manifest import COARSE_MM, Manifest
@@ -43,23 +44,6 @@ class DividedHead:
     drawn_by: str
     likeness: float
     parcels: tuple[Parcels, ...]
-
-
-def atlas_files(name: str, *, thickness: bool = False) -> dict[str, str]:
-    """What is written of an atlas -> the end of its name, after the scan's, as BIDS has it.
-
-    Args:
-        name: of the atlas.
-        thickness: that of its regions is measured, too.
-    """
-    stem = f"_seg-{name}"
-    thick = {f"atlas_{name}_thickness": f"{stem}_thickness.tsv"}
-    return {
-        f"atlas_{name}_labels": f"{stem}_dseg.nii.gz",
-        f"atlas_{name}_names": f"{stem}_dseg.tsv",
-        f"atlas_{name}_volumes": f"{stem}_volumes.tsv",
-        **(thick if thickness else {}),
-    }
 
 
 def divide(
@@ -110,10 +94,10 @@ def write_parcels(parcels: Parcels, conformed: Grid, scan: Scan, paths: Mapping[
         parcels: the scan's regions.
         conformed: the grid of their labels.
         scan: as it was read.
-        paths: what `atlas_files` names -> where it goes.
+        paths: what `atlas_endings` names -> where it goes.
     """
     labels, names, volumes, *thickness = (
-        paths[what] for what in atlas_files(parcels.atlas.name, thickness=True) if what in paths
+        paths[what] for what in atlas_endings(parcels.atlas.name, thickness=True) if what in paths
     )
     write_labels(labels, on_scan_grid(parcels.labels, conformed, scan.grid), scan.grid)
     write_whole(names, _lookup_table(parcels.atlas))

@@ -92,9 +92,9 @@ def segment_files(
 
 def _require_ready(paths: Sequence[Path], out: Path) -> None:
     """Refuse a call that cannot be carried out as a whole, before any of it is."""
-    from fibromorph.postprocessing.volumes import require_folder
+    from fibromorph.files import require_folder
     from fibromorph.scans.read import require_distinct, scan_stem
-    from fibromorph.serving.outputs import require_own
+    from fibromorph.serving.outputs.placing import require_own
 
     require_distinct(paths)
     for path in paths:
@@ -116,7 +116,8 @@ def _segment(
 ) -> str:
     """Read, segment and write one scan; returns the line about it."""
     from fibromorph.scans.read import read_scan
-    from fibromorph.serving.outputs import require_same_scan, write_outputs
+    from fibromorph.serving.outputs.placing import require_same_scan
+    from fibromorph.serving.outputs.writing import write_outputs
     from fibromorph.serving.pipeline import segment_scan
 
     scan = read_scan(path)

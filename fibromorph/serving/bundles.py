@@ -30,11 +30,12 @@ LINE = "{:<14} {:<8} {:<11} {:<14} {:<13} {}"
 SHOWN_SCORES = ("dice_27", "dice_regions")
 
 
-def find_bundle(model: str) -> Bundle:
+def find_bundle(model: str, subject: str = "--model") -> Bundle:
     """Open a bundle by name or by folder.
 
     Args:
         model: name of a bundle that ships, or path of a folder with a manifest.
+        subject: where that was said, for the error.
 
     Raises:
         BundleError: neither; or the bundle is damaged.
@@ -45,7 +46,7 @@ def find_bundle(model: str) -> Bundle:
         raise BundleError(
             f"must be the folder of a bundle or the name of one that ships ({known})",
             value=model,
-            subject="--model",
+            subject=subject,
         )
     return open_bundle(folder)
 

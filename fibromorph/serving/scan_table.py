@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fibromorph.file_names import SCAN, THICKNESS
 from fibromorph.files import write_whole
 from fibromorph.postprocessing.thickness import read_thickness
 from fibromorph.postprocessing.volumes import read_volumes
-from fibromorph.serving.outputs import is_own
+from fibromorph.serving.outputs.placing import is_own
 
 NAME = "scans.tsv"
 FACTS = ("scan", "model", "quality", "verdict")
@@ -62,10 +63,10 @@ def _values(provenance: Path, seg: str, before: str) -> dict[str, str]:
         before: what the names of columns begin with.
     """
     stem, found = f"{provenance.stem}{seg}", {}
-    volumes = provenance.with_name(f"{stem}_volumes.tsv")
+    volumes = provenance.with_name(f"{stem}{SCAN['volumes']}")
     if volumes.is_file():
         found = {f"{before}{r.name}_ml": _cell(r.analysed_ml) for r in read_volumes(volumes)}
-    thickness = provenance.with_name(f"{stem}_thickness.tsv")
+    thickness = provenance.with_name(f"{stem}{THICKNESS['thickness']}")
     if thickness.is_file():
         rows = read_thickness(thickness)
         found |= {f"{before}{r.name}_mm": _cell(r.thickness_mm) for r in rows}
@@ -73,7 +74,7 @@ def _values(provenance: Path, seg: str, before: str) -> dict[str, str]:
 
 
 def _volumes_of(provenance: Path) -> Path:
-    return provenance.with_name(f"{provenance.stem}_volumes.tsv")
+    return provenance.with_name(f"{provenance.stem}{SCAN['volumes']}")
 
 
 def _cell(value: float | None) -> str:

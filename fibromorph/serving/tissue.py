@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
@@ -19,17 +18,6 @@ from fibromorph.postprocessing.components import Mask, fill_holes
 from fibromorph.postprocessing.tissue import Shares, shares_of
 from fibromorph.preprocess import largest_part
 from fibromorph.scans import Scan, reach_of, restore_shares, write_labels, write_values
-
-TISSUE_SUFFIXES: Mapping[str, str] = MappingProxyType(
-    {
-        "brain_mask": "_desc-brain_mask.nii.gz",
-        "brain": "_desc-brain_T1w.nii.gz",
-        "grey": "_label-GM_probseg.nii.gz",
-        "white": "_label-WM_probseg.nii.gz",
-        "fluid": "_label-CSF_probseg.nii.gz",
-    }
-)
-"""What each image is -> the end of its name, after the scan's: BIDS' entities and suffixes."""
 
 HALF = 0.5
 MARGIN = CLOSING_STEPS + 1
@@ -120,7 +108,7 @@ def write_brain(brain: BrainImages, scan: Scan, paths: Mapping[str, Path]) -> No
     Args:
         brain: of the scan.
         scan: as it was read.
-        paths: what `TISSUE_SUFFIXES` names -> where it goes.
+        paths: what `endings.TISSUE` names -> where it goes.
     """
     inside = np.where(brain.mask, scan.data[brain.box], np.float32(0.0))
     write_labels(paths["brain_mask"], brain.spread(brain.mask.view(np.uint8)), scan.grid)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -39,6 +41,9 @@ WHAT: dict[str, type[pl.LightningModule]] = {
 LAST = "last"
 """In place of a checkpoint's path: the last one in the configuration's own folder."""
 
+RANK_ZERO_LOG = "pytorch_lightning.utilities.rank_zero"
+ADVERTISED = "\N{ELECTRIC LIGHT BULB} Tip:"
+
 STRICT = {"exit_on_error": False, "allow_abbrev": False}
 """Of the parsers: a mistyped option is no abbreviation of another."""
 
@@ -63,6 +68,7 @@ def train(arguments: Sequence[str]) -> None:
         what = rest.pop(0)
     for path in _configurations(rest):
         read_mapping(path)
+    _leave_out_advertisements()
     try:
         _TrainingCLI(
             WHAT[what],
@@ -75,6 +81,7 @@ def train(arguments: Sequence[str]) -> None:
                 "callbacks": [RunRecord(), ProgressLines()],
                 # `ProgressLines` tells more.
                 "enable_progress_bar": False,
+                "enable_model_summary": False,
             },
             parser_kwargs={**STRICT, "fit": {**STRICT, "usage": USAGE}},
         )
@@ -85,6 +92,13 @@ def train(arguments: Sequence[str]) -> None:
         if isinstance(error.__cause__, FibromorphError):
             raise error.__cause__ from None
         raise
+
+
+def _leave_out_advertisements() -> None:
+    """Lightning recommends its makers' services, and warns of what PyTorch asks of itself alone."""
+    log = logging.getLogger(RANK_ZERO_LOG)
+    log.addFilter(lambda record: not record.getMessage().startswith(ADVERTISED))
+    warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)", FutureWarning)
 
 
 def _configurations(arguments: Sequence[str]) -> Iterator[Path]:

@@ -37,10 +37,13 @@ class ProgressLines(pl.Callback):
     def on_train_start(
         self,
         trainer: pl.Trainer,
-        pl_module: pl.LightningModule,  # noqa: ARG002
+        pl_module: pl.LightningModule,
     ) -> None:
         self._planned, self._done = planned_steps(trainer), trainer.global_step
         self._since = monotonic()
+        if self._prints:
+            weights = sum(p.numel() for p in pl_module.parameters())
+            print(f"{weights:,} weights on {pl_module.device}", flush=True)
 
     def on_train_batch_start(
         self,

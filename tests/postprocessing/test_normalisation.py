@@ -9,15 +9,9 @@ import pytest
 from scipy import ndimage
 
 from fibromorph.errors import ScanError
+from fibromorph.file_names import MAP_OF
 from fibromorph.grid import Grid
-from fibromorph.postprocessing.normalisation import (
-    GREY_MAP_SUFFIX,
-    MAP_SUFFIXES,
-    Normalised,
-    average_head,
-    growth,
-    normalise_head,
-)
+from fibromorph.postprocessing.normalisation import Normalised, average_head, growth, normalise_head
 from fibromorph.postprocessing.tissue import Tissue
 
 pytest.importorskip("SimpleITK")
@@ -132,5 +126,5 @@ def test_the_average_head_is_symmetric_and_as_large_as_the_template() -> None:
 
 
 def test_a_map_s_name_is_bids() -> None:
-    assert GREY_MAP_SUFFIX == "_space-MNI152NLin2009aSym_label-GM_desc-modulated_probseg.nii.gz"
-    assert MAP_SUFFIXES["white"] == GREY_MAP_SUFFIX.replace("GM", "WM")
+    assert MAP_OF["grey"] == "_space-MNI152NLin2009aSym_label-GM_desc-modulated_probseg.nii.gz"
+    assert MAP_OF["white"] == MAP_OF["grey"].replace("GM", "WM")

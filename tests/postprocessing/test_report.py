@@ -121,6 +121,12 @@ def test_a_reader_is_told(said: str, page: Page) -> None:
     assert said in page.text
 
 
+def test_steps_that_nobody_timed_have_no_sum(content: ReportContent) -> None:
+    untimed = replace(content, steps=(Step("conform", "to 1 mm"), Step("network")))
+    assert "Together" in render(content)
+    assert "Together" not in render(untimed)
+
+
 def test_numbers_have_digits_that_make_sense(page: Page, content: ReportContent) -> None:
     etiv = next(r for r in content.rows if r.name == "eTIV")
     hippocampus = next(r for r in content.rows if r.region_id == 17)

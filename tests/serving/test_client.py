@@ -53,6 +53,24 @@ def client(service: Service) -> Client:
     return client
 
 
+@pytest.mark.parametrize("key", ["fm_1_secret\n", " fm_1_secret"])
+def test_a_key_is_taken_as_a_file_has_it(key: str) -> None:
+    with Client("http://played", key) as client:
+        assert client._http.headers["Authorization"] == "Bearer fm_1_secret"
+
+
+@pytest.mark.parametrize("key", ["fm_1\nsecret", "fm_1_s\u00e9cret"])
+def test_a_key_that_cannot_be_one_is_refused_and_not_told(key: str) -> None:
+    with pytest.raises(ConfigError, match="key: must be as") as refused:
+        Client("http://played", key)
+    assert "fm_1" not in str(refused.value)
+
+
+def test_an_address_without_its_scheme_is_named_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"url: must begin with http.*127\.0\.0\.1:8000"):
+        Client("127.0.0.1:8000")
+
+
 def scan(folder: Path, content: str, name: str = "T1.nii.gz") -> Path:
     path = folder / content / name
     path.parent.mkdir(exist_ok=True)

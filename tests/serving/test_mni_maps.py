@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from fibromorph.cli import main
+from fibromorph.file_names import MAP_OF
 from fibromorph.labels import FREESURFER
-from fibromorph.postprocessing.normalisation import MAP_SUFFIXES, average_head
+from fibromorph.postprocessing.normalisation import average_head
 from fibromorph.postprocessing.volumes import read_volumes
 
 pytest.importorskip("SimpleITK")
@@ -22,7 +23,7 @@ def test_files_of_a_call(template: Path, tmp_path: Path) -> None:
     out, name = tmp_path / "out", template.name.removesuffix(".nii.gz")
     assert main(["segment", str(template), "--out", str(out), "--vbm"]) == 0
     rows = read_volumes(out / f"{name}_volumes.tsv")
-    for tissue, end in MAP_SUFFIXES.items():
+    for tissue, end in MAP_OF.items():
         image = nib.load(out / f"{name}{end}")
         assert image.header["sform_code"] == 4
         assert np.allclose(image.affine, average_head().grid.affine_ijk_to_ras)
@@ -32,7 +33,7 @@ def test_files_of_a_call(template: Path, tmp_path: Path) -> None:
         assert image.get_fdata().sum() * voxel_ml == pytest.approx(own_ml, rel=0.02)
     facts = json.loads((out / f"{name}.json").read_text())
     assert facts["grey_map"]["likeness"] > 0.7
-    assert set(facts["outputs"]) >= {f"{name}{end}" for end in MAP_SUFFIXES.values()}
+    assert set(facts["outputs"]) >= {f"{name}{end}" for end in MAP_OF.values()}
     assert "Grey matter in MNI coordinates" in (out / f"{name}_report.html").read_text()
 
 

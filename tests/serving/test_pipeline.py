@@ -16,7 +16,7 @@ from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
 from fibromorph.preprocess import SPLINE
 from fibromorph.scans import read_scan, resample
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.outputs import write_outputs
+from fibromorph.serving.outputs.writing import write_outputs
 from fibromorph.serving.pipeline import Segmented, segment_scan
 
 LARGE_ML = 3.0
@@ -166,7 +166,7 @@ def test_a_call_that_is_broken_off_leaves_what_was_there(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fibromorph.serving.outputs.write_report", stop)
+    monkeypatch.setattr("fibromorph.serving.outputs.writing.write_report", stop)
     with pytest.raises(KeyboardInterrupt):
         write_outputs(upright, tmp_path)
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before

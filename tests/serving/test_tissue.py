@@ -11,8 +11,8 @@ import pytest
 from scipy import ndimage
 
 from fibromorph.cli import main
+from fibromorph.file_names import TISSUE
 from fibromorph.postprocessing.volumes import SULCAL_CSF, read_volumes
-from fibromorph.serving.tissue import TISSUE_SUFFIXES
 
 THIN, THICK = "template", "thick"
 
@@ -45,7 +45,7 @@ def out(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def voxels(out: Path, name: str, what: str) -> np.ndarray:
-    return np.asarray(nib.load(out / f"{name}{TISSUE_SUFFIXES[what]}").dataobj)
+    return np.asarray(nib.load(out / f"{name}{TISSUE[what]}").dataobj)
 
 
 def labels_of(out: Path, name: str) -> np.ndarray:
@@ -56,7 +56,7 @@ def labels_of(out: Path, name: str) -> np.ndarray:
 def test_all_images_lie_where_the_labels_lie(out: Path, name: str) -> None:
     labels = nib.load(out / f"{name}_dseg.nii.gz")
     types = {}
-    for what, end in TISSUE_SUFFIXES.items():
+    for what, end in TISSUE.items():
         image = nib.load(out / f"{name}{end}")
         assert image.shape == labels.shape
         for found, expected in (
@@ -70,7 +70,7 @@ def test_all_images_lie_where_the_labels_lie(out: Path, name: str) -> None:
     assert types.pop("brain") == (np.int16 if name == THIN else np.float32)
     assert set(types.values()) == {np.dtype(np.float32)}
     facts = json.loads((out / f"{name}.json").read_text())
-    assert set(facts["outputs"]) >= {f"{name}{end}" for end in TISSUE_SUFFIXES.values()}
+    assert set(facts["outputs"]) >= {f"{name}{end}" for end in TISSUE.values()}
     assert facts["tissue"]["csf"] == "what skull-stripping has left"
 
 
@@ -120,4 +120,4 @@ def test_a_later_call_without_it_leaves_none(out: Path, scans: Path, tmp_path: P
     for path in out.glob(f"{THICK}*"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert main(["segment", str(scans / f"{THICK}.nii.gz"), "--out", str(tmp_path)]) == 0
-    assert not [end for end in TISSUE_SUFFIXES.values() if (tmp_path / f"{THICK}{end}").exists()]
+    assert not [end for end in TISSUE.values() if (tmp_path / f"{THICK}{end}").exists()]

@@ -52,7 +52,6 @@ trainer:
   max_steps: {steps}
   log_every_n_steps: 1
   num_sanity_val_steps: 0
-  enable_model_summary: false
   logger:
     class_path: fibromorph.training.tracking.RunLogger
     init_args: {{experiment_name: phantom}}

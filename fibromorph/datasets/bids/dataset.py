@@ -60,8 +60,10 @@ def require_dataset(root: Path) -> None:
     rule = f"a BIDS data set has a {DESCRIPTION} with Name and BIDSVersion (--skip-validation)"
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise ScanError(rule, value=type(error).__name__, subject=path) from error
+    except OSError as error:
+        raise ScanError(rule, value=error.strerror, subject=path) from error
+    except ValueError as error:
+        raise ScanError(rule, value="no JSON", subject=path) from error
     missing = [
         key for key in ("Name", "BIDSVersion") if not (isinstance(content, dict) and key in content)
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from fibromorph.postprocessing.stats.change.data import ChangeData
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.groups.model import GroupModel
 from fibromorph.postprocessing.stats.people.collinear import Collinear
@@ -33,6 +34,7 @@ class Results:
     Attributes:
         study: the baseline rows.
         whole: the rows of all sessions.
+        followed: those of the longitudinal question; None without follow-up.
         model: measured regions and nuisance of the group comparison.
         groups: one row a region, indexed by region.
         asymmetry: one row a pair of left and right regions; None where there is none.
@@ -53,6 +55,7 @@ class Results:
 
     study: Study
     whole: Study
+    followed: ChangeData | None
     model: GroupModel
     groups: pd.DataFrame
     asymmetry: pd.DataFrame | None

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
+from fibromorph.files import require_folder
 from fibromorph.postprocessing.atlases import read_atlas
 from fibromorph.postprocessing.names import twins
 from fibromorph.postprocessing.stats.change.analysis import Change, analyse_change
 from fibromorph.postprocessing.stats.change.conclusions import with_verdicts
+from fibromorph.postprocessing.stats.change.data import ChangeData, change_data
 from fibromorph.postprocessing.stats.change.intervals import interval_notes
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.groups.assumptions import carried_notes, check_assumptions
@@ -46,7 +48,6 @@ from fibromorph.postprocessing.stats.tables import (
     read_cohort,
     read_participants,
 )
-from fibromorph.postprocessing.volumes import require_folder
 from fibromorph.progress import Bar
 from fibromorph.progress import bar as progress_bar
 
@@ -118,13 +119,15 @@ def analyse(
         )
     scopes = tuple(narrowed(complete, model, scope_of(complete, name)) for name in design.scores)
     collinear, otherwise, not_shown = _both_ways(complete, scopes)
-    change = _change(whole, groups, progress)
+    followed = change_data(whole)
+    change = _change(whole, followed, groups, progress)
     variants, left_out = _variants(study, design, cohort, participants)
     without = {f"without {c.name}": _others(complete, c) for c in collinear if c.adjusted}
     sensitivity, impossible = explore(complete, variants, without)
     found = Results(
         study=complete,
         whole=whole,
+        followed=followed,
         model=model,
         groups=groups,
         asymmetry=asymmetry,
@@ -135,9 +138,9 @@ def analyse(
         scopes=scopes,
         associations=_associations(complete, model, scopes, progress),
         change=change.table if change else None,
-        change_notes=(*interval_notes(whole), *change.notes) if change else (),
+        change_notes=change.notes if change else (),
         individuals=change.individuals if change else None,
-        score_change=_score_change(whole, progress),
+        score_change=_score_change(whole, followed, progress),
         sensitivity=sensitivity,
         sites=by_site(complete, model) if design.site.method == "meta" else None,
         notes=(
@@ -156,18 +159,25 @@ def _model_notes(study: Study, model: GroupModel) -> tuple[str, ...]:
     return heads, *carried_notes(model)
 
 
-def _change(whole: Study, groups: pd.DataFrame, shown: bool) -> Change | None:
-    with _bar("bootstraps of change", _change_draws(whole), shown) as bar:
-        change = analyse_change(whole, bar.update)
-    if change is None:
+def _change(
+    whole: Study, followed: ChangeData | None, groups: pd.DataFrame, shown: bool
+) -> Change | None:
+    if followed is None:
         return None
-    alpha = whole.design.inference.alpha
-    return replace(change, table=with_verdicts(change.table, groups, alpha))
+    with _bar("bootstraps of change", _change_draws(whole), shown) as bar:
+        change = analyse_change(whole, followed, bar.update)
+    return replace(
+        change,
+        table=with_verdicts(change.table, groups, whole.design.inference.alpha),
+        notes=(*interval_notes(whole, followed), *change.notes),
+    )
 
 
-def _score_change(whole: Study, shown: bool) -> ScoreChange | None:
+def _score_change(whole: Study, followed: ChangeData | None, shown: bool) -> ScoreChange | None:
+    if followed is None:
+        return None
     with _bar("permutations of change", _score_change_draws(whole), shown) as bar:
-        return analyse_score_change(whole, bar.update)
+        return analyse_score_change(whole, followed, bar.update)
 
 
 def _associations(

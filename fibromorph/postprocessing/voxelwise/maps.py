@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from fibromorph.errors import ConfigError, ScanError, TableError
-from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
+from fibromorph.file_names import MAP_OF
 from fibromorph.postprocessing.stats.designs.sections import Vbm
 from fibromorph.postprocessing.stats.models.linear import Bools, Floats
 from fibromorph.postprocessing.stats.tables.cells import read_text_table
@@ -87,13 +87,13 @@ def find_maps(
     """Maps by participant and session.
 
     Args:
-        places: folders, searched with all below them for names that end as `MAP_SUFFIXES` has it,
+        places: folders, searched with all below them for names that end as `MAP_OF` has it,
             and single files of any name but those of another tissue.
         ids: how names are split; of `sub-01_ses-1_...` participant and session are taken apart
             first, as tables of a cohort have them.
         tables: volumes of the cohort, whose column `run` says which of several maps of a session
             counts.
-        tissue: one of `MAP_SUFFIXES`.
+        tissue: one of `MAP_OF`.
 
     Raises:
         ConfigError: a place that is not there, a map of another tissue, or nothing in all of them.
@@ -105,8 +105,7 @@ def find_maps(
         found.setdefault(_key(path, ids), []).append(path)
     if not found:
         raise ConfigError(
-            f"maps of {tissue} matter must be there, files whose names end in"
-            f" {MAP_SUFFIXES[tissue]}",
+            f"maps of {tissue} matter must be there, files whose names end in {MAP_OF[tissue]}",
             subject=", ".join(map(str, places)),
         )
     several = any(len(paths) > 1 for paths in found.values())
@@ -116,21 +115,21 @@ def find_maps(
 
 def _files(places: Sequence[Path], tissue: str) -> list[Path]:
     files: dict[Path, None] = {}
-    others = tuple(end for other, end in MAP_SUFFIXES.items() if other != tissue)
+    others = tuple(end for other, end in MAP_OF.items() if other != tissue)
     for place in places:
         if not place.exists():
             raise ConfigError("a folder of maps, or a map, must be there", subject=place)
         if place.name.endswith(others):
             rule = f"maps must be of {tissue} matter, as the design says (vbm.tissue)"
             raise ConfigError(rule, value=place.name, subject=place)
-        inside = sorted(place.rglob(f"*{MAP_SUFFIXES[tissue]}")) if place.is_dir() else [place]
+        inside = sorted(place.rglob(f"*{MAP_OF[tissue]}")) if place.is_dir() else [place]
         files.update(dict.fromkeys(inside))
     return list(files)
 
 
 def _stem(path: Path) -> str:
     name = path.name
-    for end in MAP_SUFFIXES.values():
+    for end in MAP_OF.values():
         name = name.removesuffix(end)
     return name
 

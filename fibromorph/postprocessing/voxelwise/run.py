@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.errors import TableError
+from fibromorph.files import require_folder
 from fibromorph.postprocessing.names import listed
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.people.flow import FlowStep
@@ -17,7 +18,6 @@ from fibromorph.postprocessing.stats.people.joining import build_study
 from fibromorph.postprocessing.stats.people.study import SMALLEST_GROUP, Study
 from fibromorph.postprocessing.stats.run import completed, read_people
 from fibromorph.postprocessing.stats.tables import CohortVolumes, read_cohort
-from fibromorph.postprocessing.volumes import require_folder
 from fibromorph.postprocessing.voxelwise.atlas import regions_of
 from fibromorph.postprocessing.voxelwise.clusters import Places, table_of
 from fibromorph.postprocessing.voxelwise.effects import reach_of

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 import fibromorph
+from fibromorph.file_names import DESC
 from fibromorph.files import write_whole
 from fibromorph.labels import LabelTable
 from fibromorph.serving.cohort.outputs import DATASET_LINK
 from fibromorph.serving.cohort.recipe import Recipe
-from fibromorph.serving.cohort.tasks import DESC
 
 BIDS_VERSION = "1.10.0"
 # Tables and pages that BIDS derivatives have no names for yet.
@@ -70,7 +70,7 @@ def write_description(out: Path, bids: Path, table: LabelTable, recipe: Recipe) 
         "DatasetLinks": {DATASET_LINK: _link(bids, out)},
     }
     _write(out / "dataset_description.json", json.dumps(content, indent=2) + "\n")
-    _write(out / f"{DESC}_dseg.tsv", lookup_table(table))
+    _write(out / f"desc-{DESC}_dseg.tsv", lookup_table(table))
     _write(out / ".bidsignore", "\n".join(IGNORED) + "\n")
     for name, facts in OF_TISSUE.items() if recipe.beyond["tissue"] else ():
         _write(out / f"{name}.json", json.dumps(facts, indent=2) + "\n")

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from fibromorph.files import write_whole
-from fibromorph.postprocessing.report import Step, write_report
-from fibromorph.postprocessing.volumes import write_volumes
-from fibromorph.scans import write_labels
+from fibromorph.postprocessing.report import Step
 from fibromorph.serving.cohort.tasks import ScanTask
-from fibromorph.serving.outputs import provenance, report_content, write_beyond
+from fibromorph.serving.outputs.page import report_content
+from fibromorph.serving.outputs.provenance import provenance
+from fibromorph.serving.outputs.writing import write_files
 from fibromorph.serving.pipeline import Segmented
 
 DATASET_LINK = "raw"
@@ -32,11 +32,8 @@ def stage_outputs(result: Segmented, task: ScanTask, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     timeless = without_run(result)
     place = {what: folder / path.name for what, path in task.files.items()}
-    write_labels(place["dseg"], timeless.labels_on_scan_grid, timeless.scan.grid)
-    write_volumes(place["volumes"], timeless.rows)
-    write_beyond(timeless, place)
     content = report_content(timeless, task.stem)
-    write_report(place["report"], replace(content, created=""))
+    write_files(timeless, place, replace(content, created=""))
     write_whole(place["sidecar"], json.dumps(sidecar(timeless, task), indent=2) + "\n")
 
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from fibromorph.datasets.bids import Wanted, open_dataset, require_dataset
 from fibromorph.errors import ConfigError, ScanError
-from fibromorph.postprocessing.volumes import require_folder
+from fibromorph.files import require_folder
 from fibromorph.progress import bar as progress_bar
 from fibromorph.serving.bundles import find_bundle
 from fibromorph.serving.cohort.description import write_description

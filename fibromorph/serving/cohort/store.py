@@ -14,7 +14,7 @@ from fibromorph.files import drop_parts, write_whole
 from fibromorph.manifest import file_sha256
 from fibromorph.serving.cohort.recipe import Recipe
 from fibromorph.serving.cohort.tasks import Outcome, ScanTask, task_from
-from fibromorph.serving.outputs import set_aside
+from fibromorph.serving.outputs.placing import set_aside
 
 STATE = ".fibromorph"
 LOGS = "logs"

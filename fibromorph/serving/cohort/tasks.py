@@ -11,13 +11,10 @@ from typing import Any, Literal
 
 from fibromorph.datasets.bids import BidsName
 from fibromorph.errors import ConfigError
-from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
-from fibromorph.serving.atlas import atlas_files
-from fibromorph.serving.tissue import TISSUE_SUFFIXES
+from fibromorph.file_names import DESC, MAPS, SCAN, THICKNESS, TISSUE, atlas_endings, described
+from fibromorph.serving.outputs.placing import paths_of
 
 Status = Literal["done", "present", "failed", "busy"]
-DESC = "desc-fibromorph"
-MAP = "space-conformed"
 NO_SESSION = "n/a"
 """In tables."""
 
@@ -63,25 +60,20 @@ class ScanTask:
     @property
     def files(self) -> dict[str, Path]:
         """What each output is -> where it goes, relative to OUT_DIR."""
-        base = f"{self.stem}_{DESC}"
-        cortex = {
-            "thickness": self.folder / f"{base}_thickness.tsv",
-            "thickness_map": self.folder / f"{self.stem}_{MAP}_{DESC}_thickness.nii.gz",
+        atlases = [atlas_endings(name, thickness=self.thickness) for name in self.atlases]
+        endings = {
+            **{what: described(ending, DESC) for what, ending in self._own_endings().items()},
+            **(MAPS if self.vbm else {}),
+            **(TISSUE if self.tissue else {}),
+            **{what: ending for files in atlases for what, ending in files.items()},
         }
-        maps = {f"{k}_map": self.folder / f"{self.stem}{end}" for k, end in MAP_SUFFIXES.items()}
-        tissue = {k: self.folder / f"{self.stem}{end}" for k, end in TISSUE_SUFFIXES.items()}
-        of_atlases = [atlas_files(name, thickness=self.thickness) for name in self.atlases]
-        ends = {what: end for files in of_atlases for what, end in files.items()}
-        return {
-            "dseg": self.folder / f"{base}_dseg.nii.gz",
-            "sidecar": self.folder / f"{base}_dseg.json",
-            "volumes": self.folder / f"{base}_volumes.tsv",
-            "report": self.folder / f"{base}_report.html",
-            **(cortex if self.thickness else {}),
-            **(maps if self.vbm else {}),
-            **(tissue if self.tissue else {}),
-            **{what: self.folder / f"{self.stem}{end}" for what, end in ends.items()},
-        }
+        return paths_of(self.folder, self.stem, endings)
+
+    def _own_endings(self) -> dict[str, str]:
+        """Of what others derive from a scan, too: who made it must stand in the name."""
+        own = {what: SCAN[what] for what in ("dseg", "volumes", "report")}
+        sidecar = {"sidecar": SCAN["dseg"].replace(".nii.gz", ".json")}
+        return {**own, **sidecar, **(THICKNESS if self.thickness else {})}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fibromorph.postprocessing.volumes import VolumeRow, read_volumes
 from fibromorph.serving.batch import segment_files
-from fibromorph.serving.outputs import output_paths
+from fibromorph.serving.outputs.placing import paths_of
 
 STEM = "mni152_template"
 TEMPLATE_MM = 1
@@ -28,7 +28,7 @@ def run_demo(out: Path, model: str = "t1-open", device: str = "auto", threads: i
     write_template(template)
     print(f"segmenting {template} (an average of 152 healthy brains, skull removed)")
     segment_files([template], out, model=model, device=device, threads=threads)
-    paths = output_paths(out, STEM)
+    paths = paths_of(out, STEM)
     print(volumes_text(read_volumes(paths["volumes"])))
     print(f"\nreport:  {paths['report'].resolve()}")
     print("your own scan:  fibromorph segment SCAN.nii.gz --out results")

@@ -20,7 +20,9 @@ def serve(config: Path | None, **overrides: Any) -> None:
     from fibromorph.serving.service.core import Service
     from fibromorph.serving.service.logs import configure_logs
     from fibromorph.serving.service.server import run
-    from fibromorph.serving.service.settings import load_settings
+    from fibromorph.serving.service.settings import load_settings, require_model
 
+    settings = load_settings(config, **overrides)
+    require_model(settings, config)
     configure_logs()
-    run(Service(load_settings(config, **overrides)))
+    run(Service(settings))

@@ -118,7 +118,7 @@ class Access:
         digest = hashlib.sha256(token.encode()).digest()
         guessed = self._keys.live_id(token) or address
         if digest not in self._let_in and not self._limiter.test(self._wrong, guessed):
-            raise self._too_many(self._wrong, guessed)
+            raise self._too_many(self._wrong, guessed, "wrong keys")
         caller = self._caller_of(token)
         if caller is None:
             self._let_in.discard(digest)
@@ -141,10 +141,10 @@ class Access:
         if not self._limiter.hit(limit, owner):
             raise self._too_many(limit, owner)
 
-    def _too_many(self, limit: RateLimitItem, who: str) -> Refusal:
+    def _too_many(self, limit: RateLimitItem, who: str, subject: str = "requests") -> Refusal:
         rule = f"at most {limit.amount} a minute: slow down"
         seconds = self._limiter.get_window_stats(limit, who).reset_time - time.time()
-        return Refusal(429, rule, subject="requests", retry_after=max(1, math.ceil(seconds)))
+        return Refusal(429, rule, subject=subject, retry_after=max(1, math.ceil(seconds)))
 
 
 _bearer = HTTPBearer(auto_error=False, description="A key of `fibromorph keys add`.")

@@ -27,9 +27,8 @@ def list_keys(settings: Settings) -> str:
         for key in keys.all():
             expiry = when(key.expires_at)
             expires = "never" if expiry is None else f"{expiry:%Y-%m-%d %H:%M}"
-            lines.append(
-                LINE.format(key.id, key.name, " ".join(key.scopes), expires, state_of(key))
-            )
+            cells = (key.id, key.name, " ".join(key.scopes), expires, state_of(key))
+            lines.append(_printable(LINE.format(*cells)))
     return "\n".join(lines)
 
 
@@ -55,7 +54,12 @@ def list_audit(settings: Settings, last: int) -> str:
             for e in reversed(Audit(database).latest(last))
         ]
     head = AUDIT_LINE.format("when (UTC)", "who", "what", "to what", "")
-    return "\n".join(line.rstrip() for line in [head, *lines])
+    return "\n".join(_printable(line.rstrip()) for line in [head, *lines])
+
+
+def _printable(line: str) -> str:
+    """With what would move a terminal's cursor spelt out: names and details come from callers."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 @contextmanager

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
+from fibromorph.file_names import ATLAS, MAP_OF, TISSUE, atlas_part
 from fibromorph.serving.service.views import IMAGE, PLACES, PREVIEW
-from fibromorph.serving.tissue import TISSUE_SUFFIXES
 
-TISSUE_FILES = {what: f"tissue-{what}.nii.gz" for what in TISSUE_SUFFIXES}
-MAP_FILES = {of: f"map-{of}.nii.gz" for of in MAP_SUFFIXES}
+TISSUE_FILES = {what: f"tissue-{what}.nii.gz" for what in TISSUE}
+MAP_FILES = {of: f"map-{of}.nii.gz" for of in MAP_OF}
 FILES = {
     "dseg": "segmentation.nii.gz",
     "volumes": "volumes.tsv",
@@ -26,8 +25,6 @@ FILES = {
 """What `write_outputs` calls a file, but for those of atlases, or what a view is -> its name."""
 
 ATLASES = "atlases"
-ATLAS_ENDINGS = {"labels": ".nii.gz", "names": ".tsv", "volumes": ".tsv", "thickness": ".tsv"}
-"""What there is of an atlas -> the ending of its file."""
 
 PATHS_BEYOND = {
     "thickness": "thickness",
@@ -41,14 +38,15 @@ def atlas_file(atlas: str, part: str) -> str:
 
     Args:
         atlas: its name, letters and digits.
-        part: a key of `ATLAS_ENDINGS`.
+        part: a key of `ATLAS`.
     """
-    return f"atlas-{atlas}_{part}{ATLAS_ENDINGS[part]}"
+    _, _, kind = ATLAS[part].partition(".")
+    return f"atlas-{atlas}_{part}.{kind}"
 
 
 def file_name(kind: str) -> str:
     """The name, among a job's results, of what `write_outputs` calls `kind`."""
-    atlas = _atlas_of(kind)
+    atlas = atlas_part(kind)
     return atlas_file(*atlas) if atlas else FILES[kind]
 
 
@@ -60,16 +58,8 @@ def results_beyond(kinds: Iterable[str]) -> list[str]:
     """
     found, atlases = [], []
     for kind in kinds:
-        if atlas := _atlas_of(kind):
+        if atlas := atlas_part(kind):
             atlases.append("/".join((ATLASES, *atlas)))
         elif kind in PATHS_BEYOND:
             found.append(PATHS_BEYOND[kind])
     return [*found, ATLASES, *atlases] if atlases else found
-
-
-def _atlas_of(kind: str) -> tuple[str, str] | None:
-    """Name of the atlas, and which part of it; see `atlas_files`."""
-    if not kind.startswith("atlas_"):
-        return None
-    _, atlas, part = kind.split("_")
-    return atlas, part

@@ -20,7 +20,7 @@ from pydantic_settings import (
 )
 
 from fibromorph.errors import ConfigError
-from fibromorph.serving.bundles import DEFAULT_BUNDLE, shipped_names
+from fibromorph.serving.bundles import DEFAULT_BUNDLE, find_bundle, shipped_names
 from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.extras import Extras
 from fibromorph.yaml_files import first_wrong, read_mapping
@@ -188,6 +188,17 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
         # A URL may hold a password.
         told = None if value is None else re.sub(r"(?<=//)[^/\s]*@", "", str(value))
         raise ConfigError(rule, value=told, subject=_whence(place, given, path)) from None
+
+
+def require_model(settings: Settings, path: Path | None) -> None:
+    """See that the default model is one, before a folder is made or a worker started.
+
+    Raises:
+        BundleError: it is not, with the file and key, or the variable, that names it.
+    """
+    registered = settings.mlflow.name if settings.mlflow else ""
+    if settings.model != registered:
+        find_bundle(settings.model, _whence(("model",), {}, path))
 
 
 def _whence(place: Sequence[str | int], given: Mapping[str, Any], path: Path | None) -> str:

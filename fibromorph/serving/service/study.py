@@ -12,6 +12,8 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from fibromorph.errors import TableError
+from fibromorph.file_names import SCAN, THICKNESS
+from fibromorph.serving.outputs.placing import paths_of
 from fibromorph.serving.service.files import FILES
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.problems import Refusal
@@ -41,13 +43,15 @@ def lay_out(store: Store, study_id: str, scans: Sequence[Job], texts: Mapping[st
     folder = store.parsed(study_id)
     (folder / VOLUMES).mkdir(parents=True)
     for scan in scans:
-        source, target = store.result(scan.id), folder / VOLUMES
+        source = store.result(scan.id)
+        target = paths_of(folder / VOLUMES, scan.label, {**SCAN, **THICKNESS})
+        # The provenance has quality, and what volumes show of a change.
+        kinds = ["volumes", "provenance"]
+        if (source / FILES["thickness"]).exists():
+            kinds.append("thickness")
         try:
-            os.link(source / FILES["volumes"], target / f"{scan.label}_volumes.tsv")
-            # Quality, and what volumes show of a change.
-            os.link(source / FILES["provenance"], target / f"{scan.label}.json")
-            if (source / FILES["thickness"]).exists():
-                os.link(source / FILES["thickness"], target / f"{scan.label}_thickness.tsv")
+            for kind in kinds:
+                os.link(source / FILES[kind], target[kind])
         except FileNotFoundError as error:
             raise Refusal(409, "a scan's results must not be deleted", subject=scan.id) from error
     for name, text in texts.items():

@@ -26,7 +26,7 @@ from fibromorph.files import write_whole
 from fibromorph.manifest import open_bundle
 from fibromorph.serving.beyond import BeyondVolumes, beyond_volumes
 from fibromorph.serving.engine import Engine
-from fibromorph.serving.outputs import write_outputs
+from fibromorph.serving.outputs.writing import write_outputs
 from fibromorph.serving.pipeline import segment_scan
 from fibromorph.serving.service.clean import read_clean
 from fibromorph.serving.service.files import file_name, results_beyond

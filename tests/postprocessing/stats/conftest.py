@@ -16,6 +16,7 @@ from fibromorph.postprocessing.stats import (
     read_cohort,
     read_people,
 )
+from fibromorph.postprocessing.stats.change.data import ChangeData, change_data
 from tests.postprocessing.stats.cohorts import Cohort, design, write_cohort
 
 SCORES = {"pain_intensity": "pain", "depression_bdi": "bdi"}
@@ -48,6 +49,13 @@ def built(folder: Path, **changes: object) -> tuple[Study, Study]:
     asked = design(**changes)
     cohort = read_cohort([folder / "volumes.tsv"], asked.ids)
     return build_study(asked, cohort, read_people(asked, folder / "participants.tsv"))
+
+
+def followed_in(whole: Study) -> ChangeData:
+    """The rows of the longitudinal question of a study that asks one."""
+    data = change_data(whole)
+    assert data is not None
+    return data
 
 
 def groups(folder: Path, **changes: object) -> pd.DataFrame:

@@ -23,7 +23,7 @@ from fibromorph.postprocessing.stats.models.wild_bootstrap import resample, resa
 from fibromorph.postprocessing.stats.report import write_study
 from fibromorph.postprocessing.stats.results import Results
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import built, run
+from tests.postprocessing.stats.conftest import built, followed_in, run
 
 ARMS = {"arm": "arm", "treated": "therapy", "untreated": "waiting"}
 TWO = {"baseline": "ses-01", "follow_up": ["ses-02"], "bootstraps": 400}
@@ -56,9 +56,8 @@ def waning(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 def change(folder: Path, sessions: dict[str, object], **changes: object) -> Change:
-    found = analyse_change(built(folder, sessions=sessions, **changes)[1])
-    assert found is not None
-    return found
+    whole = built(folder, sessions=sessions, **changes)[1]
+    return analyse_change(whole, followed_in(whole))
 
 
 def table(found: Change) -> pd.DataFrame:
@@ -422,8 +421,8 @@ def test_the_therapy_design_that_ships_matches_odd_session_names(tmp_path: Path)
     cohort = read_cohort([tmp_path / "volumes.tsv"], shipped.ids)
     people = read_people(shipped, tmp_path / "participants.tsv")
     asked = shipped.model_copy(update={"families": {"putamen": ("*-Putamen",)}})
-    found = analyse_change(build_study(asked, cohort, people)[1])
-    assert found is not None
+    whole = build_study(asked, cohort, people)[1]
+    found = analyse_change(whole, followed_in(whole))
     assert set(found.table["session"]) == {"after"}
     assert table(found).loc[PUTAMEN]["p_fwe"] <= 0.05
 

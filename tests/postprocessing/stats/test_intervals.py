@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.change.analysis import analyse_change
+from fibromorph.postprocessing.stats.change.analysis import Change, analyse_change
 from fibromorph.postprocessing.stats.change.intervals import interval_notes
+from fibromorph.postprocessing.stats.people.study import Study
 from fibromorph.postprocessing.stats.tables.participants import read_participants
 from tests.postprocessing.stats.cohorts import MEANS_ML, Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import built
+from tests.postprocessing.stats.conftest import built, followed_in
 
 SESSIONS = {
     **{"baseline": "ses-01", "follow_up": ["ses-02"], "bootstraps": 200},
@@ -40,19 +41,25 @@ def followed(folder: Path, of_treated: float, of_others: float) -> pd.DataFrame:
     return pd.concat([first, second])
 
 
+def noted(whole: Study) -> tuple[str, ...]:
+    return interval_notes(whole, followed_in(whole))
+
+
+def changed(whole: Study) -> Change:
+    return analyse_change(whole, followed_in(whole))
+
+
 def test_unequal_intervals_are_told_and_adjusted_for_by_the_dates(tmp_path: Path) -> None:
     write(tmp_path / "participants.tsv", followed(tmp_path, 1.0, 1.7))
     plain = built(tmp_path, sessions=SESSIONS)[1]
-    (note,) = interval_notes(plain)
+    (note,) = noted(plain)
     assert "1.02 years after the baseline in therapy and 1.67 in waiting" in note
     assert "Name scan_date under sessions.time_varying" in note
-    found = analyse_change(plain)
-    assert found is not None
+    found = changed(plain)
     assert (found.table["p_bootstrap"] <= 0.05).sum() >= 4
     timed = built(tmp_path, sessions={**SESSIONS, "time_varying": ["scan_date"]})[1]
-    assert interval_notes(timed) == ()
-    adjusted = analyse_change(timed)
-    assert adjusted is not None
+    assert noted(timed) == ()
+    adjusted = changed(timed)
     assert (adjusted.table["p_fwe"] > 0.05).all()
     # An arm's own change is that of its scans, and not what would be left in no time.
     own = adjusted.table.set_index("region")["change_treated_percent"]
@@ -62,23 +69,21 @@ def test_unequal_intervals_are_told_and_adjusted_for_by_the_dates(tmp_path: Path
 def test_an_age_at_each_visit_takes_nothing_out_of_change(tmp_path: Path) -> None:
     people = followed(tmp_path, 1.0, 1.0)
     write(tmp_path / "participants.tsv", people)
-    once = analyse_change(built(tmp_path, sessions=SESSIONS)[1])
+    once = changed(built(tmp_path, sessions=SESSIONS)[1])
     later = people["session_id"] == "ses-02"
     write(tmp_path / "participants.tsv", people.assign(age=people["age"] + later))
-    again = analyse_change(built(tmp_path, sessions=SESSIONS)[1])
-    assert once is not None
-    assert again is not None
+    again = changed(built(tmp_path, sessions=SESSIONS)[1])
     pd.testing.assert_frame_equal(once.table, again.table)
 
 
 def test_equal_intervals_need_no_word(tmp_path: Path) -> None:
     write(tmp_path / "participants.tsv", followed(tmp_path, 1.0, 1.0))
-    assert interval_notes(built(tmp_path, sessions=SESSIONS)[1]) == ()
+    assert noted(built(tmp_path, sessions=SESSIONS)[1]) == ()
 
 
 def test_unknown_times_are_said_to_be_unknown(tmp_path: Path) -> None:
     write(tmp_path / "participants.tsv", followed(tmp_path, 1.0, 1.7).drop(columns="scan_date"))
-    (note,) = interval_notes(built(tmp_path, sessions=SESSIONS)[1])
+    (note,) = noted(built(tmp_path, sessions=SESSIONS)[1])
     assert "When scans were made is not known" in note
 
 
@@ -86,7 +91,7 @@ def test_an_arm_whose_times_are_unknown_is_named(tmp_path: Path) -> None:
     people = followed(tmp_path, 1.0, 1.7)
     late = (people["arm"] == "waiting") & (people["session_id"] == "ses-02")
     write(tmp_path / "participants.tsv", people.assign(scan_date=people["scan_date"].mask(late)))
-    (note,) = interval_notes(built(tmp_path, sessions=SESSIONS)[1])
+    (note,) = noted(built(tmp_path, sessions=SESSIONS)[1])
     assert "scans of ses-02 were made is not known of waiting" in note
 
 
@@ -99,10 +104,10 @@ def test_the_times_of_bids_sessions_are_read(tmp_path: Path) -> None:
         folder.mkdir()
         times = rows[["session_id", "scan_date"]].rename(columns={"scan_date": "acq_time"})
         write(folder / f"{person}_sessions.tsv", times)
-    (note,) = interval_notes(built(tmp_path, sessions=SESSIONS)[1])
+    (note,) = noted(built(tmp_path, sessions=SESSIONS)[1])
     assert "from acq_time" in note
     timed = built(tmp_path, sessions={**SESSIONS, "time_varying": ["acq_time"]})[1]
-    assert interval_notes(timed) == ()
+    assert noted(timed) == ()
     later = timed.time_varying["acq_time"].xs("ses-02", level=1)
     assert later.between(0.6, 2.1).all()
 

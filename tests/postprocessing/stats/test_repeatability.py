@@ -14,7 +14,7 @@ from fibromorph.postprocessing.stats import read_cohort
 from fibromorph.postprocessing.stats.change.analysis import Change, analyse_change
 from fibromorph.postprocessing.volumes import VolumeRow, write_volumes
 from tests.postprocessing.stats.cohorts import PUTAMEN, Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import built
+from tests.postprocessing.stats.conftest import built, followed_in
 
 NAME = "volumes_repeatability.json"
 SESSIONS = {
@@ -29,9 +29,8 @@ def write_repeats(folder: Path, **shares: float) -> None:
 
 
 def change(folder: Path, **changes: object) -> Change:
-    found = analyse_change(built(folder, sessions=SESSIONS, **changes)[1])
-    assert found is not None
-    return found
+    whole = built(folder, sessions=SESSIONS, **changes)[1]
+    return analyse_change(whole, followed_in(whole))
 
 
 def limits(found: Change, region: str) -> np.ndarray:

@@ -12,7 +12,7 @@ from fibromorph.postprocessing.stats import Results
 from fibromorph.postprocessing.stats.report import write_study
 from fibromorph.postprocessing.stats.scores.change import COLUMNS, ScoreChange, analyse_score_change
 from tests.postprocessing.stats.cohorts import Cohort, write, write_cohort
-from tests.postprocessing.stats.conftest import built, run
+from tests.postprocessing.stats.conftest import built, followed_in, run
 
 SESSIONS = {
     **{"baseline": "ses-01", "follow_up": ["ses-02"], "bootstraps": 200},
@@ -44,7 +44,8 @@ def visits(folder: Path, link: float = 0.0) -> pd.DataFrame:
 
 def related(folder: Path, sessions: dict[str, object] = SESSIONS, **changes: object) -> ScoreChange:
     asked = {"scores": PAIN, "correlations": {"methods": ["pearson", "spearman"]}, **changes}
-    found = analyse_score_change(built(folder, sessions=sessions, **asked)[1])
+    whole = built(folder, sessions=sessions, **asked)[1]
+    found = analyse_score_change(whole, followed_in(whole))
     assert found is not None
     return found
 

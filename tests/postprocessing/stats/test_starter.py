@@ -66,12 +66,15 @@ def test_columns_that_are_not_used_are_named_with_the_reason(folder: Path) -> No
     table["cesd"] = ["12", "7,5"] * 22
     table["mqs"] = ["pregabalin", "none at all"] * 22
     table["nrs"], table["sex"], table["stai"] = table["pain"], "F", "40"
+    table["remark"] = None
+    table.loc[5, "remark"] = "moved"
     table.loc[3, "stai"], table.loc[2, "bdi"] = "41", "630"
     write(folder / "participants.tsv", table)
     last = told(folder).splitlines()[-1]
     assert last.startswith("not used: ")
     for reason in (
         "sex (F in everybody)",
+        "remark (moved or nothing in everybody)",
         "bdi (630 in line 4, beyond depression_bdi's 0-63)",
         "vas (pain_intensity is taken from pain)",
         "nrs (pain_intensity is taken from pain)",

@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from fibromorph.file_names import MAP_OF
 from fibromorph.labels import NEUROMORPHOMETRICS
-from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
 from fibromorph.postprocessing.stats import Design, parse_design
 from fibromorph.postprocessing.stats.report.brain import TEMPLATES
 from tests.postprocessing.stats.cohorts import write
@@ -118,7 +118,7 @@ def write_heads(folder: Path, heads: Heads) -> None:
 def map_path(folder: Path, name: str, session: str = "", tissue: str = "grey") -> Path:
     """Where a person's map lies."""
     stem = f"{name}_{session}" if session else name
-    return folder / "maps" / name / session / "anat" / f"{stem}{MAP_SUFFIXES[tissue]}"
+    return folder / "maps" / name / session / "anat" / f"{stem}{MAP_OF[tissue]}"
 
 
 def save(path: Path, values: Map, affine: NDArray[np.float64] | None = None) -> None:

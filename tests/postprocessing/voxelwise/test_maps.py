@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fibromorph.errors import ConfigError, FibromorphError, ScanError, TableError
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, MAP_SUFFIXES
+from fibromorph.file_names import MAP_OF
 from fibromorph.postprocessing.stats.designs.sections import Vbm
 from fibromorph.postprocessing.stats.tables import ScanIds
 from fibromorph.postprocessing.voxelwise.maps import find_maps, load_maps
@@ -23,7 +23,7 @@ BEFORE_AFTER = ScanIds(
 
 def touched(folder: Path, *names: str) -> Path:
     for name in names:
-        path = folder / f"{name}{GREY_MAP_SUFFIX}"
+        path = folder / f"{name}{MAP_OF['grey']}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     return folder
@@ -69,10 +69,10 @@ def test_only_maps_of_the_tissue_that_was_asked_for_are_found(tmp_path: Path) ->
     touched(tmp_path, "sub-01", "sub-02")
     with pytest.raises(ConfigError, match=r"maps of white matter must be there, files.*label-WM"):
         find_maps([tmp_path], ScanIds(), tissue="white")
-    (tmp_path / f"sub-02{MAP_SUFFIXES['white']}").touch()
+    (tmp_path / f"sub-02{MAP_OF['white']}").touch()
     assert {*find_maps([tmp_path], ScanIds(), tissue="white")} == {("sub-02", "")}
     assert {*find_maps([tmp_path], ScanIds())} == {("sub-01", ""), ("sub-02", "")}
-    grey = tmp_path / f"sub-01{GREY_MAP_SUFFIX}"
+    grey = tmp_path / f"sub-01{MAP_OF['grey']}"
     with pytest.raises(ConfigError, match=r"must be of white matter.*vbm.tissue.*label-GM"):
         find_maps([grey], ScanIds(), tissue="white")
 

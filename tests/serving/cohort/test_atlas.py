@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from fibromorph.cli import main
+from fibromorph.file_names import atlas_endings
 from fibromorph.postprocessing.volumes import VolumeRow, write_volumes
-from fibromorph.serving.atlas import atlas_files
 from fibromorph.serving.cohort.tasks import task_from
 from tests.serving.cohort.conftest import Finished, Run
 from tests.serving.cohort.study import Study
@@ -36,7 +36,7 @@ def test_every_scan_that_was_asked_for_is_divided(
     subject = scan.partition("/")[0].removeprefix("sub-")
     asked = ("--participant-label", subject, "--session-label", "01")
     assert participant(out, "--atlas", atlas, *asked).status == 0
-    ends = atlas_files("TwoHalves").values()
+    ends = atlas_endings("TwoHalves").values()
     paths = [out / scan.replace("_T1w.nii.gz", end) for end in ends]
     assert all(path.is_file() for path in paths)
     assert "1 present" in participant(out, "--atlas", atlas, "--dry-run", *asked).said

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from fibromorph.cli import main
-from fibromorph.serving.tissue import TISSUE_SUFFIXES
+from fibromorph.file_names import TISSUE
 from tests.serving.cohort.conftest import Run
 from tests.serving.cohort.study import Study, folded_head, scan_path, write_scan
 
 
 def images_of(out: Path, scan: str) -> dict[str, Path]:
-    return {what: out / scan.replace("_T1w.nii.gz", end) for what, end in TISSUE_SUFFIXES.items()}
+    return {what: out / scan.replace("_T1w.nii.gz", end) for what, end in TISSUE.items()}
 
 
 def test_every_scan_that_was_asked_for_has_them(

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from fibromorph.cli import main
-from fibromorph.postprocessing.normalisation import GREY_MAP_SUFFIX, MAP_SUFFIXES, average_head
+from fibromorph.file_names import MAP_OF
+from fibromorph.postprocessing.normalisation import average_head
 from tests.serving.cohort.conftest import Finished, Run
 from tests.serving.cohort.study import Study, head, scan_path, write_scan
 from tests.serving.cohort.test_group import DESIGN
@@ -28,7 +29,7 @@ def test_every_scan_that_was_asked_for_has_a_map(
     subject = scan.partition("/")[0].removeprefix("sub-")
     asked = ("--participant-label", subject, "--session-label", "01")
     assert participant(out, "--vbm", *asked).status == 0
-    paths = [out / scan.replace("_T1w.nii.gz", end) for end in MAP_SUFFIXES.values()]
+    paths = [out / scan.replace("_T1w.nii.gz", end) for end in MAP_OF.values()]
     assert all(np.asarray(nib.load(path).dataobj).sum() > 0 for path in paths)
     assert "1 present" in participant(out, "--vbm", "--dry-run", *asked).said
     _of_a_version_with_grey_maps_alone(out)
@@ -57,7 +58,7 @@ def test_sessions_of_one_head_have_the_same_map(
     done = participant(out, "--vbm", "--longitudinal", bids=bids)
     assert done.status == 0, done.said
     assert "half-way to 1 other" in (out / "logs/sub-01/sub-01_ses-01.log").read_text()
-    one, other = (np.asarray(nib.load(path).dataobj) for path in out.rglob(f"*{GREY_MAP_SUFFIX}"))
+    one, other = (np.asarray(nib.load(path).dataobj) for path in out.rglob(f"*{MAP_OF['grey']}"))
     assert np.abs(one - other).mean() < 0.01 * one.mean()
 
 
@@ -74,7 +75,7 @@ def test_the_maps_of_a_cohort_are_compared_by_its_design(
     assert main(call) == 2
     assert "run it again with --vbm" in capsys.readouterr().err
     for number, scan in enumerate(study.good):
-        write_map(out / scan.replace("_T1w.nii.gz", GREY_MAP_SUFFIX), number)
+        write_map(out / scan.replace("_T1w.nii.gz", MAP_OF["grey"]), number)
     assert main(call) == 1  # some scans of this study had failed before
     assert (out / "stats_vbm" / "report.html").is_file()
     assert (out / "stats" / "report.html").is_file()
@@ -82,7 +83,7 @@ def test_the_maps_of_a_cohort_are_compared_by_its_design(
     assert main(call) == 2
     assert "must have mapped white matter: run it again with --vbm" in capsys.readouterr().err
     for number, scan in enumerate(study.good):
-        write_map(out / scan.replace("_T1w.nii.gz", MAP_SUFFIXES["white"]), number)
+        write_map(out / scan.replace("_T1w.nii.gz", MAP_OF["white"]), number)
     assert main(call) == 1
     assert "White matter, voxel by voxel" in (out / "stats_vbm_white/report.html").read_text()
 

@@ -165,6 +165,34 @@ def test_keys_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert key_id in revoked
 
 
+@pytest.mark.parametrize("days", ["nan", "inf", "0", "-1", "40000"])
+def test_a_key_ends_at_a_time_that_can_be_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], days: str
+) -> None:
+    options = ["--data-dir", str(tmp_path / "data")]
+    assert main(["keys", *options, "add", "--name", "lab", f"--days={days}"]) == 2
+    assert "--days: must be more than 0 and at most 36500" in capsys.readouterr().err
+    assert main(["keys", *options, "list"]) == 0
+
+
+def test_what_a_caller_wrote_does_not_steer_the_terminal(
+    keys: Keys, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys.add("\x1b[2Jlab", ["read"], None)
+    assert main(["keys", "--data-dir", str(tmp_path), "list"]) == 0
+    assert r"\x1b[2Jlab" in capsys.readouterr().out
+
+
+def test_a_model_that_is_not_there_is_named_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "serve.yaml"
+    config.write_text(f"data_dir: {tmp_path / 'data'}\nmodel: t1-opne\n")
+    assert main(["serve", "--config", str(config)]) == 2
+    assert f"{config}, key model: must be the folder of a bundle" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

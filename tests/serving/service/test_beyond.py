@@ -13,13 +13,13 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from fibromorph.cli import main
-from fibromorph.client import ATLAS_SUFFIX, SUFFIX, Client, Job, ServiceError
+from fibromorph.client import Client, Job, ServiceError
 from fibromorph.errors import ConfigError
+from fibromorph.file_names import MAP_OF, TISSUE, atlas_endings
 from fibromorph.postprocessing.atlases import read_atlas
-from fibromorph.postprocessing.normalisation import MAP_SUFFIXES, average_head
+from fibromorph.postprocessing.normalisation import average_head
 from fibromorph.postprocessing.volumes import read_volumes
 from fibromorph.serving import beyond
-from fibromorph.serving.atlas import atlas_files
 from fibromorph.serving.extras import Extras
 from fibromorph.serving.service.ledger import Job as Entry
 from fibromorph.serving.service.orders import WANTED, make_order
@@ -27,7 +27,6 @@ from fibromorph.serving.service.settings import load_settings
 from fibromorph.serving.service.store import Store
 from fibromorph.serving.service.wanted import Wanted, wanted_from, wanted_of
 from fibromorph.serving.service.work import Order, attempt, beyond_by
-from fibromorph.serving.tissue import TISSUE_SUFFIXES
 from tests.serving.service.server import Server
 from tests.two_halves import write_atlas
 
@@ -72,8 +71,8 @@ def job(full: Server, files: dict[str, Path]) -> Job:
 def test_the_client_writes_what_the_command_line_writes(
     files: dict[str, Path], head: Path, tiny: Path, atlas: Path, tmp_path: Path
 ) -> None:
-    ends = [*TISSUE_SUFFIXES.values(), *MAP_SUFFIXES.values()]
-    ends += atlas_files(ATLAS, thickness=True).values()
+    ends = [*TISSUE.values(), *MAP_OF.values()]
+    ends += atlas_endings(ATLAS, thickness=True).values()
     call = ["segment", str(head), "--out", str(tmp_path), "--model", str(tiny), "--device", "cpu"]
     options = ["--thickness", "--tissue", "--vbm", "--atlas", str(atlas)]
     assert main([*call, *options, "--threads", "1"]) == 0
@@ -92,20 +91,10 @@ def test_the_client_writes_what_the_command_line_writes(
     assert {f"sub-01{end}" for end in ends} <= set(outputs)
 
 
-def test_the_client_knows_the_names_of_all_files() -> None:
-    assert {f"tissue/{what}": end for what, end in TISSUE_SUFFIXES.items()}.items() <= (
-        SUFFIX.items()
-    )
-    assert {f"maps/{of}": end for of, end in MAP_SUFFIXES.items()}.items() <= SUFFIX.items()
-    assert [f"_seg-X{end}" for end in ATLAS_SUFFIX.values()] == list(
-        atlas_files("X", thickness=True).values()
-    )
-
-
 def test_links_name_it_all_and_lead_there(full: Server, job: Job, atlas: Path) -> None:
     links = job.links or {}
     parts = ("labels", "names", "volumes", "thickness")
-    expected = {f"tissue/{what}" for what in TISSUE_SUFFIXES} | {"maps/grey", "maps/white"}
+    expected = {f"tissue/{what}" for what in TISSUE} | {"maps/grey", "maps/white"}
     expected |= {"thickness", "atlases", *(f"atlases/{ATLAS}/{part}" for part in parts)}
     assert expected <= set(links)
     for name in expected:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from fibromorph.postprocessing.stats.change.conclusions import conclusion
-from fibromorph.postprocessing.stats.change.data import ChangeData, change_data
+from fibromorph.postprocessing.stats.change.data import ChangeData
 from fibromorph.postprocessing.stats.change.follow_up import ancova, individuals
 from fibromorph.postprocessing.stats.change.gap import Moved, distance
 from fibromorph.postprocessing.stats.change.question import unknown_note
@@ -79,20 +79,18 @@ class _Fitted:
 
 
 def analyse_change(
-    whole: Study, on_block: Callable[[int], object] = lambda _: None
-) -> Change | None:
-    """Group x time of every region and follow-up session; None without follow-up sessions.
+    whole: Study, data: ChangeData, on_block: Callable[[int], object] = lambda _: None
+) -> Change:
+    """Group x time of every region and follow-up session.
 
     The mixed model has a random intercept a person, so people who dropped out still inform the
     baseline; inference is by a wild bootstrap over people, family-wise over regions by its maximum.
 
     Args:
         whole: the scans of all sessions.
+        data: their rows, of `change_data`.
         on_block: told how many bootstraps are done.
     """
-    data = change_data(whole)
-    if data is None:
-        return None
     inference = whole.design.inference
     rng = np.random.default_rng([inference.seed, 4])
     draws = whole.design.sessions.bootstraps

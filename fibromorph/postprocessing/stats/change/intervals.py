@@ -5,21 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from fibromorph.postprocessing.stats.change.data import change_data
+from fibromorph.postprocessing.stats.change.data import ChangeData
 from fibromorph.postprocessing.stats.people.study import Study
 
 NOTICEABLE = 0.1
 """Difference of mean intervals, as a share of their mean, that a reader is told of."""
 
 
-def interval_notes(whole: Study) -> tuple[str, ...]:
+def interval_notes(whole: Study, data: ChangeData) -> tuple[str, ...]:
     """Sentences for the report where two groups' scans are not known to be equally far apart.
 
     In a group that is followed for longer, ageing goes further: its volumes change by more with no
     effect at all.
+
+    Args:
+        whole: the scans of all sessions.
+        data: their rows, of `change_data`.
     """
-    data = change_data(whole)
-    if data is None or not data.compared:
+    if not data.compared:
         return ()
     if whole.years is None:
         return (

@@ -70,7 +70,8 @@ def within(people: Participants, column: str, measure: Measure) -> bool:
 def _reason(design: Design, people: Participants, column: str) -> str:
     levels = people.levels(column)
     if len(levels) < 2:
-        return f"{levels[0]} in everybody" if levels else "empty"
+        nothing = " or nothing" if people.cells[column].isna().any() else ""
+        return f"{levels[0]}{nothing} in everybody" if levels else "empty"
     for kind, rule in (("age", is_age), ("sex", is_sex)):
         if rule(column):
             return f"{kind} is taken from {next(filter(rule, design.covariates))}"

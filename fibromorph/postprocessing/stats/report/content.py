@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from fibromorph.postprocessing.stats.change.data import change_data
 from fibromorph.postprocessing.stats.report import people_figures as people
 from fibromorph.postprocessing.stats.report.brain import PaintedBrain
 from fibromorph.postprocessing.stats.report.curve import specification_curve
@@ -42,7 +41,7 @@ def draw_figures(results: Results, brain: PaintedBrain) -> Figures:
     """All figures of the page."""
     nearest = [str(r) for r in results.groups["p"].sort_values().index]
     change = results.change
-    data = change_data(results.whole) if change is not None else None
+    data = results.followed
     questions = _questions(results)
     return Figures(
         forest=groups_forest(results.groups),

@@ -6,7 +6,6 @@ import importlib.metadata
 import re
 
 import fibromorph
-from fibromorph.postprocessing.stats.change.data import change_data
 from fibromorph.postprocessing.stats.designs.contract import score_in_prose
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.groups.model import INTERCEPT
@@ -238,7 +237,7 @@ def _change(results: Results) -> str:
 
 def _adjusted_change(results: Results) -> str:
     """What covariates bear on: level and change, or level alone."""
-    data = change_data(results.whole)
+    data = results.followed
     assert data is not None
     changes = dict.fromkeys(str(name).rsplit(" x ", 1)[0] for name in data.slopes)
     visits = [name for name in data.nuisance if name in results.whole.time_varying]

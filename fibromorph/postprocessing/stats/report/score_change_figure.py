@@ -9,7 +9,6 @@ from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 
-from fibromorph.postprocessing.stats.change.data import change_data
 from fibromorph.postprocessing.stats.designs.contract import score_in_prose
 from fibromorph.postprocessing.stats.models.linear import Floats, fit
 from fibromorph.postprocessing.stats.report.figures import (
@@ -31,7 +30,7 @@ PANELS, PANELS_A_SCORE = 8, 4
 
 def score_change_figure(results: Results) -> Markup | None:
     """The regions with the smallest family-wise p, four a score at most; None without any."""
-    found, data = results.score_change, change_data(results.whole)
+    found, data = results.score_change, results.followed
     if found is None or data is None or found.primary.empty:
         return None
     asked, _ = questions(results.whole, data)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from fibromorph.postprocessing.names import listed
-from fibromorph.postprocessing.stats.change.data import ChangeData, change_data
+from fibromorph.postprocessing.stats.change.data import ChangeData
 from fibromorph.postprocessing.stats.designs.contract import score_title
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.designs.sections import CorrelationMethod
@@ -154,22 +154,19 @@ class FollowedRegion:
 
 
 def analyse_score_change(
-    whole: Study, on_block: Callable[[int], object] = lambda _: None
+    whole: Study, data: ChangeData, on_block: Callable[[int], object] = lambda _: None
 ) -> ScoreChange | None:
     """Change in every score against change in every region, among the people followed.
 
     Args:
         whole: the scans of all sessions.
+        data: their rows, of `change_data`.
         on_block: told how many permutations are done.
 
     Returns:
-        None without follow-up or without scores.
-
-    Raises:
-        TableError: see `change_data`.
+        None without scores.
     """
-    data = change_data(whole)
-    if data is None or not whole.design.scores:
+    if not whole.design.scores:
         return None
     asked, notes = questions(whole, data)
     parts = [part for one in asked for part in _one(whole, one, on_block)]

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from fibromorph import file_names
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats.people.repeatability import repeat_shares_in
 from fibromorph.postprocessing.stats.people.responsive import shares_of
@@ -24,7 +25,7 @@ from fibromorph.postprocessing.volumes import read_volumes
 
 SEG = "_seg-"
 OF_ATLAS = re.compile(rf"{SEG}[A-Za-z0-9]+_[a-z]+\.tsv$")
-DESCS = ("", "_desc-fibromorph")
+DESCS = ("", f"_desc-{file_names.DESC}")
 """What comes after a scan's name in those of the bundle's files: of `segment`, of a BIDS run."""
 T = TypeVar("T")
 Facts = Sequence[tuple[dict[str, Any], Path]]
@@ -50,9 +51,15 @@ class _Table:
 
 
 _TABLES: Mapping[str, _Table] = {
-    VOLUME.name: _Table("_volumes.tsv", "volumes.tsv", read_volumes, "soft_volume_ml", "volume_ml"),
+    VOLUME.name: _Table(
+        file_names.SCAN["volumes"], "volumes.tsv", read_volumes, "soft_volume_ml", "volume_ml"
+    ),
     THICKNESS.name: _Table(
-        "_thickness.tsv", "thickness.tsv", read_thickness, "thickness_mm", sd="sd_mm"
+        file_names.THICKNESS["thickness"],
+        "thickness.tsv",
+        read_thickness,
+        "thickness_mm",
+        sd="sd_mm",
     ),
 }
 

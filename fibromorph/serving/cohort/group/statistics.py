@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fibromorph.errors import TableError
+from fibromorph.file_names import MAP_OF
 from fibromorph.postprocessing.atlases import read_atlas
-from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
 from fibromorph.postprocessing.stats import Design, load_design, run_study
 from fibromorph.serving.cohort.group.atlases import atlas_table
 
@@ -78,7 +78,7 @@ def run_voxel_statistics(
     from fibromorph.postprocessing.voxelwise import run_voxelwise
 
     tissue, matter = design.vbm.tissue, design.vbm.matter
-    if next(out.rglob(f"*{MAP_SUFFIXES[tissue]}"), None) is None:
+    if next(out.rglob(f"*{MAP_OF[tissue]}"), None) is None:
         rule = f"the participant stage must have mapped {matter}: run it again with --vbm"
         raise TableError(rule, subject=out)
     table, folder = out / "volumes.tsv", out / VOXELWISE[tissue]

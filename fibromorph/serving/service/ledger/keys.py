@@ -22,6 +22,7 @@ Scope = Literal["read", "submit", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "fm"
 SECONDS_PER_DAY = 86_400
+LONGEST_DAYS = 36_500
 SCRYPT = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
 
 
@@ -141,8 +142,9 @@ def _check(name: str, scopes: Sequence[str], days: float | None) -> None:
         raise ConfigError(
             f"scopes must be of {', '.join(SCOPES)}", value=unknown or "none", subject="--scope"
         )
-    if days is not None and days <= 0:
-        raise ConfigError("must be more than 0", value=days, subject="--days")
+    if days is not None and not 0 < days <= LONGEST_DAYS:
+        rule = f"must be more than 0 and at most {LONGEST_DAYS}"
+        raise ConfigError(rule, value=days, subject="--days")
 
 
 def _new_secret() -> tuple[str, str, str]:

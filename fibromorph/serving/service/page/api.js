@@ -14,6 +14,7 @@ let refused;
 
 const storedKey = () => sessionStorage.getItem(STORED_KEY);
 export const setKey = (key) => sessionStorage.setItem(STORED_KEY, key);
+export const hasKey = () => Boolean(storedKey());
 export const isRefused = () => storedKey() === refused;
 
 function headers() {

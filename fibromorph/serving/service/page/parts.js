@@ -1,6 +1,6 @@
 // What scans and studies share: lists, their end, downloads, complaints.
 
-import { Problem, blob, events, json } from "./api.js";
+import { Problem, blob, events, hasKey, json } from "./api.js";
 
 const TRY_AGAIN_MS = 3000;
 const PAGE_LENGTH = 50;
@@ -12,10 +12,12 @@ export const isDoubtful = (job) => Boolean(job.quality) && job.quality !== "good
 export function complain(element, error) {
   element.hidden = !error;
   element.textContent = error ? error.message || String(error) : "";
-  if (error instanceof Problem && error.status === 401) askForKey();
+  if (error instanceof Problem && error.status === 401) askForKey(error);
 }
 
-function askForKey() {
+function askForKey(error) {
+  $("key-problem").hidden = !hasKey();
+  $("key-problem").textContent = error.message;
   $("key-button").hidden = false;
   if (!$("key-dialog").open) $("key-dialog").showModal();
 }

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Depends, Header
 from fastapi import Path as PathParameter
 from fastapi.responses import JSONResponse, Response
 
+from fibromorph.file_names import atlas_ending
 from fibromorph.postprocessing.thickness import read_thickness
 from fibromorph.postprocessing.volumes import read_volumes
-from fibromorph.serving.atlas import atlas_files
 from fibromorph.serving.service.files import ATLASES, atlas_file
 from fibromorph.serving.service.ledger import Job
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
+    DownloadRoute,
     ResultFile,
     The,
     result_file,
@@ -41,7 +42,7 @@ from fibromorph.serving.service.schemas import (
     model_of,
 )
 
-router = APIRouter(prefix="/v1/jobs/{job_id}/atlases", tags=["results"])
+router = APIRouter(prefix="/v1/jobs/{job_id}/atlases", tags=["results"], route_class=DownloadRoute)
 Accept = Annotated[str, Header(max_length=500)]
 
 
@@ -150,5 +151,5 @@ def _links(job: Job, atlas: str) -> dict[str, str]:
 
 
 def _file(service: The, job: Job, atlas: str, part: str, media_type: str) -> ResultFile:
-    suffix = atlas_files(atlas, thickness=True)[f"atlas_{atlas}_{part}"]
-    return result_file(service, job, atlas_file(atlas, part), media_type, suffix)
+    ending = atlas_ending(atlas, part)
+    return result_file(service, job, atlas_file(atlas, part), media_type, ending)

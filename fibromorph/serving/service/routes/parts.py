@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Request
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, Response
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import OperationalError
 from starlette.datastructures import Headers
@@ -83,13 +85,33 @@ def find_job(service: Service, job_id: str, caller: Caller) -> Job:
     return job
 
 
-def note_download(request: Request, service: Service, caller: Caller, job: Job) -> None:
-    """Write down who takes which file of a job, unless only its head is asked for."""
-    if request.method == "HEAD":
-        return
+def taking(request: Request, caller: Caller, job: Job) -> Job:
+    """Say, in a `DownloadRoute`, who takes a file of which job."""
+    request.state.taken = caller, job
+    return job
+
+
+class DownloadRoute(APIRoute):
+    """Writes down who took which file of a job: what was given, not what was asked for."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's, and then the note, unless only the head was asked for."""
+        handle = super().get_route_handler()
+
+        async def handle_and_note(request: Request) -> Response:
+            response = await handle(request)
+            taken = getattr(request.state, "taken", None)
+            if taken is not None and request.method != "HEAD":
+                await run_in_threadpool(_note_download, request, *taken)
+            return response
+
+        return handle_and_note
+
+
+def _note_download(request: Request, caller: Caller, job: Job) -> None:
     try:
         which = request.url.path.partition(f"/{job.id}/")[2]
-        service.audit.note(caller.owner, "download", job.id, which)
+        _service(request).audit.note(caller.owner, "download", job.id, which)
     except OperationalError as error:
         # A full disk, say: results can still be had, which may be what makes room.
         log.error("a download could not be noted", job=job.id, error=str(error.orig))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
-from fibromorph.postprocessing.normalisation import MAP_SUFFIXES
+from fibromorph.file_names import MAP_OF, SCAN, THICKNESS, TISSUE, VIEWS
 from fibromorph.postprocessing.thickness import read_thickness
 from fibromorph.postprocessing.volumes import read_volumes
 from fibromorph.serving.service.access import Reader
@@ -19,15 +19,16 @@ from fibromorph.serving.service.policies import REPORT_POLICY
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
     UNCHANGED,
+    DownloadRoute,
     JobId,
     ResultFile,
     The,
     find_job,
-    note_download,
     problems,
     result_file,
     result_headers,
     result_path,
+    taking,
 )
 from fibromorph.serving.service.schemas import (
     Sheet,
@@ -36,9 +37,8 @@ from fibromorph.serving.service.schemas import (
     model_of,
     region_of,
 )
-from fibromorph.serving.tissue import TISSUE_SUFFIXES
 
-router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"], route_class=DownloadRoute)
 TSV, JSON, HTML, PNG, GZIP = (
     "text/tab-separated-values",
     "application/json",
@@ -54,8 +54,7 @@ def _finished(request: Request, job_id: JobId, service: The, caller: Reader) -> 
     if job.kind != "scan" or job.state != "done":
         rule = "a job must be done before its results can be had"
         raise Refusal(409, rule, value=job.state, subject="job")
-    note_download(request, service, caller, job)
-    return job
+    return taking(request, caller, job)
 
 
 Finished = Annotated[Job, Depends(_finished)]
@@ -94,7 +93,7 @@ def provenance_of(service: Service, job: Job) -> dict[str, Any]:
 )
 def get_segmentation(service: The, job: Finished) -> ResultFile:
     """Label image (NIfTI, gzip) on the scan's own voxels."""
-    return result_file(service, job, FILES["dseg"], GZIP, "_dseg.nii.gz")
+    return result_file(service, job, FILES["dseg"], GZIP, SCAN["dseg"])
 
 
 @router.head("/volumes", include_in_schema=False)
@@ -104,7 +103,7 @@ def get_volumes(
 ) -> Response:
     """Regional volumes with their uncertainty: JSON, or the table (TSV), by `Accept`."""
     if preferred(accept) == TSV:
-        return result_file(service, job, FILES["volumes"], TSV, "_volumes.tsv")
+        return result_file(service, job, FILES["volumes"], TSV, SCAN["volumes"])
     rows = read_volumes(result_path(service, job, FILES["volumes"]))
     places = json.loads(result_path(service, job, FILES["places"]).read_text())
     volumes = Volumes(
@@ -123,7 +122,7 @@ def get_thickness(
     if "thickness" not in facts:
         raise Refusal(404, "the service must be set to measure thickness", subject="job")
     if preferred(accept) == TSV:
-        return result_file(service, job, FILES["thickness"], TSV, "_thickness.tsv")
+        return result_file(service, job, FILES["thickness"], TSV, THICKNESS["thickness"])
     rows = read_thickness(result_path(service, job, FILES["thickness"]))
     thickness = Thickness(
         job_id=job.id,
@@ -140,7 +139,7 @@ def get_tissue(service: The, job: Finished, what: Tissue) -> ResultFile:
     """Brain mask, skull-stripped scan or share of a tissue (NIfTI, gzip), on the scan's voxels."""
     if "tissue" not in provenance_of(service, job):
         raise Refusal(404, "the service must be set to measure tissue", subject="job")
-    return result_file(service, job, TISSUE_FILES[what], GZIP, TISSUE_SUFFIXES[what])
+    return result_file(service, job, TISSUE_FILES[what], GZIP, TISSUE[what])
 
 
 @router.head("/maps/{of}", include_in_schema=False)
@@ -149,14 +148,14 @@ def get_map(service: The, job: Finished, of: MapOf) -> ResultFile:
     """Modulated map of grey or white matter in MNI coordinates (NIfTI, gzip)."""
     if "grey_map" not in provenance_of(service, job):
         raise Refusal(404, "the service must be set to make maps (vbm)", subject="job")
-    return result_file(service, job, MAP_FILES[of], GZIP, MAP_SUFFIXES[of])
+    return result_file(service, job, MAP_FILES[of], GZIP, MAP_OF[of])
 
 
 @router.head("/report", include_in_schema=False)
 @router.get("/report", responses={200: binary(HTML), **STATUSES}, response_class=Response)
 def get_report(service: The, job: Finished) -> ResultFile:
     """The report: one page that opens offline."""
-    response = result_file(service, job, FILES["report"], HTML, "_report.html", shown=True)
+    response = result_file(service, job, FILES["report"], HTML, SCAN["report"], shown=True)
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
 
@@ -165,21 +164,21 @@ def get_report(service: The, job: Finished) -> ResultFile:
 @router.get("/provenance", responses={200: binary(JSON), **STATUSES}, response_class=Response)
 def get_provenance(service: The, job: Finished) -> ResultFile:
     """What was done to what, with what."""
-    return result_file(service, job, FILES["provenance"], JSON, ".json")
+    return result_file(service, job, FILES["provenance"], JSON, SCAN["provenance"])
 
 
 @router.head("/preview", include_in_schema=False)
 @router.get("/preview", responses={200: binary(PNG), **STATUSES}, response_class=Response)
 def get_preview(service: The, job: Finished) -> ResultFile:
     """Slices in three planes with the segmentation's outlines."""
-    return result_file(service, job, FILES["preview"], PNG, "_preview.png", shown=True)
+    return result_file(service, job, FILES["preview"], PNG, VIEWS["preview"], shown=True)
 
 
 @router.head("/brain", include_in_schema=False)
 @router.get("/brain", responses={200: binary(GZIP), **STATUSES}, response_class=Response)
 def get_brain(service: The, job: Finished) -> ResultFile:
     """The brain as the network saw it (NIfTI, gzip), without face and skull: to lay labels over."""
-    return result_file(service, job, FILES["image"], GZIP, "_brain.nii.gz")
+    return result_file(service, job, FILES["image"], GZIP, VIEWS["brain"])
 
 
 def preferred(accept: str) -> str:

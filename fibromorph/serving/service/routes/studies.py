@@ -18,16 +18,17 @@ from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
     LABEL,
     UNCHANGED,
+    DownloadRoute,
     JobId,
     Page,
     ResultFile,
     The,
     find_job,
-    note_download,
     page_of,
     problems,
     result_file,
     shown,
+    taking,
 )
 from fibromorph.serving.service.routes.results import HTML
 from fibromorph.serving.service.schemas import JOB_ID, JobList, JobOut
@@ -48,7 +49,7 @@ LARGEST_BODY = 3 * LARGEST_TABLE
 MOST_SCANS = 10_000
 ZIP, JSON = "application/zip", "application/json"
 
-router = APIRouter(prefix="/v1/studies", tags=["studies"])
+router = APIRouter(prefix="/v1/studies", tags=["studies"], route_class=DownloadRoute)
 
 
 class StudyIn(BaseModel):
@@ -144,12 +145,11 @@ def _study(job_id: JobId, service: The, caller: Reader) -> Job:
 Found = Annotated[Job, Depends(_study)]
 
 
-def _finished(request: HttpRequest, service: The, caller: Reader, job: Found) -> Job:
+def _finished(request: HttpRequest, caller: Reader, job: Found) -> Job:
     if job.state != "done":
         rule = "a study must be done before its results can be had"
         raise Refusal(409, rule, value=job.state, subject="study")
-    note_download(request, service, caller, job)
-    return job
+    return taking(request, caller, job)
 
 
 Finished = Annotated[Job, Depends(_finished)]

@@ -1,0 +1,1 @@
+"""The files that come out for one scan: written whole, put in place together."""
