@@ -20,6 +20,9 @@ DESC = "fibromorph"
 Endings = Mapping[str, str]
 """What a file is -> the end of its name."""
 
+DERIVED = ("_dseg", "_mask", "_probseg", "_thickness")
+"""BIDS' suffixes of what is derived from scans."""
+
 SCAN: Endings = MappingProxyType(
     {
         "dseg": "_dseg.nii.gz",
@@ -101,6 +104,12 @@ def atlas_part(kind: str) -> tuple[str, str] | None:
         return None
     _, atlas, part = kind.split("_")
     return atlas, part
+
+
+def is_derived(name: str) -> bool:
+    """Whether a file is called as something that was made from a scan."""
+    stem = name.partition(".")[0]
+    return stem.endswith(DERIVED) or f"_space-{CONFORMED_SPACE}_" in name or "_desc-" in name
 
 
 def described(ending: str, desc: str) -> str:

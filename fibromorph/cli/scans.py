@@ -26,7 +26,7 @@ def add_commands(commands: Commands) -> None:
         nargs="+",
         type=Path,
         metavar="SCAN",
-        help="NIfTI, MGH or MGZ, or a DICOM series as a folder or zip",
+        help="NIfTI, MGH or MGZ, a folder of them, or a DICOM series as a folder or zip",
     )
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="for the files of all scans"

@@ -20,8 +20,8 @@ def read_dicom(members: Iterable[Member], limits: ReadLimits, subject: Path) -> 
     slices = read_slices(members)
     if not slices:
         rule = (
-            "a folder or zip must hold the slices of a DICOM series "
-            "(give a NIfTI file itself, and a single slice by its folder)"
+            "a folder must hold scans or the slices of a DICOM series, a zip such slices"
+            " (a single slice is given by its folder, a BIDS data set to `fibromorph bids`)"
         )
         raise ScanError(rule, value="no DICOM slice with a position", subject=subject)
     with _clear_errors(subject):

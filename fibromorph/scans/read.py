@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fibromorph.errors import ConfigError, ScanError
+from fibromorph.file_names import is_derived
 from fibromorph.grid import Grid
 from fibromorph.scans.bounded import Stream, first_bytes, read_file
 from fibromorph.scans.doctor import check_field_of_view, check_voxels
@@ -15,6 +16,8 @@ from fibromorph.scans.mgh import is_mgh, read_mgh
 from fibromorph.scans.nifti import is_nifti, read_nifti
 from fibromorph.scans.scan import ReadLimits, Scan, Volume
 
+IMAGES = (".nii.gz", ".nii", ".mgz", ".mgh", ".mgh.gz")
+T1W = "_T1w."
 SUFFIXES = (".nii.gz", ".mgh.gz", ".nii", ".mgz", ".mgh", ".zip", ".dcm", ".gz")
 ACCEPTED = "a scan must be NIfTI (.nii, .nii.gz), MGH/MGZ, or a DICOM series as a folder or zip"
 
@@ -51,6 +54,28 @@ def scan_stem(path: Path) -> str:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return name
+
+
+def scans_in(path: Path) -> list[Path]:
+    """The scans that a path stands for: those in a folder, in their names' order, or itself.
+
+    A folder is one of scans where images lie in it and no slice of a DICOM series does. Of images
+    that are named as BIDS has it only those called `_T1w` are taken, and what was derived from a
+    scan never.
+    """
+    if not path.is_dir():
+        return [path]
+    files = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    images = [p for p in files if p.name.lower().endswith(IMAGES)]
+    if not images or any(_is_slice(p) for p in files if p not in images):
+        return [path]
+    scans = [p for p in images if not is_derived(p.name)]
+    return [p for p in scans if T1W in p.name] or scans or [path]
+
+
+def _is_slice(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def require_distinct(paths: Sequence[Path]) -> None:

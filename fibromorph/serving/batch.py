@@ -49,7 +49,8 @@ def segment_files(
     Of several also `scans.tsv`, see `write_scan_table`.
 
     Args:
-        paths: scans; no two may have the same name without suffix.
+        paths: scans, or folders of them, see `scans_in`; no two scans may have the same name
+            without suffix.
         out: made when it does not exist.
         model: bundle, by name or folder.
         device: see `Engine`.
@@ -69,8 +70,10 @@ def segment_files(
     engine = Engine(find_bundle(model), device, threads)
     # Its graphs are being compiled while what reads and writes scans is imported.
     beyond = _beyond(engine, device, extras)
+    from fibromorph.scans.read import scans_in
     from fibromorph.serving.scan_table import write_scan_table
 
+    paths = [scan for path in paths for scan in scans_in(path)]
     _require_ready(paths, out)
     failures = []
     with progress_bar(len(paths), "scans") as bar:

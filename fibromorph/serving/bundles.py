@@ -65,7 +65,7 @@ def list_bundles() -> str:
 
 def show_bundle(model: str) -> str:
     """The card of a bundle."""
-    path = find_bundle(model).folder / CARD_NAME
+    path = find_bundle(model, "bundle").folder / CARD_NAME
     if not path.is_file():
         raise BundleError(f"a bundle has a {CARD_NAME}", subject=path)
     return path.read_text()
@@ -83,7 +83,7 @@ def verify_bundle(model: str) -> str:
     from fibromorph.located import BRAIN_BLOCK
     from fibromorph.serving.engine import Engine
 
-    bundle = find_bundle(model)
+    bundle = find_bundle(model, "bundle")
     engine = Engine(bundle, "cpu")
     coarse, fine = (
         np.zeros((graph.smallest_length,) * 3, np.float32)

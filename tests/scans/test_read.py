@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fibromorph.errors import ScanError
 from fibromorph.scans import Scan, read_scan
-from fibromorph.scans.read import scan_stem
+from fibromorph.scans.read import scan_stem, scans_in
 from tests.scans import phantoms
 
 GRID = phantoms.ras_grid((24, 26, 22), (5.0, 5.0, 5.0))
@@ -81,8 +81,24 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
 
 def test_a_folder_without_slices_says_what_to_give(tmp_path: Path) -> None:
     phantoms.save(phantoms.nifti(GRID), tmp_path / "a.nii")
-    with pytest.raises(ScanError, match=r"must hold the slices of a DICOM series .give a NIfTI"):
+    with pytest.raises(ScanError, match=r"must hold scans or the slices of a DICOM series"):
         read_scan(tmp_path)
+
+
+def test_a_folder_stands_for_the_scans_in_it(tmp_path: Path) -> None:
+    for name in ("b.nii.gz", "a.mgz", "a.json", ".c.nii", "a_dseg.nii.gz", "a_seg-X_dseg.nii.gz"):
+        (tmp_path / name).write_bytes(b"")
+    assert scans_in(tmp_path) == [tmp_path / "a.mgz", tmp_path / "b.nii.gz"]
+    assert scans_in(tmp_path / "a.mgz") == [tmp_path / "a.mgz"]
+    (tmp_path / "sub-1_T1w.nii.gz").write_bytes(b"")
+    (tmp_path / "sub-1_space-conformed_T1w.nii.gz").write_bytes(b"")
+    assert scans_in(tmp_path) == [tmp_path / "sub-1_T1w.nii.gz"]
+
+
+def test_a_series_with_a_converted_copy_stays_a_series(tmp_path: Path) -> None:
+    (tmp_path / "copy.nii.gz").write_bytes(b"")
+    (tmp_path / "IM0001").write_bytes(b"\0" * 128 + b"DICM")
+    assert scans_in(tmp_path) == [tmp_path]
 
 
 def _read_damaged(path: Path, content: bytes, edits: list[tuple[int, int]]) -> Scan | None:

@@ -22,10 +22,12 @@ class Exclusions:
     Attributes:
         scans: (participant, session) of the cohort that are excluded.
         rows: all of the table's, also of scans that are not in the cohort.
+        strangers: participant and session of those that would exclude a scan, and fit none.
     """
 
     scans: frozenset[tuple[str, str]]
     rows: tuple[tuple[str, ...], ...]
+    strangers: tuple[str, ...]
 
 
 def update_exclusions(cohort: Cohort, store: Store) -> Exclusions:
@@ -43,15 +45,18 @@ def update_exclusions(cohort: Cohort, store: Store) -> Exclusions:
     )
     rows = table.propose(_proposals(cohort))
     chosen = {(key[0], key[1]) for key in said_yes(rows, EXCLUDE, table)}
-    scans = {task.ids[:2] for task in cohort.tasks}
-    excluded = frozenset(scan for scan in scans if chosen & _rows_of(*scan))
-    return Exclusions(excluded, tuple(rows.values()))
+    fitting = {task.ids[:2]: chosen & _rows_of(*task.ids[:2]) for task in cohort.tasks}
+    return Exclusions(
+        scans=frozenset(scan for scan, found in fitting.items() if found),
+        rows=tuple(rows.values()),
+        strangers=tuple(" ".join(key) for key in sorted(chosen.difference(*fitting.values()))),
+    )
 
 
 def _rows_of(subject: str, session: str) -> set[tuple[str, str]]:
     """How a person may name a scan in the table: also without prefixes, or all sessions at once."""
     people = {subject, subject.removeprefix("sub-")}
-    return set(product(people, {session, session.removeprefix("ses-"), NO_SESSION}))
+    return set(product(people, {session, session.removeprefix("ses-"), NO_SESSION, ""}))
 
 
 def _proposals(cohort: Cohort) -> Iterator[tuple[str, ...]]:

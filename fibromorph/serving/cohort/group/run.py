@@ -164,6 +164,9 @@ def _told(found: _Found, bids: Path) -> Iterator[str]:
     if found.gone:
         names = listed([task.stem for task in found.gone])
         yield f"{len(found.gone)} finished scans are no longer in {bids} and left out: {names}"
+    if found.exclusions.strangers:
+        names = listed(found.exclusions.strangers)
+        yield f"rows of exclusions.tsv that fit no scan of these and do nothing: {names}"
     if found.unmeasured:  # a participant stage that was stopped halfway passes for no whole cohort
         count = f"{len(found.unmeasured)} subject" + "s" * (len(found.unmeasured) > 1)
         yield f"{count} of {bids} without a measured scan: {listed(found.unmeasured)}"
