@@ -230,5 +230,6 @@ def _links(job: Job) -> dict[str, str]:
         links.update({name: f"{root}/{name}" for name in (*RESULTS, *measured)})
     elif job.kind == "study":
         links["self"] = f"/v1/studies/{job.id}"
-        links.update({name: f"/v1/studies/{job.id}/{name}" for name in STUDY_RESULTS})
+        if job.state == "done":
+            links |= {name: f"/v1/studies/{job.id}/{name}" for name in STUDY_RESULTS}
     return links

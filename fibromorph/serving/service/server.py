@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from types import FrameType
 
 import uvicorn
 
+from fibromorph.errors import ConfigError
 from fibromorph.serving.service.app import create_app
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.logs import log
@@ -56,6 +58,20 @@ class Server(uvicorn.Server):
         await self._service.drain()
         log.info("drained")
         self.should_exit = True
+
+
+def require_free(host: str, port: int) -> None:
+    """See that an address can be listened on, before a folder is made or a worker started.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        rule = "the service must be able to listen there (--host, --port)"
+        raise ConfigError(rule, value=error.strerror, subject=f"{host}, port {port}") from error
 
 
 def run(service: Service) -> None:

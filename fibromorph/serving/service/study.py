@@ -60,16 +60,19 @@ def lay_out(store: Store, study_id: str, scans: Sequence[Job], texts: Mapping[st
 
 
 def those_listed(scans: Sequence[Job], participants: str) -> list[Job]:
-    """The scans whose labels are of people in the table; all if it cannot be read.
+    """The scans whose labels are of people in the table.
 
     It is read here without what statistics are made with, so generously: with `sub-` or without, a
     number with or without its zeros, and before a session in the label. What is wrong with the
     table the statistics say.
+
+    Raises:
+        Refusal: 422, the text is no table.
     """
     try:
         people = _people(participants)
-    except TableError:
-        return list(scans)
+    except TableError as error:
+        raise Refusal(422, error.rule, value=error.value, subject=PARTICIPANTS) from error
     return [scan for scan in scans if people & _persons(scan.label)]
 
 

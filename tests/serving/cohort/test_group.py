@@ -143,17 +143,29 @@ def test_a_person_decides(gathered: Path, study: Study, tmp_path: Path) -> None:
 
 
 def test_rows_name_scans_as_people_do_and_strangers_do_not_count(
-    gathered: Path, study: Study, tmp_path: Path
+    gathered: Path, study: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(gathered, out)
-    subject, session = (part.partition("-")[2] for part in named(study.good[0]))
+    subject, session = named(study.good[0])
+    exclusions = table(out / "exclusions.tsv")
+    gone = {subject, *exclusions.participant_id[exclusions.exclude == "yes"]}
+    people = table(out / "volumes.tsv").participant_id
+    other = next(person for person in people if person not in gone)
     with (out / "exclusions.tsv").open("a") as stream:
-        stream.write(f"{subject}\t{session}\tyes\t\nsub-99\tn/a\tyes\t\n")
+        stream.write(f"{subject.partition('-')[2]}\t{session.partition('-')[2]}\tyes\t\n")
+        stream.write("sub-99\tn/a\tyes\t\n")
+        # As spreadsheets leave a cell that means all sessions.
+        stream.write(f"{other}\t\tyes\twrong person\n")
     before = (out / "quality.html").read_text()
     assert main(["bids", str(study.root), str(out), "group"]) == 1
     count = re.compile(r"<b>(\d+)</b>excluded")
-    assert int(_first(count, (out / "quality.html").read_text())) == int(_first(count, before)) + 1
+    excluded, proposed = (
+        int(_first(count, page)) for page in ((out / "quality.html").read_text(), before)
+    )
+    assert excluded == proposed + 1 + (people == other).sum()
+    told = capsys.readouterr().out
+    assert "rows of exclusions.tsv that fit no scan of these and do nothing: sub-99 n/a" in told
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -191,6 +192,22 @@ def test_a_model_that_is_not_there_is_named_before_anything_is_made(
     assert main(["serve", "--config", str(config)]) == 2
     assert f"{config}, key model: must be the folder of a bundle" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+
+
+def test_an_address_that_is_taken_is_named_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server((HERE, 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", "--data-dir", str(tmp_path / "data"), "--port", port]) == 2
+    assert f"{HERE}, port {port}: the service must be able to listen" in capsys.readouterr().err
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_ledger_is_its_owners_alone_in_any_folder(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert main(["keys", "--data-dir", str(tmp_path), "list"]) == 0
+    assert (tmp_path / "ledger.sqlite").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(

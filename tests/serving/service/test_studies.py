@@ -10,6 +10,7 @@ import pytest
 
 from fibromorph.client import Client
 from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.study import those_listed
 from tests.serving.service.server import Server
 from tests.serving.service.tiny import write_head
@@ -82,7 +83,6 @@ def test_a_study_takes_the_scans_of_the_people_in_its_table(client: Client, tmp_
         ("participant_id,age\n1,40\n2,8\n", ["sub-01", "sub-02_ses-1"]),
         (f"participant_id,age\n1,40\n{'2' * 5000},8\n", ["sub-01"]),
         ("code;age\npat_a;40\n", ["pat_a.v2"]),
-        ("", ["sub-01", "sub-02_ses-1", "sub-8", "pat_a.v2"]),
     ],
 )
 def test_labels_are_found_in_the_table(table: str, listed: list[str]) -> None:
@@ -91,12 +91,19 @@ def test_labels_are_found_in_the_table(table: str, listed: list[str]) -> None:
     assert [scan.label for scan in found] == listed
 
 
+def test_what_is_no_table_is_named_before_scans_are_looked_for() -> None:
+    with pytest.raises(Refusal, match=r"participants.tsv") as refused:
+        those_listed([], "")
+    assert refused.value.status == 422
+
+
 def test_a_wrong_table_is_named(server: Server, client: Client, scans: list[str]) -> None:
     study = client.submit_study("participant_id\tgroup\n", DESIGN, jobs=scans, label="bad")
     job = next(now for now in client.watch(study.id) if now.has_ended)
     assert job.state == "failed"
     assert job.problem is not None
     assert job.problem["status"] == 422
+    assert set(job.links or {}) == {"self", "events"}
     assert str(server.data) not in str(job.problem)
 
 
@@ -106,6 +113,11 @@ def test_what_is_no_study_is_refused(server: Server, scans: list[str]) -> None:
     )
     assert few.status_code == 422
     assert "at least 4 finished scans" in few.json()["rule"]
+    mistyped = httpx.post(
+        f"{server.url}/v1/studies", json={"participants": participants(), "desing": DESIGN}
+    )
+    assert mistyped.status_code == 422
+    assert "desing" in mistyped.text
     halves = httpx.post(
         f"{server.url}/v1/studies",
         content=b'{"participants": "\\ud800"}',

@@ -40,6 +40,7 @@ class Database:
                 _with_driver(url), pool_pre_ping=True, hide_parameters=True
             )
             if self._engine.dialect.name == "sqlite":
+                _keep_private(self._engine.url.database)
                 _set_up_sqlite(self._engine)
             migrate(self._engine)
         except ValueError as error:  # whose text may hold a part of a password
@@ -80,6 +81,12 @@ def migrate(engine: Engine) -> None:
 def _with_driver(url: str) -> str:
     """`postgresql://` means psycopg 3, which is what the 'postgres' extra brings."""
     return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def _keep_private(file: str | None) -> None:
+    """A new file is its owner's alone, wherever it lies; SQLite's others beside it follow it."""
+    if file and file != ":memory:" and Path(file).parent.is_dir() and not Path(file).exists():
+        Path(file).touch(mode=0o600)
 
 
 def _set_up_sqlite(engine: Engine) -> None:

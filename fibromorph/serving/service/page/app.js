@@ -1,6 +1,6 @@
 // The page: send a scan, watch it, look at it.
 
-import { Problem, blob, isRefused, json, send, setKey } from "./api.js";
+import { Problem, blob, hasKey, isRefused, json, send, setKey } from "./api.js";
 import { $, JobList, complain, download, end, entry, follow, isDoubtful, isOver } from "./parts.js";
 import * as study from "./study.js";
 import * as table from "./table.js";
@@ -224,8 +224,8 @@ function leave() {
   $("nothing").hidden = false;
 }
 
-// At first, and again after a key was entered.
 async function begin() {
+  $("key-button").hidden = !hasKey();
   await refresh();
   if (isRefused()) return;
   study.begin();
@@ -251,8 +251,8 @@ $("opacity").oninput = () => viewer.setOpacity(Number($("opacity").value));
 $("key-button").onclick = () => $("key-dialog").showModal();
 $("key-form").onsubmit = () => {
   setKey($("key").value);
-  $("key").value = "";
-  begin();
+  // Nothing of another key's owner stays on the page.
+  location.reload();
 };
 $("report-box").ontoggle = async () => {
   if (!$("report-box").open) return;

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fibromorph.serving.service.access import Caller, Reader, Submitter
 from fibromorph.serving.service.core import Service
@@ -57,6 +57,9 @@ class StudyIn(BaseModel):
 
     Tables and designs are those of `fibromorph stats`, as text.
     """
+
+    # A mistyped `design` would be a design that is guessed.
+    model_config = ConfigDict(extra="forbid")
 
     participants: str = Field(
         max_length=LARGEST_TABLE,
