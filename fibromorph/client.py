@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 
@@ -55,6 +56,7 @@ ENDING: dict[str, str] = {
     **VIEWS,
 }
 """Result -> the end of its file's name, after the scan's."""
+JOBS, STUDIES = "/v1/jobs", "/v1/studies"
 PAGE = 200
 AWAY, BUSY = 0, (429, 502, 503, 504)
 """Statuses after which a job may still be well: no answer; slow down, starting or draining, or a
@@ -186,20 +188,24 @@ class Client:
             "label": label,
         }
         with _reached():
-            return _job(_checked(self._http.post("/v1/studies", json=study)).json())
+            return _job(_checked(self._http.post(STUDIES, json=study)).json())
 
     def job(self, job_id: str) -> Job:
-        """A job, now."""
-        return _job(self._get(f"/v1/jobs/{job_id}").json())
+        """A job, now.
+
+        Raises:
+            ServiceError: 404, there is no such job.
+        """
+        return _job(self._get(_path_of(job_id)).json())
 
     def jobs(self, states: Sequence[State] = (), limit: int = 50, *, label: str = "") -> list[Job]:
         """Your scans' jobs, newest first, at most `limit`; with `label`, those called so."""
         query = {"label": label} if label else {}
-        return self._listed("/v1/jobs", limit, {"state": list(states), **query})
+        return self._listed(JOBS, limit, {"state": list(states), **query})
 
     def studies(self, limit: int = 50) -> list[Job]:
         """Your studies' jobs, newest first, at most `limit`."""
-        return self._listed("/v1/studies", limit, {})
+        return self._listed(STUDIES, limit, {})
 
     def _listed(self, path: str, limit: int, query: Mapping[str, Any]) -> list[Job]:
         found: list[Job] = []
@@ -236,7 +242,7 @@ class Client:
     def _events(self, job_id: str) -> Iterator[Job]:
         """What one connection tells; a service that is being stopped ends it early."""
         # The service gives a sign of life every few seconds.
-        with _reached(), self._http.stream("GET", f"/v1/jobs/{job_id}/events") as stream:
+        with _reached(), self._http.stream("GET", f"{_path_of(job_id)}/events") as stream:
             if stream.is_error:
                 stream.read()
             for line in _checked(stream).iter_lines():
@@ -272,7 +278,7 @@ class Client:
 
     def volumes(self, job_id: str) -> list[dict[str, Any]]:
         """The regions of a finished job: name, volume_ml, soft_volume_ml, sd_ml, ..."""
-        return self._regions(f"/v1/jobs/{job_id}/volumes")
+        return self._regions(f"{_path_of(job_id)}/volumes")
 
     def atlases(self, job_id: str) -> list[dict[str, Any]]:
         """The atlases that a finished job's scan was divided by: name, sha256, links.
@@ -280,12 +286,12 @@ class Client:
         Raises:
             ServiceError: 404, the service does not measure any.
         """
-        atlases: list[dict[str, Any]] = self._get(f"/v1/jobs/{job_id}/atlases").json()["atlases"]
+        atlases: list[dict[str, Any]] = self._get(f"{_path_of(job_id)}/atlases").json()["atlases"]
         return atlases
 
     def atlas_volumes(self, job_id: str, atlas: str) -> list[dict[str, Any]]:
         """The regions of an atlas in a finished job's scan, as `volumes` has those of the model."""
-        return self._regions(f"/v1/jobs/{job_id}/atlases/{atlas}/volumes")
+        return self._regions(f"{_path_of(job_id)}/atlases/{atlas}/volumes")
 
     def _regions(self, path: str) -> list[dict[str, Any]]:
         answer = self._get(path, headers={"Accept": "application/json"})
@@ -294,11 +300,11 @@ class Client:
 
     def download(self, job_id: str, result: Result, path: Path) -> Path:
         """Write a file of a finished job to `path`, which appears when it is complete."""
-        return self._download(f"/v1/jobs/{job_id}/{result}", path)
+        return self._download(f"{_path_of(job_id)}/{result}", path)
 
     def download_atlas(self, job_id: str, atlas: str, result: AtlasResult, path: Path) -> Path:
         """Write a file of an atlas's regions in a finished job's scan to `path`."""
-        return self._download(f"/v1/jobs/{job_id}/atlases/{atlas}/{result}", path)
+        return self._download(f"{_path_of(job_id)}/atlases/{atlas}/{result}", path)
 
     def _download(self, source: str, path: Path) -> Path:
         """Write what is served at `source`; a table as such."""
@@ -308,7 +314,7 @@ class Client:
 
     def download_study(self, job_id: str, result: StudyResult, path: Path) -> Path:
         """Write the report of a finished study (HTML), or all its tables (zip), to `path`."""
-        return self._download(f"/v1/studies/{job_id}/{result}", path)
+        return self._download(f"{_path_of(job_id, STUDIES)}/{result}", path)
 
     def segment(self, scan: Path, out: Path, *, label: str = "") -> dict[str, Path]:
         """Send a scan, wait, and write its files to `out`, named by the label.
@@ -347,7 +353,7 @@ class Client:
         with TemporaryDirectory(dir=out, prefix=f".{stem[:64]}.") as folder:
             files = {result: Path(folder) / path.name for result, path in final.items()}
             for result, path in files.items():
-                _patiently(partial(self._download, f"/v1/jobs/{job.id}/{result}", path))
+                _patiently(partial(self._download, f"{_path_of(job.id)}/{result}", path))
             require_same_input(files["provenance"], final["provenance"])
             own(files["provenance"], list(files.values()))
             set_in_place(files, final)
@@ -360,16 +366,21 @@ class Client:
             ServiceError: 409, it has ended; its results are left as they are.
         """
         with _reached():
-            _checked(self._http.delete(f"/v1/jobs/{job_id}", params={"only": "cancel"}))
+            _checked(self._http.delete(_path_of(job_id), params={"only": "cancel"}))
 
     def end(self, job_id: str) -> None:
         """Cancel a job that has not ended; purge one that has."""
         with _reached():
-            _checked(self._http.delete(f"/v1/jobs/{job_id}"))
+            _checked(self._http.delete(_path_of(job_id)))
 
     def _get(self, path: str, **options: Any) -> httpx.Response:
         with _reached():
             return _checked(self._http.get(path, **options))
+
+
+def _path_of(job_id: str, kind: str = JOBS) -> str:
+    """Where a job is served, whatever was given for its id."""
+    return f"{kind}/{quote(job_id, safe='')}"
 
 
 def _ending_of(result: str) -> str | None:

@@ -147,8 +147,8 @@ def load_labelled_scan(
 
     Raises:
         ScanError: the scan breaks a rule.
-        LabelError: labels on another grid, with unknown ids, or without cortex or white matter;
-            fluid beside the labels of a scan that still has its skull.
+        LabelError: labels on another grid, with unknown ids, or without background, cortex or
+            white matter; fluid beside the labels of a scan that still has its skull.
     """
     scan = read_scan(pair.scan)
     grid = working_grid(scan.grid)
@@ -156,6 +156,8 @@ def load_labelled_scan(
         pair.labels, scan, where.protocol, table, ignore_unknown=where.ignore_unknown
     )
     require_cerebrum(reference, table, pair.labels)
+    if reference.all():
+        raise LabelError("labels must have background (id 0)", subject=pair.labels)
     # Nearest neighbour, so that float32 carries the ids exactly.
     ids = resample(reference.astype(np.float32), scan.grid, grid, order=0).astype(np.uint8)
     # Of a scan of zero mean half of the brain lies below zero.

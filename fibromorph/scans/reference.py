@@ -28,6 +28,9 @@ UNREADABLE = (
     ImageFileError,
 )
 """What nibabel, and what it reads with, raise for files that are no images or damaged ones."""
+WHOLE = 0.01
+"""How far from an id a value may lie: scales in headers have single precision."""
+
 TOLERANCE_MM = 0.1
 """By which the corners of both grids may differ: headers store affines in single precision."""
 
@@ -67,18 +70,25 @@ def read_ids(path: Path) -> tuple[NDArray[np.int32], Grid]:
     """A label image as it is: (i, j, k) ids, and where they lie.
 
     Raises:
-        LabelError: not an image of three dimensions, or damaged.
+        LabelError: not an image of three dimensions, damaged, or with values between the ids.
     """
     try:
         require_whole(path)
         image = nib.load(path)
-        values = np.rint(np.asanyarray(image.dataobj)).astype(np.int32)
+        values = np.asanyarray(image.dataobj)
     except UNREADABLE as error:
         raise LabelError("labels must be a readable image", value=error, subject=path) from error
     i, j, k = (*image.shape[:3], 1, 1, 1)[:3]
     if len(image.shape) < 3 or values.size != i * j * k:
         raise LabelError("labels must have three dimensions", value=image.shape, subject=path)
-    return values.reshape((i, j, k)), Grid((i, j, k), np.asarray(image.affine, dtype=float))
+    ids = np.rint(values)
+    # As written with a scale: 17.0000004. Not a number is no whole one either.
+    odd = ~(np.abs(values - ids) <= WHOLE)
+    if odd.any():
+        rule = "labels must be whole numbers: interpolated ones stand for nothing"
+        raise LabelError(rule, value=values[odd][0], subject=path)
+    grid = Grid((i, j, k), np.asarray(image.affine, dtype=float))
+    return ids.astype(np.int32).reshape((i, j, k)), grid
 
 
 def require_whole(path: Path) -> None:

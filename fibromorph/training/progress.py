@@ -15,13 +15,15 @@ class ProgressLines(pl.Callback):
     """Logs learning rate and pace, and prints how far the run is.
 
     At every `trainer.log_every_n_steps`, as `loss` is logged. The pace counts all there is between
-    two lines: validation and checkpoints, too.
+    two lines: validation and checkpoints, too. What is left follows from the mean pace so far.
     """
 
     def __init__(self) -> None:
         self._planned = 0
         self._done = 0
         self._since = 0.0
+        self._began = 0.0
+        self._first = 0
         self._rate = 0.0
         self._prints = False
 
@@ -40,7 +42,8 @@ class ProgressLines(pl.Callback):
         pl_module: pl.LightningModule,
     ) -> None:
         self._planned, self._done = planned_steps(trainer), trainer.global_step
-        self._since = monotonic()
+        self._since = self._began = monotonic()
+        self._first = self._done
         if self._prints:
             weights = sum(p.numel() for p in pl_module.parameters())
             print(f"{weights:,} weights on {pl_module.device}", flush=True)
@@ -77,7 +80,8 @@ class ProgressLines(pl.Callback):
             metrics = {"learning_rate": self._rate, "seconds_per_step": pace}
             logger.log_metrics(metrics, step=step - 1)
         if self._prints:
-            left = timedelta(seconds=round(pace * (self._planned - step)))
+            mean = (now - self._began) / (step - self._first)
+            left = timedelta(seconds=round(mean * (self._planned - step)))
             parts = [
                 f"step {step}/{self._planned}",
                 f"loss {loss:.4f}",

@@ -135,6 +135,24 @@ def test_what_cannot_be_read_as_labels_is_named(tmp_path: Path, scan_folder: Pat
         load_labelled_scans(where)
 
 
+def test_labels_between_ids_and_labels_without_background_are_refused(tmp_path: Path) -> None:
+    ids = head()
+    ids[ids >= 500] = 0
+    save(intensities(ids), tmp_path / "a_SS.nii.gz", LIA)
+    where = LabelledFolder(tmp_path, protocol="freesurfer")
+    for spoilt, rule in (
+        (np.where(ids == 17, 17.5, ids).astype(np.float32), r"whole numbers.*found: 17\.5"),
+        (np.where(ids == 17, np.nan, ids).astype(np.float32), r"whole numbers.*found: nan"),
+        (np.where(ids == 0, 2, ids), r"must have background"),
+    ):
+        save(spoilt, tmp_path / "a_glm.nii.gz", LIA)
+        with pytest.raises(LabelError, match=rf"a_glm\.nii\.gz.*{rule}"):
+            load_labelled_scans(where)
+    save((ids + 1e-4).astype(np.float32), tmp_path / "a_glm.nii.gz", LIA)
+    (scan,) = load_labelled_scans(where)
+    assert (scan.ids == 17).any()
+
+
 def test_fluid_that_no_one_drew_is_known_to_be_unlabelled(labelled_scan: LabelledScan) -> None:
     assert not_told_apart(labelled_scan) == {"CSF"}
 

@@ -26,7 +26,10 @@ class Service:
         if request.method == "POST":
             self.scan = request.read().decode()
             return httpx.Response(202, json={"id": JOB, "state": "queued", "percent": 0})
-        result = request.url.path.partition(f"{JOB}/")[2]
+        place, _, result = request.url.raw_path.decode().partition(JOB)
+        result = result.removeprefix("/")
+        if place != "/v1/jobs/":
+            return httpx.Response(404, json={"rule": "there must be such a job"})
         if not result:
             links = dict.fromkeys(self.results, "")
             job = {"id": JOB, "state": "done", "percent": 100, "links": links}
@@ -69,6 +72,12 @@ def test_a_key_that_cannot_be_one_is_refused_and_not_told(key: str) -> None:
 def test_an_address_without_its_scheme_is_named_at_once() -> None:
     with pytest.raises(ConfigError, match=r"url: must begin with http.*127\.0\.0\.1:8000"):
         Client("127.0.0.1:8000")
+
+
+def test_what_is_no_id_leads_nowhere_else(client: Client) -> None:
+    with pytest.raises(ServiceError) as refused:
+        client.job("../models")
+    assert refused.value.status == 404
 
 
 def scan(folder: Path, content: str, name: str = "T1.nii.gz") -> Path:

@@ -23,7 +23,7 @@ def add_key(settings: Settings, name: str, scopes: Sequence[str], days: float | 
 def list_keys(settings: Settings) -> str:
     """The keys as a table: id, name, scopes, expiry, state."""
     with _keys(settings) as keys:
-        lines = [LINE.format("id", "name", "scopes", "expires", "state")]
+        lines = [LINE.format("id", "name", "scopes", "expires (UTC)", "state")]
         for key in keys.all():
             expiry = when(key.expires_at)
             expires = "never" if expiry is None else f"{expiry:%Y-%m-%d %H:%M}"
@@ -45,7 +45,13 @@ def revoke_key(settings: Settings, key_id: str) -> None:
 
 
 def list_audit(settings: Settings, last: int) -> str:
-    """The newest lines of the audit log, oldest first: when, who, what, to what, how."""
+    """The newest lines of the audit log, oldest first: when, who, what, to what, how.
+
+    Raises:
+        ConfigError: `last` is below 1.
+    """
+    if last < 1:
+        raise ConfigError("must be 1 or more", value=last, subject="--last")
     with _ledger(settings) as database:
         lines = [
             AUDIT_LINE.format(

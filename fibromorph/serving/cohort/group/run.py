@@ -137,9 +137,9 @@ def _write(found: _Found, bids: Path, out: Path) -> Iterator[str]:
     _write_participants(bids, out)
     untimed = _write_times(bids, out)
     yield (
-        f"{len(cohort)} scans in volumes.tsv ({found.others} other runs left out),"
-        f" {len(excluded)} excluded, {len(outliers)} volumes stand out,"
-        f" {len(found.failures)} scans failed: {out / 'quality.html'}"
+        f"{len(cohort)} scans in volumes.tsv (left out of other runs: {found.others}),"
+        f" {len(excluded)} excluded, volumes that stand out: {len(outliers)},"
+        f" scans that failed: {len(found.failures)}: {out / 'quality.html'}"
     )
     if thick:
         yield f"thickness of the cortex of {thick} scans: {out / 'thickness.tsv'}"

@@ -54,7 +54,7 @@ class Keys:
             name=name,
             salt=salt,
             hash=hashed,
-            scopes=sorted(scopes),
+            scopes=sorted({*scopes}),
             created_at=now,
             expires_at=None if days is None else now + days * SECONDS_PER_DAY,
         )
