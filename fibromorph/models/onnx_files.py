@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ LOCATOR = GraphFile(
     normalised_by="brain",
 )
 OPSET = 20
+REGISTRATION_LOG = "torch.onnx._internal.exporter._registration"
 LARGEST_FOLDED = 16
 """Tensors of more numbers than this are parameters, not constants to compute with."""
 HALVED_FROM = 1024
@@ -91,17 +94,21 @@ def _export(
     outputs: list[str],
     path: Path,
 ) -> None:
-    program = torch.onnx.export(
-        graph,
-        example,
-        dynamo=True,
-        input_names=list(shapes),
-        output_names=outputs,
-        dynamic_shapes=shapes,
-        opset_version=OPSET,
-        verbose=False,
-        optimize=False,
-    )
+    # It says what it would do for torchvision, which nobody needs, and warns of its own calls.
+    logging.getLogger(REGISTRATION_LOG).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.onnx.export(
+            graph,
+            example,
+            dynamo=True,
+            input_names=list(shapes),
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            opset_version=OPSET,
+            verbose=False,
+            optimize=False,
+        )
     if program is None:
         raise BundleError("the graph must be exportable to ONNX", subject=path)
     # Folding a parameter into a constant would lose its name, and training goes on from names.
