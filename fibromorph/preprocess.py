@@ -7,6 +7,7 @@ synthesis on a GPU and in the service, which has no torch.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from fibromorph.located import BRAIN_BLOCK
 from fibromorph.manifest import GraphFile
 from fibromorph.pose import Pose, pose_of
 from fibromorph.scans import Scan, resample, working_grid
+from fibromorph.scans.resample import prefilter
 
 SHAPE_MULTIPLE = 32
 """Input lengths are multiples of this: four halvings inside the network, after its stem's."""
@@ -115,13 +117,18 @@ def conform(scan: Scan, network: GraphFile, locator: GraphFile, locate: Locate) 
     """
     field = working_grid(scan.grid, network.spacing_mm)
     air = air_of(scan.data)
-    seen = _look_twice(scan, locator, locate, air)
-    pose = seen.pose
-    if pose:
-        field = field.around(pose.middle_ras, pose.axes)
-    grid = _box_around(seen, field, network.shape_multiple)
-    brain = resample(seen.shares, seen.grid, grid.blocks(BRAIN_BLOCK))
-    intensities = resample(scan.data, scan.grid, grid, order=SPLINE, fill=air)
+    with ThreadPoolExecutor(1) as beside:
+        # It depends on no pose, and so can be made while the brain is looked for.
+        splines = beside.submit(prefilter, scan.data, scan.grid, network.spacing_mm)
+        seen = _look_twice(scan, locator, locate, air)
+        pose = seen.pose
+        if pose:
+            field = field.around(pose.middle_ras, pose.axes)
+        grid = _box_around(seen, field, network.shape_multiple)
+        brain = resample(seen.shares, seen.grid, grid.blocks(BRAIN_BLOCK))
+        intensities = resample(
+            scan.data, scan.grid, grid, order=SPLINE, fill=air, prefiltered=splines.result
+        )
     tilt_deg = pose.tilt_deg if pose else None
     return Conformed(intensities, brain, grid, tilt_deg)
 

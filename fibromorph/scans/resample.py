@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fibromorph.grid import Grid, Shape3
+from fibromorph.grid import Affine, Grid, Shape3
 from fibromorph.scans.geometry import AxisMap, axis_map, index_map
 
 # Full width at half maximum of a Gaussian, in standard deviations.
@@ -27,7 +28,13 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 
 def resample(
-    data: NDArray[np.float32], grid_from: Grid, grid_to: Grid, *, order: int = 1, fill: float = 0.0
+    data: NDArray[np.float32],
+    grid_from: Grid,
+    grid_to: Grid,
+    *,
+    order: int = 1,
+    fill: float = 0.0,
+    prefiltered: Callable[[], NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
     """An image on another lattice.
 
@@ -42,6 +49,8 @@ def resample(
         order: 1 linear, 0 nearest neighbour (no smoothing); 2 is linear along the axes of
             `grid_from`, and a quadratic spline, which blurs less, across them.
         fill: value outside the field of view of `grid_from`.
+        prefiltered: with order 2, hands out what `prefilter` has made of `data` for the voxels of
+            `grid_to`; None = it is made here, where the lattices ask for it.
 
     Returns:
         (i, j, k) float32 on `grid_to`, a new contiguous array.
@@ -56,7 +65,28 @@ def resample(
         return copy_voxels(data, axes, grid_to.shape, np.float32(fill))
     if axes is not None:
         return _separable(data, axes, grid_to.shape, min(order, 1), fill)
-    return _general(data, grid_from, grid_to, order, fill)
+    matrix = index_map(grid_from, grid_to)
+    if order > 1 and prefiltered is not None:
+        image = prefiltered()
+    else:
+        image = _prepared(data, np.linalg.norm(matrix[:3, :3], axis=1), order)
+    return _general(image, matrix, grid_to.shape, order, fill)
+
+
+def prefilter(data: NDArray[np.float32], grid: Grid, spacing_mm: float) -> NDArray[np.float32]:
+    """What splines sample on lattices of one spacing, however these are turned.
+
+    Args:
+        data: (i, j, k) on `grid`.
+        grid: the lattice of `data`.
+        spacing_mm: of the voxels to come, along all axes.
+
+    Returns:
+        (i, j, k) float32 coefficients of a quadratic spline on `grid`, smoothed before where voxels
+        become coarser.
+    """
+    factors = spacing_mm * np.linalg.norm(grid.affine_ras_to_ijk[:3, :3], axis=1)
+    return _prepared(data, factors, order=2)
 
 
 def copy_voxels(data: NDArray[Voxel], axes: AxisMap, shape: Shape3, fill: Voxel) -> NDArray[Voxel]:
@@ -135,19 +165,25 @@ def apply_along(
     return back
 
 
-def _general(
-    data: NDArray[np.float32], grid_from: Grid, grid_to: Grid, order: int, fill: float
+def _prepared(
+    data: NDArray[np.float32], factors: NDArray[np.float64], order: int
 ) -> NDArray[np.float32]:
-    from scipy.ndimage import affine_transform, gaussian_filter, spline_filter
+    """An image smoothed for voxels that are `factors` times as long, and filtered for splines."""
+    from scipy.ndimage import gaussian_filter, spline_filter
 
-    matrix = index_map(grid_from, grid_to)
-    out = np.empty(grid_to.shape, dtype=np.float32)
-    sigmas = [smoothing_sigma(float(f)) for f in np.linalg.norm(matrix[:3, :3], axis=1)]
+    sigmas = [smoothing_sigma(float(factor)) for factor in factors]
     image = np.asarray(data, dtype=np.float32)
     if order and any(sigmas):
         image = gaussian_filter(image, sigmas, mode="nearest", truncate=3.0)
-    if order > 1:
-        image = spline_filter(image, order, output=np.float32)
+    return spline_filter(image, order, output=np.float32) if order > 1 else image
+
+
+def _general(
+    image: NDArray[np.float32], matrix: Affine, shape: Shape3, order: int, fill: float
+) -> NDArray[np.float32]:
+    from scipy.ndimage import affine_transform
+
+    out = np.empty(shape, dtype=np.float32)
 
     def slab(begin: int) -> None:
         start = matrix[:3, 3] + begin * matrix[:3, 0]
@@ -158,5 +194,5 @@ def _general(
 
     # SciPy leaves the interpreter to others meanwhile.
     with ThreadPoolExecutor(THREADS) as threads:
-        list(threads.map(slab, range(0, grid_to.shape[0], SLAB)))
+        list(threads.map(slab, range(0, shape[0], SLAB)))
     return out
