@@ -114,7 +114,7 @@ class Client:
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", key: str | None = None) -> None:
-        if not url.startswith(("http://", "https://")):
+        if not url.lower().startswith(("http://", "https://")):
             raise ConfigError("must begin with http:// or https://", value=url, subject="url")
         # As it is read from a file.
         key = (key or os.environ.get("FIBROMORPH_KEY") or "").strip()

@@ -81,6 +81,8 @@ def read_ids(path: Path) -> tuple[NDArray[np.int32], Grid]:
     i, j, k = (*image.shape[:3], 1, 1, 1)[:3]
     if len(image.shape) < 3 or values.size != i * j * k:
         raise LabelError("labels must have three dimensions", value=image.shape, subject=path)
+    if values.dtype.kind not in "biuf":
+        raise LabelError("labels must be numbers", value=values.dtype, subject=path)
     ids = np.rint(values)
     # As written with a scale: 17.0000004. Not a number is no whole one either.
     odd = ~(np.abs(values - ids) <= WHOLE)

@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from fibromorph.errors import ConfigError
+from fibromorph.manifest import MANIFEST_NAME
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, find_bundle, shipped_names
 from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.extras import Extras
@@ -196,8 +197,10 @@ def require_model(settings: Settings, path: Path | None) -> None:
     Raises:
         BundleError: it is not, with the file and key, or the variable, that names it.
     """
-    registered = settings.mlflow.name if settings.mlflow else ""
-    if settings.model != registered:
+    known = {settings.mlflow.name} if settings.mlflow else set()
+    if settings.models_dir is not None:
+        known |= {path.parent.name for path in settings.models_dir.glob(f"*/{MANIFEST_NAME}")}
+    if settings.model not in known and Path(settings.model).name not in known:
         find_bundle(settings.model, _whence(("model",), {}, path))
 
 
