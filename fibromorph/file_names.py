@@ -108,8 +108,12 @@ def atlas_part(kind: str) -> tuple[str, str] | None:
 
 def is_derived(name: str) -> bool:
     """Whether a file is called as something that was made from a scan."""
-    stem = name.partition(".")[0]
-    return stem.endswith(DERIVED) or f"_space-{CONFORMED_SPACE}_" in name or "_desc-" in name
+    parts = name.split(".")
+    return (
+        any(part.endswith(DERIVED) for part in parts)
+        or f"_space-{CONFORMED_SPACE}_" in name
+        or "_desc-" in name
+    )
 
 
 def described(ending: str, desc: str) -> str:

@@ -74,7 +74,7 @@ class Normalised:
 
 @cache
 def average_head() -> Tissue:
-    """Grey and white matter of 20 heads, laid over each other in `SPACE`, on 1.5 mm voxels.
+    """Grey and white matter of 20 heads, laid over each other in MNI coordinates, 1.5 mm voxels.
 
     See `training.average_head`.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from fibromorph.scans.nifti import is_nifti, read_nifti
 from fibromorph.scans.scan import ReadLimits, Scan, Volume
 
 IMAGES = (".nii.gz", ".nii", ".mgz", ".mgh", ".mgh.gz")
-T1W = "_T1w."
+OTHER_KIND = re.compile(r"_(T2w|T2starw|PDw|PDT2|FLAIR|inplaneT[12]|bold|sbref|dwi|epi|asl)\.")
 SUFFIXES = (".nii.gz", ".mgh.gz", ".nii", ".mgz", ".mgh", ".zip", ".dcm", ".gz")
 ACCEPTED = "a scan must be NIfTI (.nii, .nii.gz), MGH/MGZ, or a DICOM series as a folder or zip"
 
@@ -59,23 +60,26 @@ def scan_stem(path: Path) -> str:
 def scans_in(path: Path) -> list[Path]:
     """The scans that a path stands for: those in a folder, in their names' order, or itself.
 
-    A folder is one of scans where images lie in it and no slice of a DICOM series does. Of images
-    that are named as BIDS has it only those called `_T1w` are taken, and what was derived from a
-    scan never.
+    A folder is one of scans where images lie in it and no slice of a DICOM series does. Images
+    whose names say that they are of another kind (BIDS' suffixes), or derived, are none.
     """
     if not path.is_dir():
         return [path]
     files = [p for p in sorted(path.iterdir()) if p.is_file() and not p.name.startswith(".")]
     images = [p for p in files if p.name.lower().endswith(IMAGES)]
-    if not images or any(_is_slice(p) for p in files if p not in images):
+    others = (p for p in files if not p.name.lower().endswith(IMAGES))
+    if not images or any(_is_slice(p) for p in others):
         return [path]
-    scans = [p for p in images if not is_derived(p.name)]
-    return [p for p in scans if T1W in p.name] or scans or [path]
+    scans = [p for p in images if not is_derived(p.name) and not OTHER_KIND.search(p.name)]
+    return scans or [path]
 
 
 def _is_slice(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def require_distinct(paths: Sequence[Path]) -> None:

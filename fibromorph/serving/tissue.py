@@ -108,7 +108,7 @@ def write_brain(brain: BrainImages, scan: Scan, paths: Mapping[str, Path]) -> No
     Args:
         brain: of the scan.
         scan: as it was read.
-        paths: what `endings.TISSUE` names -> where it goes.
+        paths: what `file_names.TISSUE` names -> where it goes.
     """
     inside = np.where(brain.mask, scan.data[brain.box], np.float32(0.0))
     write_labels(paths["brain_mask"], brain.spread(brain.mask.view(np.uint8)), scan.grid)

@@ -90,9 +90,9 @@ def test_a_folder_stands_for_the_scans_in_it(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     assert scans_in(tmp_path) == [tmp_path / "a.mgz", tmp_path / "b.nii.gz"]
     assert scans_in(tmp_path / "a.mgz") == [tmp_path / "a.mgz"]
-    (tmp_path / "sub-1_T1w.nii.gz").write_bytes(b"")
-    (tmp_path / "sub-1_space-conformed_T1w.nii.gz").write_bytes(b"")
-    assert scans_in(tmp_path) == [tmp_path / "sub-1_T1w.nii.gz"]
+    for name in ("c_T1w.nii.gz", "c_T2w.nii.gz", "c_space-conformed_T1w.nii.gz", "d.1_dseg.nii.gz"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in scans_in(tmp_path)] == ["a.mgz", "b.nii.gz", "c_T1w.nii.gz"]
 
 
 def test_a_series_with_a_converted_copy_stays_a_series(tmp_path: Path) -> None:

@@ -154,7 +154,7 @@ def test_rows_name_scans_as_people_do_and_strangers_do_not_count(
     other = next(person for person in people if person not in gone)
     with (out / "exclusions.tsv").open("a") as stream:
         stream.write(f"{subject.partition('-')[2]}\t{session.partition('-')[2]}\tyes\t\n")
-        stream.write("sub-99\tn/a\tyes\t\n")
+        stream.write("sub-99\tNA\tyes\t\n")
         # As spreadsheets leave a cell that means all sessions.
         stream.write(f"{other}\t\tyes\twrong person\n")
     before = (out / "quality.html").read_text()
@@ -165,7 +165,7 @@ def test_rows_name_scans_as_people_do_and_strangers_do_not_count(
     )
     assert excluded == proposed + 1 + (people == other).sum()
     told = capsys.readouterr().out
-    assert "rows of exclusions.tsv that fit no scan of these and do nothing: sub-99 n/a" in told
+    assert "rows of exclusions.tsv that fit no scan of these and do nothing: sub-99" in told
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
+from fibromorph.postprocessing.stats.tables.cells import MISSING
 from fibromorph.serving.cohort.group.editable import EditableTable, said_yes
 from fibromorph.serving.cohort.group.gather import Cohort
 from fibromorph.serving.cohort.store import STATE, Store
-from fibromorph.serving.cohort.tasks import NO_SESSION
 
 COLUMNS = ("participant_id", "session_id", "exclude", "reason")
 EXCLUDE = COLUMNS.index("exclude")
@@ -44,19 +44,26 @@ def update_exclusions(cohort: Cohort, store: Store) -> Exclusions:
         edits=("exclude", "reason"),
     )
     rows = table.propose(_proposals(cohort))
-    chosen = {(key[0], key[1]) for key in said_yes(rows, EXCLUDE, table)}
+    chosen = {(key[0], _session(key[1])) for key in said_yes(rows, EXCLUDE, table)}
     fitting = {task.ids[:2]: chosen & _rows_of(*task.ids[:2]) for task in cohort.tasks}
     return Exclusions(
         scans=frozenset(scan for scan, found in fitting.items() if found),
         rows=tuple(rows.values()),
-        strangers=tuple(" ".join(key) for key in sorted(chosen.difference(*fitting.values()))),
+        strangers=tuple(
+            " ".join(key).strip() for key in sorted(chosen.difference(*fitting.values()))
+        ),
     )
 
 
 def _rows_of(subject: str, session: str) -> set[tuple[str, str]]:
     """How a person may name a scan in the table: also without prefixes, or all sessions at once."""
     people = {subject, subject.removeprefix("sub-")}
-    return set(product(people, {session, session.removeprefix("ses-"), NO_SESSION, ""}))
+    return set(product(people, {session, session.removeprefix("ses-"), ""}))
+
+
+def _session(cell: str) -> str:
+    """'' for any way to say that a row is of all sessions, as the statistics have it."""
+    return "" if cell.lower() in MISSING else cell
 
 
 def _proposals(cohort: Cohort) -> Iterator[tuple[str, ...]]:

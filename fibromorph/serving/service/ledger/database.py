@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +85,10 @@ def _with_driver(url: str) -> str:
 
 def _keep_private(file: str | None) -> None:
     """A new file is its owner's alone, wherever it lies; SQLite's others beside it follow it."""
-    if file and file != ":memory:" and Path(file).parent.is_dir() and not Path(file).exists():
-        Path(file).touch(mode=0o600)
+    if file and not file.startswith((":memory:", "file:")):
+        # What is wrong with the place SQLite says.
+        with suppress(OSError):
+            Path(file).touch(mode=0o600)
 
 
 def _set_up_sqlite(engine: Engine) -> None:

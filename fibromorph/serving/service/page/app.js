@@ -228,7 +228,6 @@ async function begin() {
   $("key-button").hidden = !hasKey();
   await refresh();
   if (isRefused()) return;
-  study.begin();
   const wanted = location.hash.slice(1);
   if (/^[0-9a-f]{32}$/.test(wanted)) json(`v1/jobs/${wanted}`).then(choose, () => {});
 }

@@ -13,11 +13,6 @@ const line = (job) => entry(job, nameOf(job), chosen?.id, choose);
 
 export const list = new JobList("v1/studies", $("studies"), $("no-studies"), $("more-studies"), line);
 
-// A key was entered: what was shown may have been cut off.
-export function begin() {
-  if (chosen) choose(chosen);
-}
-
 async function choose(job) {
   watching.abort();
   watching = new AbortController();

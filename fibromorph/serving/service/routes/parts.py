@@ -92,7 +92,7 @@ def taking(request: Request, caller: Caller, job: Job) -> Job:
 
 
 class DownloadRoute(APIRoute):
-    """Writes down who took which file of a job: what was given, not what was asked for."""
+    """Writes down who was answered with which file of a job; what is refused is no download."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's, and then the note, unless only the head was asked for."""
