@@ -21,6 +21,7 @@ import httpx
 from fibromorph.errors import ConfigError, FibromorphError
 from fibromorph.file_names import ATLAS, MAP_OF, SCAN, THICKNESS, TISSUE, VIEWS, atlas_ending
 from fibromorph.files import write_whole
+from fibromorph.text import without_credentials
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Result = Literal[
@@ -114,8 +115,7 @@ class Client:
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", key: str | None = None) -> None:
-        if not url.lower().startswith(("http://", "https://")):
-            raise ConfigError("must begin with http:// or https://", value=url, subject="url")
+        _require_address(url)
         # As it is read from a file.
         key = (key or os.environ.get("FIBROMORPH_KEY") or "").strip()
         if not (key.isascii() and key.isprintable()):
@@ -378,8 +378,18 @@ class Client:
             return _checked(self._http.get(path, **options))
 
 
+def _require_address(url: str) -> None:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        rule = "must begin with http:// or https:// and name a host"
+        raise ConfigError(rule, value=without_credentials(url), subject="url")
+
+
 def _path_of(job_id: str, kind: str = JOBS) -> str:
-    """Where a job is served, whatever was given for its id."""
+    """Where a job is served; what is no id leads to no other resource of the service."""
     return f"{kind}/{quote(job_id, safe='')}"
 
 

@@ -5,7 +5,7 @@ Entities and suffixes are BIDS', in BIDS' order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 SPACE = "MNI152NLin2009aSym"
@@ -33,6 +33,8 @@ SCAN: Endings = MappingProxyType(
 )
 """Of every scan."""
 
+# Where it was asked for: labels and picture on the working grid, the thickness of the cortex, brain
+# and tissue on the scan's voxels, modulated maps.
 CONFORMED: Endings = MappingProxyType(
     {
         "conformed": f"_space-{CONFORMED_SPACE}_dseg.nii.gz",
@@ -88,7 +90,7 @@ def atlas_ending(atlas: str, part: str) -> str:
 
 
 def atlas_endings(atlas: str, *, thickness: bool = False) -> dict[str, str]:
-    """All files of an atlas.
+    """All files of an atlas: `atlas_NAME_PART`, PART a key of `ATLAS` -> the end of its name.
 
     Args:
         atlas: its name, letters and digits.
@@ -96,6 +98,26 @@ def atlas_endings(atlas: str, *, thickness: bool = False) -> dict[str, str]:
     """
     parts = [part for part in ATLAS if thickness or part != "thickness"]
     return {f"atlas_{atlas}_{part}": atlas_ending(atlas, part) for part in parts}
+
+
+def beyond_volumes(
+    *, thickness: bool, maps: bool, tissue: bool, atlases: Sequence[str]
+) -> dict[str, str]:
+    """What is written of a scan of which more than volumes was asked for.
+
+    Args:
+        thickness: of the cortex, and of the atlases' regions.
+        maps: of grey and white matter in MNI coordinates.
+        tissue: brain mask and tissue on the scan's voxels.
+        atlases: their names.
+    """
+    of_atlases = [atlas_endings(name, thickness=thickness) for name in atlases]
+    return {
+        **(THICKNESS if thickness else {}),
+        **(MAPS if maps else {}),
+        **(TISSUE if tissue else {}),
+        **{what: ending for endings in of_atlases for what, ending in endings.items()},
+    }
 
 
 def atlas_part(kind: str) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""Text of tables that people edit."""
+"""Text of tables that people edit, and what of a text may be shown."""
 
 from __future__ import annotations
 
@@ -111,6 +111,11 @@ def decode(content: bytes) -> str:
 def yes_or_no(cell: str) -> bool | None:
     """What a person says in a cell, in any case; spreadsheets make TRUE of yes; None = neither."""
     return {"yes": True, "true": True, "no": False, "false": False}.get(cell.strip().casefold())
+
+
+def without_credentials(text: str) -> str:
+    """A text whose URLs name no user and no password."""
+    return re.sub(r"(?<=//)[^/\s]*@", "", text)
 
 
 def number_in(label: str) -> str | None:

@@ -19,7 +19,7 @@ from fibromorph.scans.scan import ReadLimits, Scan, Volume
 
 IMAGES = (".nii.gz", ".nii", ".mgz", ".mgh", ".mgh.gz")
 OTHER_KIND = re.compile(r"_(T2w|T2starw|PDw|PDT2|FLAIR|inplaneT[12]|bold|sbref|dwi|epi|asl)\.")
-SUFFIXES = (".nii.gz", ".mgh.gz", ".nii", ".mgz", ".mgh", ".zip", ".dcm", ".gz")
+SUFFIXES = (*IMAGES, ".zip", ".dcm", ".gz")
 ACCEPTED = "a scan must be NIfTI (.nii, .nii.gz), MGH/MGZ, or a DICOM series as a folder or zip"
 
 
@@ -77,7 +77,7 @@ def scans_in(path: Path) -> list[Path]:
 def _is_slice(path: Path) -> bool:
     try:
         with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return _is_dicom(file.read(132))
     except OSError:
         return False
 
@@ -118,12 +118,12 @@ def _read_volume(path: Path, limits: ReadLimits) -> Volume:
     if path.suffix == ".img" and path.with_suffix(".hdr").exists():
         rule = "a pair of .hdr and .img must be one file: convert it to .nii.gz"
         raise ScanError(rule, value=path.with_suffix(".hdr").name, subject=path)
-    if _is_bare_dicom(content):
+    if _is_dicom(content):
         return _read_dicom([Member(path.name, lambda: content)], limits, path)
     raise ScanError(ACCEPTED, value=f"first bytes {head!r}", subject=path)
 
 
-def _is_bare_dicom(content: bytes) -> bool:
+def _is_dicom(content: bytes) -> bool:
     from fibromorph.scans.dicom_slices import is_dicom
 
     return is_dicom(content)

@@ -83,14 +83,19 @@ def read_ids(path: Path) -> tuple[NDArray[np.int32], Grid]:
         raise LabelError("labels must have three dimensions", value=image.shape, subject=path)
     if values.dtype.kind not in "biuf":
         raise LabelError("labels must be numbers", value=values.dtype, subject=path)
-    ids = np.rint(values)
-    # As written with a scale: 17.0000004. Not a number is no whole one either.
-    odd = ~(np.abs(values - ids) <= WHOLE)
+    ids = _whole(values, path) if values.dtype.kind == "f" else values
+    grid = Grid((i, j, k), np.asarray(image.affine, dtype=float))
+    return ids.astype(np.int32).reshape((i, j, k)), grid
+
+
+def _whole(values: NDArray[np.floating], path: Path) -> NDArray[np.floating]:
+    whole: NDArray[np.floating] = np.rint(values)
+    # Not a number is no whole one either.
+    odd = ~(np.abs(values - whole) <= WHOLE)
     if odd.any():
         rule = "labels must be whole numbers: interpolated ones stand for nothing"
         raise LabelError(rule, value=values[odd][0], subject=path)
-    grid = Grid((i, j, k), np.asarray(image.affine, dtype=float))
-    return ids.astype(np.int32).reshape((i, j, k)), grid
+    return whole
 
 
 def require_whole(path: Path) -> None:

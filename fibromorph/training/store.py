@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +15,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from fibromorph.errors import ConfigError
+from fibromorph.text import without_credentials
 
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
@@ -44,16 +44,16 @@ def refusing(uri: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        raise ConfigError(rule, value=error, subject=without_credentials(uri)) from error
+        raise ConfigError(rule, value=error, subject=shown(uri)) from error
     except (MlflowException, SQLAlchemyError, ImportError, ValueError) as error:
         # Their texts may repeat the URI.
         kind = type(error).__name__
-        raise ConfigError(rule, value=kind, subject=without_credentials(uri)) from error
+        raise ConfigError(rule, value=kind, subject=shown(uri)) from error
 
 
-def without_credentials(uri: str) -> str:
+def shown(uri: str) -> str:
     """A URI without user, password and query."""
-    return re.sub(r"(?<=//)[^/]*@|\?.*", "", uri)
+    return without_credentials(uri).partition("?")[0]
 
 
 def _open_for_writing(uri: str) -> None:

@@ -22,8 +22,8 @@ from fibromorph.training.store import (
     hardly_a_retry,
     refusing,
     require_store,
+    shown,
     tracking_uri,
-    without_credentials,
 )
 
 UNUSED_URI = "http://first-process-only.invalid"
@@ -173,7 +173,7 @@ class RunLogger(MLFlowLogger):
         self.keep(partial(self._log_settings, flatten(plain(dict(params)))))
 
     def _where(self) -> str:
-        return f"MLflow ({without_credentials(self._tracking_uri)})"
+        return f"MLflow ({shown(self._tracking_uri)})"
 
     def _log_settings(self, values: Mapping[str, str]) -> None:
         known = self.experiment.get_run(self.run_id).data.params

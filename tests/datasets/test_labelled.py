@@ -140,6 +140,10 @@ def test_labels_between_ids_and_labels_without_background_are_refused(tmp_path: 
     ids[ids >= 500] = 0
     save(intensities(ids), tmp_path / "a_SS.nii.gz", LIA)
     where = LabelledFolder(tmp_path, protocol="freesurfer")
+    colours = np.zeros(ids.shape, [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colours, np.eye(4)), tmp_path / "a_glm.nii.gz")
+    with pytest.raises(LabelError, match=r"a_glm\.nii\.gz.*must be numbers"):
+        load_labelled_scans(where)
     for spoilt, rule in (
         (np.where(ids == 17, 17.5, ids).astype(np.float32), r"whole numbers.*found: 17\.5"),
         (np.where(ids == 17, np.nan, ids).astype(np.float32), r"whole numbers.*found: nan"),

@@ -72,6 +72,13 @@ def test_a_key_that_cannot_be_one_is_refused_and_not_told(key: str) -> None:
 def test_an_address_without_its_scheme_is_named_at_once() -> None:
     with pytest.raises(ConfigError, match=r"url: must begin with http.*127\.0\.0\.1:8000"):
         Client("127.0.0.1:8000")
+    with pytest.raises(ConfigError, match=r"found: ftp://played") as refused:
+        Client("ftp://me:secret@played")
+    assert "secret" not in str(refused.value)
+    for address in ("http://", "http://played:port", "http://[::1"):
+        with pytest.raises(ConfigError, match="name a host"):
+            Client(address)
+    Client("HTTPS://played").close()
 
 
 def test_what_is_no_id_leads_nowhere_else(client: Client) -> None:

@@ -19,7 +19,7 @@ from fibromorph.training.recipe import Crop, NetworkSettings, Recipe, plain
 from fibromorph.training.record import combined_hash
 from fibromorph.training.schedule import adopt_older_schedules, with_schedule
 from fibromorph.training.scores import DiceScores, MeanScore
-from fibromorph.training.store import require_store, tracking_uri, without_credentials
+from fibromorph.training.store import require_store, shown, tracking_uri
 from fibromorph.training.tracking import flatten
 
 
@@ -185,7 +185,7 @@ def test_a_store_out_of_reach_is_named_without_its_password(uri: str) -> None:
         require_store(uri)
     assert uri.partition("@")[2] in str(caught.value)
     assert "secret" not in str(caught.value)
-    assert without_credentials("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
+    assert shown("sqlite:////home/a@b/mlflow.db") == "sqlite:////home/a@b/mlflow.db"
 
 
 def test_the_combined_hash_does_not_depend_on_order() -> None:

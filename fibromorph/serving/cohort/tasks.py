@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from fibromorph.datasets.bids import BidsName
 from fibromorph.errors import ConfigError
-from fibromorph.file_names import DESC, MAPS, SCAN, THICKNESS, TISSUE, atlas_endings, described
+from fibromorph.file_names import DESC, SCAN, THICKNESS, beyond_volumes, described
 from fibromorph.serving.outputs.placing import paths_of
 
 Status = Literal["done", "present", "failed", "busy"]
@@ -60,20 +60,17 @@ class ScanTask:
     @property
     def files(self) -> dict[str, Path]:
         """What each output is -> where it goes, relative to OUT_DIR."""
-        atlases = [atlas_endings(name, thickness=self.thickness) for name in self.atlases]
-        endings = {
-            **{what: described(ending, DESC) for what, ending in self._own_endings().items()},
-            **(MAPS if self.vbm else {}),
-            **(TISSUE if self.tissue else {}),
-            **{what: ending for files in atlases for what, ending in files.items()},
-        }
-        return paths_of(self.folder, self.stem, endings)
-
-    def _own_endings(self) -> dict[str, str]:
-        """Of what others derive from a scan, too: who made it must stand in the name."""
         own = {what: SCAN[what] for what in ("dseg", "volumes", "report")}
-        sidecar = {"sidecar": SCAN["dseg"].replace(".nii.gz", ".json")}
-        return {**own, **sidecar, **(THICKNESS if self.thickness else {})}
+        own |= {"sidecar": SCAN["dseg"].replace(".nii.gz", ".json")}
+        beyond = beyond_volumes(
+            thickness=self.thickness, maps=self.vbm, tissue=self.tissue, atlases=self.atlases
+        )
+        # Of what others derive from a scan, too, the name says who made it.
+        named = {
+            what: described(ending, DESC) if what in own or what in THICKNESS else ending
+            for what, ending in (own | beyond).items()
+        }
+        return paths_of(self.folder, self.stem, named)
 
 
 @dataclass(frozen=True)

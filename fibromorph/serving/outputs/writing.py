@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fibromorph.file_names import CONFORMED, MAPS, SCAN, THICKNESS, TISSUE, atlas_endings
+from fibromorph.file_names import CONFORMED, SCAN, atlas_endings, beyond_volumes
 from fibromorph.files import write_whole
 from fibromorph.postprocessing.normalisation import average_head
 from fibromorph.postprocessing.report import ReportContent, write_report
@@ -45,7 +45,13 @@ def write_outputs(
     stem = stem or result.scan.stem
     require_own(folder, stem)
     folder.mkdir(parents=True, exist_ok=True)
-    endings = {**SCAN, **(CONFORMED if conformed else {}), **endings_beyond(result)}
+    beyond = beyond_volumes(
+        thickness=result.cortex is not None,
+        maps=result.mni_maps is not None,
+        tissue=result.brain is not None,
+        atlases=[one.atlas.name for one in result.parcels],
+    )
+    endings = {**SCAN, **(CONFORMED if conformed else {}), **beyond}
     final = paths_of(folder, stem, endings)
     with TemporaryDirectory(dir=folder, prefix=f".{stem[:64]}.") as name:
         paths = paths_of(Path(name), stem, endings)
@@ -54,19 +60,6 @@ def write_outputs(
         own(paths["provenance"], list(paths.values()))
         set_in_place(paths, final)
     return final
-
-
-def endings_beyond(result: Segmented) -> dict[str, str]:
-    """What there is of a scan beyond volumes -> the end of its file's name."""
-    atlases = [
-        atlas_endings(one.atlas.name, thickness=result.cortex is not None) for one in result.parcels
-    ]
-    return {
-        **(THICKNESS if result.cortex else {}),
-        **(MAPS if result.mni_maps else {}),
-        **(TISSUE if result.brain else {}),
-        **{what: ending for endings in atlases for what, ending in endings.items()},
-    }
 
 
 def write_files(result: Segmented, paths: Mapping[str, Path], content: ReportContent) -> None:

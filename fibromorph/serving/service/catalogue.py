@@ -134,9 +134,7 @@ class Catalogue:
     def _sources(self) -> list[tuple[str, Path]]:
         names = shipped_names() if self._settings.ship_models else []
         folders = [shipped_folder() / name for name in names]
-        if self._settings.models_dir is not None:
-            own = self._settings.models_dir.glob(f"*/{MANIFEST_NAME}")
-            folders += sorted(path.parent for path in own)
+        folders += self._settings.own_bundles
         found = {folder.name for folder in folders}
         if self._default_name not in found | {self._registered_name}:
             folders.append(find_bundle(self._settings.model).folder)

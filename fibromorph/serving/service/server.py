@@ -66,8 +66,8 @@ def require_free(host: str, port: int) -> None:
     Raises:
         ConfigError: it cannot.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         socket.create_server((host, port), family=family).close()
     except OSError as error:
         rule = "the service must be able to listen there (--host, --port)"

@@ -24,6 +24,7 @@ from fibromorph.manifest import MANIFEST_NAME
 from fibromorph.serving.bundles import DEFAULT_BUNDLE, find_bundle, shipped_names
 from fibromorph.serving.devices import available_cpus
 from fibromorph.serving.extras import Extras
+from fibromorph.text import without_credentials
 from fibromorph.yaml_files import first_wrong, read_mapping
 
 MIB = 1 << 20
@@ -141,6 +142,12 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'ledger.sqlite'}"
 
     @property
+    def own_bundles(self) -> list[Path]:
+        """The bundles' folders in `models_dir`, sorted."""
+        own = self.models_dir.glob(f"*/{MANIFEST_NAME}") if self.models_dir is not None else ()
+        return sorted(path.parent for path in own)
+
+    @property
     def extras(self) -> Extras:
         """What is measured beyond volumes; workers find its files from wherever they run."""
         return Extras(self.thickness, self.vbm, self.tissue, self.atlases).everywhere()
@@ -187,7 +194,7 @@ def load_settings(path: Path | None, **overrides: Any) -> Settings:
     except ValidationError as error:
         place, rule, value = first_wrong(error, Settings)
         # A URL may hold a password.
-        told = None if value is None else re.sub(r"(?<=//)[^/\s]*@", "", str(value))
+        told = None if value is None else without_credentials(str(value))
         raise ConfigError(rule, value=told, subject=_whence(place, given, path)) from None
 
 
@@ -197,10 +204,9 @@ def require_model(settings: Settings, path: Path | None) -> None:
     Raises:
         BundleError: it is not, with the file and key, or the variable, that names it.
     """
-    known = {settings.mlflow.name} if settings.mlflow else set()
-    if settings.models_dir is not None:
-        known |= {path.parent.name for path in settings.models_dir.glob(f"*/{MANIFEST_NAME}")}
-    if settings.model not in known and Path(settings.model).name not in known:
+    registered = settings.mlflow.name if settings.mlflow else ""
+    own = {folder.name for folder in settings.own_bundles}
+    if settings.model != registered and Path(settings.model).name not in own:
         find_bundle(settings.model, _whence(("model",), {}, path))
 
 

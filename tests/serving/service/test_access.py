@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from fibromorph.cli import main
-from fibromorph.errors import ConfigError
+from fibromorph.errors import BundleError, ConfigError
+from fibromorph.manifest import shipped_folder
 from fibromorph.serving.service.access import Access, Caller
 from fibromorph.serving.service.ledger import Database, Keys
 from fibromorph.serving.service.problems import Refusal
-from fibromorph.serving.service.settings import load_settings
+from fibromorph.serving.service.settings import load_settings, require_model
 
 HERE = "127.0.0.1"
 
@@ -192,6 +194,13 @@ def test_a_model_that_is_not_there_is_named_before_anything_is_made(
     assert main(["serve", "--config", str(config)]) == 2
     assert f"{config}, key model: must be the folder of a bundle" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+
+
+def test_a_default_model_may_lie_in_the_folder_of_models(tmp_path: Path) -> None:
+    shutil.copytree(shipped_folder() / "t1-open", tmp_path / "ours")
+    require_model(load_settings(None, model="ours", models_dir=tmp_path), None)
+    with pytest.raises(BundleError, match="must be the folder of a bundle"):
+        require_model(load_settings(None, model="theirs", models_dir=tmp_path), None)
 
 
 def test_an_address_that_is_taken_is_named_before_anything_is_made(

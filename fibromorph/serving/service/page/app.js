@@ -250,7 +250,7 @@ $("opacity").oninput = () => viewer.setOpacity(Number($("opacity").value));
 $("key-button").onclick = () => $("key-dialog").showModal();
 $("key-form").onsubmit = () => {
   setKey($("key").value);
-  // Nothing of another key's owner stays on the page.
+  // What another key's owner was shown goes with the page.
   location.reload();
 };
 $("report-box").ontoggle = async () => {
