@@ -291,7 +291,7 @@ class Client:
 
     def atlas_volumes(self, job_id: str, atlas: str) -> list[dict[str, Any]]:
         """The regions of an atlas in a finished job's scan, as `volumes` has those of the model."""
-        return self._regions(f"{_path_of(job_id)}/atlases/{atlas}/volumes")
+        return self._regions(_path_in_atlas(job_id, atlas, "volumes"))
 
     def _regions(self, path: str) -> list[dict[str, Any]]:
         answer = self._get(path, headers={"Accept": "application/json"})
@@ -304,7 +304,7 @@ class Client:
 
     def download_atlas(self, job_id: str, atlas: str, result: AtlasResult, path: Path) -> Path:
         """Write a file of an atlas's regions in a finished job's scan to `path`."""
-        return self._download(f"{_path_of(job_id)}/atlases/{atlas}/{result}", path)
+        return self._download(_path_in_atlas(job_id, atlas, result), path)
 
     def _download(self, source: str, path: Path) -> Path:
         """Write what is served at `source`; a table as such."""
@@ -391,6 +391,10 @@ def _require_address(url: str) -> None:
 def _path_of(job_id: str, kind: str = JOBS) -> str:
     """Where a job is served; what is no id leads to no other resource of the service."""
     return f"{kind}/{quote(job_id, safe='')}"
+
+
+def _path_in_atlas(job_id: str, atlas: str, result: AtlasResult) -> str:
+    return f"{_path_of(job_id)}/atlases/{quote(atlas, safe='')}/{result}"
 
 
 def _ending_of(result: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,9 +134,13 @@ def _around(
 
 
 def _block_means(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
-    i, j, k = (length // n for length in values.shape)
-    blocks = values[: i * n, : j * n, : k * n].reshape(i, n, j, n, k, n)
-    return np.asarray(blocks.mean(axis=(1, 3, 5)))
+    i, j, k = (length // n * n for length in values.shape)
+    sums = values[:i, :j, :k]
+    # Axis by axis: one mean over three short axes takes NumPy four times as long.
+    for axis in range(3):
+        along = np.moveaxis(sums, axis, 0)
+        sums = np.moveaxis(reduce(np.add, (along[first::n] for first in range(n))), 0, axis)
+    return sums / np.float32(n**3)
 
 
 def _mad(values: NDArray[np.float32], middle: float) -> float:

@@ -104,7 +104,7 @@ class Quality:
 
 
 def score(
-    image: NDArray[np.float32],
+    measures: Mapping[str, float],
     labels: NDArray[np.uint8],
     confidence: NDArray[np.float32],
     rows: Sequence[VolumeRow],
@@ -116,8 +116,8 @@ def score(
     """Score a segmentation.
 
     Args:
-        image: (i, j, k) conformed intensities.
-        labels: (i, j, k) ids on the same voxels.
+        measures: `image_measures` of the conformed intensities.
+        labels: (i, j, k) ids on the conformed voxels.
         confidence: (i, j, k) winning posterior, 0 to 1.
         rows: what `volumes.measure` returned.
         table: the structures.
@@ -126,7 +126,6 @@ def score(
             spacing of those; where it is left out, `labels` on voxels of 1 mm serve.
     """
     relative = _relative_confidence(labels, confidence, calibration)
-    measures = image_measures(image, labels, table)
     outermost, spacing_mm = on_scan_grid or (labels, (1.0, 1.0, 1.0))
     cut = cut_area_mm2(outermost, spacing_mm, table)
     missing, crooked = missing_structures(rows, calibration), asymmetric_structures(rows, table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from fibromorph.manifest import COARSE_MM, Bundle, LabelEntry, Manifest
 from fibromorph.postprocessing.atlases import Parcels
 from fibromorph.postprocessing.components import keep_main_components
 from fibromorph.postprocessing.intracranial import etiv_ml, looks_stripped
-from fibromorph.postprocessing.quality import Quality, score, with_warnings
+from fibromorph.postprocessing.quality import Quality, image_measures, score, with_warnings
 from fibromorph.postprocessing.report import Step
 from fibromorph.postprocessing.scan_view import ScanPictures, draw_scan
 from fibromorph.postprocessing.thickness import Ribbon
@@ -153,14 +153,17 @@ def segment_scan(
         prediction = engine.segment(conformed.network_input, conformed.brain)
     with watch.step("components", "islands and minor parts given to what surrounds them"):
         labels = keep_main_components(prediction.labels, manifest.table)
+    # Both need no more than the labels: what follows runs beside them.
+    measuring = begun(image_measures, conformed.intensities, labels, manifest.table)
     drawing = begun(_drawn, conformed, labels, manifest.table) if draw else None
     with watch.step("own grid", "labels back on the scan's voxels"):
         on_scan_grid = restore_labels(labels, conformed.grid, scan.grid, prediction.confidence)
     with watch.step("volumes", "voxels counted, posteriors summed, quality scored"):
         stripped = looks_stripped(conformed.intensities, labels, conformed.grid.spacing_mm)
         head_ml = etiv_ml(labels, conformed.grid, stripped=stripped)
+        cleaned = labels, on_scan_grid
         rows, quality = _measured(
-            scan, manifest, conformed, prediction, (labels, on_scan_grid), head_ml
+            scan, manifest, conformed, prediction, cleaned, head_ml, measuring.result()
         )
     result = Segmented(
         scan,
@@ -242,6 +245,7 @@ def _measured(
     prediction: Prediction,
     cleaned: tuple[NDArray[np.uint8], NDArray[np.uint8]],
     head_ml: float | None,
+    measures: Mapping[str, float],
 ) -> tuple[tuple[VolumeRow, ...], Quality]:
     """Volumes, and how far they can be trusted.
 
@@ -249,6 +253,7 @@ def _measured(
         scan, manifest, conformed, prediction: of `segment_scan`.
         cleaned: labels on the conformed grid, and on the scan's own.
         head_ml: eTIV, None = not estimable.
+        measures: of the image, see `quality.score`.
     """
     labels, on_scan_grid = cleaned
     calibration = calibration_of(manifest, scan.grid)
@@ -262,7 +267,7 @@ def _measured(
         etiv_ml=head_ml,
     )
     quality = score(
-        conformed.intensities,
+        measures,
         labels,
         prediction.confidence,
         rows,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fibromorph.labels import FREESURFER
+from fibromorph.postprocessing.quality import image_measures
 from fibromorph.postprocessing.volumes import Calibration, VolumeRow, confidence_by_id, measure
 from tests.postprocessing.phantoms import Head
 from tests.postprocessing.phantoms import head as make_head
@@ -18,6 +19,10 @@ def head() -> Head:
 @pytest.fixture(scope="session")
 def stripped_head() -> Head:
     return make_head(skull=False)
+
+
+def measures_of(head: Head) -> dict[str, float]:
+    return image_measures(head.image, head.labels, FREESURFER)
 
 
 def rows_of(

@@ -13,14 +13,13 @@ from fibromorph.postprocessing.quality import (
     Quality,
     asymmetric_structures,
     cut_area_mm2,
-    image_measures,
     is_t1_weighted,
     missing_structures,
     score,
     with_warnings,
 )
 from fibromorph.postprocessing.volumes import Calibration, VolumeRow
-from tests.postprocessing.conftest import rows_of
+from tests.postprocessing.conftest import measures_of, rows_of
 from tests.postprocessing.phantoms import LEVEL, NOISE, Head
 
 MM = (1.0, 1.0, 1.0)
@@ -28,7 +27,7 @@ MM = (1.0, 1.0, 1.0)
 
 def scored(head: Head) -> Quality:
     return score(
-        head.image,
+        measures_of(head),
         head.labels,
         head.confidence,
         rows_of(head),
@@ -112,7 +111,9 @@ def test_an_unsure_model_is_reported_once_for_all_structures(head: Head) -> None
 def test_what_is_not_estimable_is_not_called_unsure(head: Head) -> None:
     unsure = np.full_like(head.confidence, 0.5)
     rows = rows_of(replace(head, confidence=unsure), etiv_ml=None)
-    quality = score(head.image, head.labels, unsure, rows, FREESURFER, calibration=Calibration())
+    quality = score(
+        measures_of(head), head.labels, unsure, rows, FREESURFER, calibration=Calibration()
+    )
     assert not any("outside the ventricles" in flag.message for flag in quality.flags)
 
 
@@ -120,7 +121,7 @@ def test_confidence_is_judged_against_the_bundles_reference(head: Head) -> None:
     calibration = Calibration(reference_confidence=dict.fromkeys(FREESURFER.ids, 0.5))
     usual = replace(head, confidence=np.full_like(head.confidence, 0.5))
     quality = score(
-        usual.image,
+        measures_of(usual),
         usual.labels,
         usual.confidence,
         rows_of(usual),
@@ -182,7 +183,7 @@ def test_a_brain_of_the_wrong_size(head: Head) -> None:
     for factor, code in ((0.45, "brain_volume"), (0.2, "not_a_brain")):
         rows = [replace(r, volume_ml=(r.volume_ml or 0) * factor) for r in rows_of(head)]
         quality = score(
-            head.image,
+            measures_of(head),
             head.labels,
             head.confidence,
             rows,
@@ -228,7 +229,7 @@ def test_noise_takes_the_contrast(head: Head) -> None:
 
 
 def test_measures_are_what_their_definitions_say(head: Head) -> None:
-    measures = image_measures(head.image, head.labels, FREESURFER)
+    measures = measures_of(head)
     step = LEVEL["white"] - LEVEL["grey"]
     assert measures["median_white"] == pytest.approx(LEVEL["white"], abs=0.5)
     assert measures["snr_white"] == pytest.approx(LEVEL["white"] / NOISE, rel=0.03)

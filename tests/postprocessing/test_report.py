@@ -21,7 +21,7 @@ from fibromorph.postprocessing.report import (
 )
 from fibromorph.postprocessing.scan_view import draw_scan, scan_view
 from fibromorph.postprocessing.volumes import Calibration, VolumeRow
-from tests.postprocessing.conftest import rows_of
+from tests.postprocessing.conftest import measures_of, rows_of
 from tests.postprocessing.phantoms import Head
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -61,7 +61,7 @@ class Page(HTMLParser):
 def content(head: Head) -> ReportContent:
     rows = rows_of(head)
     quality = score(
-        head.image, head.labels, head.confidence, rows, FREESURFER, calibration=Calibration()
+        measures_of(head), head.labels, head.confidence, rows, FREESURFER, calibration=Calibration()
     )
     pictures = draw_scan(head.image, head.labels, head.grid, FREESURFER)
     return ReportContent(

@@ -18,7 +18,7 @@ from fibromorph.postprocessing.quality import score
 from fibromorph.postprocessing.report import ReportContent, render
 from fibromorph.postprocessing.scan_view import draw_scan, scan_view, thickness_layer
 from fibromorph.postprocessing.volumes import Calibration
-from tests.postprocessing.conftest import rows_of
+from tests.postprocessing.conftest import measures_of, rows_of
 from tests.postprocessing.phantoms import Head
 
 HIPPOCAMPUS, CORTEX = 17, 3
@@ -41,7 +41,12 @@ def content(head: Head) -> ReportContent:
         mosaic_png=pictures.mosaic_png,
         rows=rows,
         quality=score(
-            head.image, head.labels, head.confidence, rows, FREESURFER, calibration=Calibration()
+            measures_of(head),
+            head.labels,
+            head.confidence,
+            rows,
+            FREESURFER,
+            calibration=Calibration(),
         ),
         steps=(),
         model_facts=(),
