@@ -104,7 +104,7 @@ def check_scans(scans: Sequence[Job]) -> None:
         Refusal: 422, too few, one without a label, a label twice, or different models.
     """
     if len(scans) < FEWEST_SCANS:
-        rule = f"a study needs at least {FEWEST_SCANS} finished scans with a label"
+        rule = f"a study needs at least {FEWEST_SCANS} finished scans labelled as in the table"
         raise Refusal(422, rule, value=len(scans), subject="jobs")
     labels = [scan.label for scan in scans]
     if twice := sorted({label for label in labels if labels.count(label) > 1}):

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
@@ -17,6 +18,7 @@ from tests.serving.service.server import Server
 from tests.serving.service.tiny import write_head
 
 PATIENCE_MS = 60_000
+VIEWER = BUILT / "niivue.js"
 DROP = """([name, content]) => {
   const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
   const data = new DataTransfer();
@@ -52,7 +54,7 @@ def test_from_drop_to_downloaded_table(page: Page, server: Server, tmp_path: Pat
     drop(page, write_head(tmp_path / "DOE_JANE.nii.gz", 501))
     expect(page.locator("#job-name")).to_have_text("sub-42", timeout=PATIENCE_MS)
     expect(page.locator("#rows tr").first).to_be_visible(timeout=PATIENCE_MS)
-    shown = "#canvas[data-ready]" if (BUILT / "niivue.js").exists() else "#preview[src]"
+    shown = "#canvas[data-ready]" if VIEWER.exists() else "#preview[src]"
     expect(page.locator(shown)).to_be_visible(timeout=PATIENCE_MS)
     page.click("th >> text=ml >> nth=0")
     cells = page.locator("tr:not(.total) td:nth-child(2)").all_inner_texts()
@@ -84,6 +86,25 @@ def test_without_the_viewer_the_server_s_picture_is_shown(
     # It is visible before all of it has come; the page's policy forbids to poll for that.
     width = "image => image.decode().then(() => image.naturalWidth)"
     assert page.locator("#preview").evaluate(width) > 100
+
+
+@pytest.mark.skipif(not VIEWER.exists(), reason="the viewer is not built in, see web/")
+def test_the_cross_goes_to_the_region_that_was_chosen(
+    page: Page, server: Server, client: Client, tmp_path: Path
+) -> None:
+    # Its image lies along the head's axes, so not along the scanner's.
+    tilted = write_head(tmp_path / "tilted.nii.gz", 90, nods_deg=15.0)
+    job = client.wait(client.submit(tilted).id)
+    page.goto(f"{server.url}/#{job.id}")
+    expect(page.locator("#canvas[data-ready]")).to_be_visible(timeout=PATIENCE_MS)
+    for region in client.volumes(job.id):
+        if region["centre_mm"] is None or not region["volume_ml"]:
+            continue
+        name = region["name"].replace("-", " ")
+        page.locator("#rows button").get_by_text(name, exact=True).click()
+        expect(page.locator("#place")).to_contain_text(name)
+        told = page.locator("#place").inner_text().partition(" mm")[0]
+        assert np.abs(np.subtract(region["centre_mm"], [*map(float, told.split())])).max() < 1
 
 
 def test_volumes_that_come_late_are_not_shown_under_another_name(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from fibromorph.serving.service.phantom import phantom_scan
 from tests.serving.stand_in import Seen, write_stand_in
@@ -18,11 +19,14 @@ def make_bundle(folder: Path, version: str = "1") -> Path:
     return write_stand_in(folder, name=folder.name, version=version, seen=PHANTOM)
 
 
-def write_head(path: Path, seed: int = 0) -> Path:
+def write_head(path: Path, seed: int = 0, *, nods_deg: float = 0.0) -> Path:
     """The phantom with other noise; every seed has other bytes."""
     scan = phantom_scan()
     noise = np.random.default_rng(seed).integers(0, 3, scan.data.shape)
-    image = nib.Nifti1Image((scan.data + noise).astype(np.int16), scan.grid.affine_ijk_to_ras)
+    turn = np.eye(4)
+    turn[:3, :3] = Rotation.from_euler("x", nods_deg, degrees=True).as_matrix()
+    affine = turn @ scan.grid.affine_ijk_to_ras
+    image = nib.Nifti1Image((scan.data + noise).astype(np.int16), affine)
     image.header["descrip"] = b"DOE^JANE 1970-01-01"
     nib.save(image, path)
     return path

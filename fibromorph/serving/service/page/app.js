@@ -180,16 +180,14 @@ async function showResult(job, signal) {
     download($("result-problem"), text, `${root}/${kind}`, `${job.label || "scan"}${suffix}`, accept)));
   const thick = (region) => (region.thickness_mm ? `, ${region.thickness_mm.toFixed(2)} mm thick` : "");
   const said = (region) => `${region.name.replaceAll("-", " ")}: ${region.volume_ml?.toFixed(2) ?? "n/a"} ml${thick(region)}`;
-  table.show(regions, (region) => {
-    viewer.goTo(region.centre_mm);
-    table.mark(region.region_id);
-    $("place").textContent = said(region);
-  });
-  await viewer.show(root, [...regions], Number($("opacity").value), (mm, id) => {
-    const region = byId.get(Math.round(id || 0));
-    const where = Array.from(mm).slice(0, 3).map((x) => x.toFixed(0)).join(" ");
-    $("place").textContent = `${where} mm${region ? ` · ${said(region)}` : ""}`;
+  const tell = (region, mm) => {
+    const where = mm && `${Array.from(mm).slice(0, 3).map((x) => x.toFixed(0)).join(" ")} mm`;
+    $("place").textContent = [where, region && said(region)].filter(Boolean).join(" · ");
     if (region) table.mark(region.region_id);
+  };
+  table.show(regions, (region) => tell(region, viewer.goTo(region.centre_mm)));
+  await viewer.show(root, [...regions], Number($("opacity").value), (mm, id) => {
+    tell(byId.get(Math.round(id || 0)), mm);
   }, signal);
 }
 

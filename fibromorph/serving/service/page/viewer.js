@@ -81,11 +81,14 @@ async function load(root, regions, opacity, placeChanged, signal) {
   }
 }
 
+// Returns where the cross then is, in mm; nothing where no viewer is shown.
 export function goTo(mm) {
-  if (!viewer || box.hidden) return;
-  viewer.scene.crosshairPos = viewer.mm2frac(mm);
+  if (!viewer || box.hidden) return null;
+  // By the image's own matrix: it lies along the head's axes, which are not the scanner's.
+  viewer.scene.crosshairPos = viewer.mm2frac(mm, 0, true);
   viewer.createOnLocationChange();
   viewer.drawScene();
+  return viewer.frac2mm(viewer.scene.crosshairPos, 0, true);
 }
 
 export function setOpacity(value) {
