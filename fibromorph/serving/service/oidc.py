@@ -11,11 +11,14 @@ import jwt
 from fibromorph.errors import ConfigError
 from fibromorph.serving.service.access import Caller, Tokens
 from fibromorph.serving.service.ledger import SCOPES
+from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.settings import OidcSource
 
 ALGORITHMS = ("RS256", "ES256", "PS256", "EdDSA")
 REQUIRED = ("exp", "iss", "aud", "sub")
 TIMEOUT_SECONDS = 10
+APART_SECONDS = 60
+"""By so much the clocks of provider and service may differ."""
 LONGEST_OWNER = 128
 
 
@@ -37,23 +40,44 @@ class OidcTokens:
 
     def __init__(self, source: OidcSource) -> None:
         self._source = source
-        self._keys = jwt.PyJWKClient(_keys_url(source.issuer), timeout=TIMEOUT_SECONDS)
+        url = _keys_url(source.issuer)
+        self._keys = jwt.PyJWKClient(url, timeout=TIMEOUT_SECONDS)
+        try:
+            found = self._keys.get_signing_keys()
+        except jwt.PyJWTError as error:
+            rule = "an OpenID provider must publish its keys"
+            raise ConfigError(rule, value=error, subject=url) from error
+        self._known = {key.key_id for key in found}
+
+    def names_known_key(self, token: str) -> bool:
+        """Whether a token names a key of the provider's, so that it is quickly checked."""
+        try:
+            return jwt.get_unverified_header(token).get("kid") in self._known
+        except (jwt.PyJWTError, TypeError):
+            return False
 
     def caller(self, token: str) -> Caller | None:
-        """Who presents a token; None if it is not valid or grants nothing here."""
+        """Who presents a token, with the scopes that it grants; None if it is not valid."""
         try:
+            key = self._keys.get_signing_key_from_jwt(token)
             claims = jwt.decode(
                 token,
-                self._keys.get_signing_key_from_jwt(token).key,
+                key.key,
                 algorithms=list(ALGORITHMS),
                 audience=self._source.audience,
                 issuer=self._source.issuer,
+                leeway=APART_SECONDS,
                 options={"require": list(REQUIRED)},
             )
-        except (jwt.PyJWTError, TypeError, ValueError):  # such as a key of another algorithm
+        except (
+            jwt.PyJWTError,
+            TypeError,
+            ValueError,
+        ) as error:  # such as a key of another algorithm
+            log.info("token refused", why=type(error).__name__)
             return None
-        scopes = _scopes(claims.get(self._source.scopes_claim))
-        return Caller(_owner(claims["sub"]), scopes) if scopes else None
+        self._known.add(key.key_id)
+        return Caller(_owner(claims["sub"]), _scopes(claims.get(self._source.scopes_claim)))
 
 
 def _owner(subject: str) -> str:
@@ -67,11 +91,16 @@ def _owner(subject: str) -> str:
 def _keys_url(issuer: str) -> str:
     url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
-        found: str = httpx.get(url, timeout=TIMEOUT_SECONDS).raise_for_status().json()["jwks_uri"]
+        told = httpx.get(url, timeout=TIMEOUT_SECONDS).raise_for_status().json()
+        keys, name = str(told["jwks_uri"]), str(told["issuer"])
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
         rule = "an OpenID provider must publish its configuration"
         raise ConfigError(rule, value=error, subject=url) from error
-    return found
+    if name != issuer:
+        # Its tokens would name another issuer, and all be refused.
+        rule = f"must be spelled as the provider does, {name}"
+        raise ConfigError(rule, value=issuer, subject="oidc.issuer")
+    return keys
 
 
 def _scopes(claim: Any) -> frozenset[str]:

@@ -73,6 +73,9 @@ def test_sessions_by_a_rule() -> None:
 def test_names_of_sessions_tell_their_order() -> None:
     assert in_time(["ses-post", "ses-pre"]) == ["ses-pre", "ses-post"]
     assert in_time(["ses-Nachher", "ses-Vorher"]) == ["ses-Vorher", "ses-Nachher"]
+    assert in_time(["ses-fu", "ses-post", "ses-pre"]) == ["ses-pre", "ses-post", "ses-fu"]
+    german = ["ses-vor", "ses-nach", "ses-nachuntersuchung"]
+    assert in_time(reversed(german)) == german
     assert in_time(["ses-10", "ses-2", "", "ses-2"]) == ["", "ses-2", "ses-10"]
     assert in_time(["ses-followup", "ses-baseline", "ses-03"])[0] == "ses-baseline"
     assert in_time(["ses-m12", "ses-m0", "ses-m6"]) == ["ses-m0", "ses-m6", "ses-m12"]

@@ -96,8 +96,11 @@ def test_a_wrong_key_that_is_sent_again_and_again_counts_once(keys: Keys) -> Non
 class OneToken:
     """A provider that knows one token."""
 
+    def names_known_key(self, token: str) -> bool:
+        return token == "renewed"
+
     def caller(self, token: str) -> Caller | None:
-        return Caller("oidc:ada", frozenset({"read"})) if token == "hers" else None
+        return Caller("oidc:ada", frozenset({"read"})) if token in ("hers", "renewed") else None
 
 
 def test_a_token_that_was_let_in_still_is_while_others_guess(keys: Keys) -> None:
@@ -107,6 +110,8 @@ def test_a_token_that_was_let_in_still_is_while_others_guess(keys: Keys) -> None
         with pytest.raises(Refusal):
             access.caller(f"guess {n}", HERE)
     assert access.caller("hers", HERE).owner == "oidc:ada"
+    # Tokens are new every hour.
+    assert access.caller("renewed", HERE).owner == "oidc:ada"
 
 
 def test_uploads_do_not_use_up_what_requests_may(keys: Keys) -> None:

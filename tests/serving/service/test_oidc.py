@@ -80,14 +80,39 @@ def test_other_tokens_are_not_let_in(issuer: str) -> None:
         token(issuer, STRANGER),
         token(issuer, aud="something else"),
         token(issuer, iss="https://evil.example"),
-        token(issuer, exp=time.time() - 60),
-        token(issuer, scope="openid"),
+        token(issuer, exp=time.time() - 90),
         jwt.encode({"sub": "ada"}, "", "none"),
         # Names a key of another kind than its algorithm's.
         jwt.encode({"sub": "ada"}, CURVE, "ES256", headers={"kid": "one"}),
         "no token",
     ]
     assert [tokens.caller(each) for each in wrong] == [None] * len(wrong)
+
+
+def test_clocks_may_differ_a_little(issuer: str) -> None:
+    tokens = OidcTokens(OidcSource(issuer=issuer, audience=AUDIENCE))
+    now = time.time()
+    for claims in ({"iat": now + 20, "nbf": now + 20}, {"exp": now - 20}):
+        assert tokens.caller(token(issuer, **claims)) is not None
+
+
+def test_a_token_without_a_scope_of_ours_is_valid_but_may_nothing(issuer: str) -> None:
+    tokens = OidcTokens(OidcSource(issuer=issuer, audience=AUDIENCE))
+    caller = tokens.caller(token(issuer, scope="openid"))
+    assert caller is not None
+    assert caller.scopes == frozenset()
+
+
+def test_what_names_a_key_of_the_provider_is_known_unseen(issuer: str) -> None:
+    tokens = OidcTokens(OidcSource(issuer=issuer, audience=AUDIENCE))
+    assert tokens.names_known_key(token(issuer))
+    other = jwt.encode({"sub": "ada"}, KEY, "RS256", headers={"kid": "two"})
+    assert not any(map(tokens.names_known_key, (other, "fm_key", "no token", "")))
+
+
+def test_an_issuer_that_calls_itself_otherwise_is_named_at_the_start(issuer: str) -> None:
+    with pytest.raises(ConfigError, match="spelled as the provider does, http://127"):
+        tokens_of(OidcSource(issuer=f"{issuer}/", audience=AUDIENCE))
 
 
 def test_a_provider_that_is_away_is_named() -> None:

@@ -17,19 +17,22 @@ PREFIX = "sub-"
 NO_SESSION = ""
 
 
-EARLY = re.compile(r"pre|vor|before|base|bl$|t?0+$", re.IGNORECASE)
-LATE = re.compile(r"post|nach|after|follow|fu", re.IGNORECASE)
-"""How names of sessions begin that say when they were."""
+SAYING_WHEN = {
+    1: re.compile(r"pre|vor|before|base|bl$|t?0+$", re.IGNORECASE),
+    4: re.compile(r"follow|fu|nachbeob|nachunters|katamn", re.IGNORECASE),
+    3: re.compile(r"post|nach|after", re.IGNORECASE),
+}
+"""Place in time -> how names of sessions begin that say it; 2 = the others, 0 = no session."""
 
 
 def in_time(sessions: Iterable[str]) -> list[str]:
-    """Sessions in the order that their names tell: none, before, numbers as numbers, after."""
+    """Sessions as their names tell: none, before, numbers as numbers, after, followed up."""
 
     def when(session: str) -> tuple[int, list[tuple[int, str, str]], str]:
         name = session.removeprefix("ses-")
-        place = 1 if EARLY.match(name) else 3 if LATE.match(name) else 2
+        said = next((n for n, rule in SAYING_WHEN.items() if rule.match(name)), 2)
         parts = re.findall(r"0*(\d+)|(\D+)", name)
-        return (place if name else 0), [(len(n), n, text) for n, text in parts], session
+        return (said if name else 0), [(len(n), n, text) for n, text in parts], session
 
     return sorted(set(sessions), key=when)
 
