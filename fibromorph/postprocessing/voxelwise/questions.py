@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from fibromorph.errors import TableError
-from fibromorph.postprocessing.stats.change.question import unknown_note
+from fibromorph.postprocessing.stats.change.question import left_out_notes
 from fibromorph.postprocessing.stats.designs.contract import score_in_prose, score_title
 from fibromorph.postprocessing.stats.groups.model import INTERCEPT, GroupModel, build_model
 from fibromorph.postprocessing.stats.people.head_size import ratio_warning
@@ -49,7 +49,7 @@ def questions_of(study: Study, whole: Study) -> tuple[list[Question], Notes]:
         found, said = ask_change(whole, session, covariate)
         questions += found
         notes += said
-    notes += unknown_note(whole) if design.sessions.follow_up else ()
+    notes += left_out_notes(whole) if design.sessions.follow_up else ()
     return _named_apart(questions), notes
 
 

@@ -357,6 +357,21 @@ def test_a_covariate_that_is_the_arm_is_named(tmp_path: Path) -> None:
         change(tmp_path, {**TWO, **ARMS}, site=site)
 
 
+def test_arms_are_spelled_alike_and_patients_of_another_are_named(tmp_path: Path) -> None:
+    people = write_cohort(tmp_path, THERAPY)
+    treated = people.index[people["arm"] == "therapy"][:2]
+    other = people.copy()
+    other.loc[treated, "arm"] = "yoga"
+    write(tmp_path / "participants.tsv", other)
+    (note,) = [n for n in change(tmp_path, {**TWO, **ARMS}).notes if "neither arm" in n]
+    assert note.startswith("2 patients are in neither arm (therapy or waiting)")
+    assert all(name in note for name in people["participant_id"][treated])
+    other.loc[treated, "arm"] = "Therapy"
+    write(tmp_path / "participants.tsv", other)
+    with pytest.raises(TableError, match=r"column arm: .*spelled alike.*found: Therapy"):
+        change(tmp_path, {**TWO, **ARMS})
+
+
 def test_follow_up_scans_that_are_left_out_are_named(tmp_path: Path) -> None:
     write_cohort(tmp_path, THERAPY)
     volumes = pd.read_csv(tmp_path / "volumes.tsv", sep="\t", keep_default_na=False)

@@ -155,6 +155,19 @@ def test_a_level_in_two_spellings_is_named(folder: Path) -> None:
         build(folder)
 
 
+@pytest.mark.parametrize(
+    ("spelled", "message"),
+    [("f", "spelled alike in all rows"), ("w", "3 levels at most.*F, M, diverse, w")],
+)
+def test_each_spelling_of_sex_would_be_a_sex_of_its_own(
+    folder: Path, spelled: str, message: str
+) -> None:
+    change(folder, "participants.tsv", 3, "sex", spelled)
+    change(folder, "participants.tsv", 4, "sex", "diverse")
+    with pytest.raises(TableError, match=rf"participants\.tsv, column sex: .*{message}"):
+        build(folder, covariates=["age", "sex"])
+
+
 def test_whom_a_person_keeps_stays_whatever_the_quality(folder: Path) -> None:
     change(folder, "volumes.tsv", 2, "quality", 0.2)
     assert "sub-003" not in build(folder).volumes.index.get_level_values(0)

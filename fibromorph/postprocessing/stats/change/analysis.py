@@ -13,7 +13,7 @@ from fibromorph.postprocessing.stats.change.conclusions import conclusion
 from fibromorph.postprocessing.stats.change.data import ChangeData
 from fibromorph.postprocessing.stats.change.follow_up import ancova, individuals
 from fibromorph.postprocessing.stats.change.gap import Moved, distance
-from fibromorph.postprocessing.stats.change.question import unknown_note
+from fibromorph.postprocessing.stats.change.question import left_out_notes
 from fibromorph.postprocessing.stats.change.regression_to_mean import (
     expected_regression,
     regression_notes,
@@ -113,7 +113,7 @@ def analyse_change(
     table["p_fdr"] = by_question.transform(lambda p: false_discovery(p.to_numpy(float)))
     table["conclusion"] = [conclusion(row, data, inference.alpha) for _, row in table.iterrows()]
     table = table[[*FIRST, *(c for c in table.columns if c not in FIRST)]]
-    notes = (*unknown_note(whole), *data.notes, *regression_notes(data, table))
+    notes = (*left_out_notes(whole), *data.notes, *regression_notes(data, table))
     return Change(table, individuals(data), notes)
 
 

@@ -58,14 +58,27 @@ def controls_returned(whole: Study) -> bool:
     return len({*whole.rows(back).participants}) >= SMALLEST_GROUP
 
 
-def unknown_note(whole: Study) -> tuple[str, ...]:
-    """A sentence on scans whose covariates are not known, if there are any."""
+def left_out_notes(whole: Study) -> tuple[str, ...]:
+    """Sentences on scans whose covariates are not known, and on patients of no arm, if any."""
+    notes = []
     unknown = whole.volumes.index[~_known_times(whole)]
-    if not len(unknown):
-        return ()
-    names = ", ".join(f"{p} {s}".strip() for p, s in unknown[:SHOWN])
-    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-    return (f"Change leaves out {len(unknown)} scans with unknown covariates: {names}{more}.",)
+    if len(unknown):
+        names = _some([f"{p} {s}".strip() for p, s in unknown])
+        notes.append(f"Change leaves out {len(unknown)} scans with unknown covariates: {names}.")
+    if whole.arm is not None:
+        arms = whole.design.sessions.treated, whole.design.sessions.untreated
+        others = {*whole.rows(whole.patients & ~whole.arm.isin(arms)).participants}
+        if others:
+            notes.append(
+                f"{len(others)} patients are in neither arm ({' or '.join(arms)}), and change"
+                f" leaves them out: {_some(sorted(others))}."
+            )
+    return tuple(notes)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _known_times(whole: Study) -> pd.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from fibromorph.errors import ConfigError, TableError
 from fibromorph.postprocessing.stats.designs.contract import BY_NAME
-from fibromorph.postprocessing.stats.designs.demographics import is_age
+from fibromorph.postprocessing.stats.designs.demographics import is_age, is_sex
 from fibromorph.postprocessing.stats.designs.design import Design
 from fibromorph.postprocessing.stats.designs.sections import Score
 from fibromorph.postprocessing.stats.tables import Participants
@@ -19,6 +19,7 @@ from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, with_pre
 from fibromorph.postprocessing.stats.tables.scan_times import ACQ_TIME
 
 OLDEST = 120
+MOST_SEXES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,11 +162,15 @@ def read_columns(design: Design, participants: Participants) -> Columns:
     participants.require(design.groups.column, design.at("groups.column"))
     for level, key in ((design.groups.patients, "patients"), (design.groups.controls, "controls")):
         _require_level(participants, design.groups.column, level, design.at(f"groups.{key}"))
-        _require_one_spelling(participants, design.groups.column, level)
+    _require_one_spelling(
+        participants, design.groups.column, [design.groups.patients, design.groups.controls]
+    )
     _require_one_value(participants, design.groups.column)
     for name in design.covariates:
         participants.require(name, design.at("covariates"))
         _require_age(participants, name)
+        if not participants.is_numeric(name, design.table.categorical):
+            _require_one_spelling(participants, name, participants.levels(name))
     for name, score in design.scores.items():
         participants.require(score.column, design.at(f"scores.{name}"))
         _require_range(participants, name, score)
@@ -176,7 +181,11 @@ def read_columns(design: Design, participants: Participants) -> Columns:
         for key in ("treated", "untreated"):
             level = getattr(design.sessions, key)
             _require_level(participants, design.sessions.arm, level, design.at(f"sessions.{key}"))
+        arms = [design.sessions.treated, design.sessions.untreated]
+        _require_one_spelling(participants, design.sessions.arm, arms)
         _require_one_value(participants, design.sessions.arm)
+    if site := design.site.column:
+        _require_one_spelling(participants, site, participants.levels(site))
     for column in design.sessions.time_varying:
         if column != ACQ_TIME or not participants.session_times:
             participants.require(column, design.at("sessions.time_varying"))
@@ -201,15 +210,21 @@ def _require_level(participants: Participants, column: str, level: str, where: s
         )
 
 
-def _require_one_spelling(participants: Participants, column: str, level: str) -> None:
-    others = [v for v in participants.levels(column) if v != level]
-    alike = [v for v in others if v.casefold() == level.casefold()]
-    if alike:
-        raise TableError(
-            f"a level must be spelled alike in all rows: {level}",
-            value=alike[0],
-            subject=f"{participants.path}, column {column}",
-        )
+def _require_one_spelling(participants: Participants, column: str, asked: Sequence[str]) -> None:
+    """Refuse levels that differ from one that is asked for in capitals alone, and too many sexes.
+
+    Each spelling would be a group, an arm or a site of its own.
+    """
+    where = f"{participants.path}, column {column}"
+    every = participants.levels(column)
+    for level in asked:
+        alike = [v for v in every if v != level and v.casefold() == level.casefold()]
+        if alike:
+            rule = f"a level must be spelled alike in all rows: {level}"
+            raise TableError(rule, value=alike[0], subject=where)
+    if is_sex(column) and len(every) > MOST_SEXES:
+        rule = f"of sex there may be {MOST_SEXES} levels at most, each spelled alike in all rows"
+        raise TableError(rule, value=", ".join(every[:12]), subject=where)
 
 
 def _require_one_value(participants: Participants, column: str) -> None:
