@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -160,9 +161,9 @@ def _left_out(blind: Sequence[str], measure: str) -> str:
 def _require_positive(options: argparse.Namespace) -> None:
     for name in ("percent", "d", "change_sd"):
         value = getattr(options, name)
-        if value is not None and value <= 0:
+        if value is not None and not 0 < value < math.inf:
             option = f"--{name.replace('_', '-')}"
-            raise ConfigError("must be above 0", value=value, subject=option)
+            raise ConfigError("must be above 0, and finite", value=value, subject=option)
 
 
 def _text(table: pd.DataFrame) -> str:

@@ -86,3 +86,4 @@ def test_power_by_region(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert main(["power", "--n", "23", "21", "--change"]) == 0
     assert main(["power", "--d", "0.5", "--regions", "Nowhere"]) == 2
     assert main(["power", "--d", "-1"]) == 2
+    assert main(["power", "--percent", "nan"]) == 2

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from typing import Any
 
 import httpx
@@ -16,7 +18,9 @@ from fibromorph.serving.service.settings import OidcSource
 
 ALGORITHMS = ("RS256", "ES256", "PS256", "EdDSA")
 REQUIRED = ("exp", "iss", "aud", "sub")
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 5
+KEPT_SECONDS, AWAY_SECONDS = 3600, 30
+"""How long keys are good whose provider is away, and when it is asked again."""
 APART_SECONDS = 60
 """By so much the clocks of provider and service may differ."""
 LONGEST_OWNER = 128
@@ -41,7 +45,7 @@ class OidcTokens:
     def __init__(self, source: OidcSource) -> None:
         self._source = source
         url = _keys_url(source.issuer)
-        self._keys = jwt.PyJWKClient(url, timeout=TIMEOUT_SECONDS)
+        self._keys = _KeptKeys(url)
         try:
             found = self._keys.get_signing_keys()
         except jwt.PyJWTError as error:
@@ -78,6 +82,41 @@ class OidcTokens:
             return None
         self._known.add(key.key_id)
         return Caller(_owner(claims["sub"]), _scopes(claims.get(self._source.scopes_claim)))
+
+
+class _KeptKeys(jwt.PyJWKClient):
+    """A provider's keys, which outlast its absence for a while.
+
+    Whoever comes waits for a fetch. One that fails is not tried again at once: a provider that
+    hangs would otherwise keep every thread of the service waiting.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, timeout=TIMEOUT_SECONDS)
+        self._kept: jwt.PyJWKSet | None = None
+        self._fetched_at = self._again_at = -math.inf
+
+    def get_jwk_set(self, refresh: bool = False) -> jwt.PyJWKSet:
+        """The provider's keys; while it is away, those that it had."""
+        try:
+            self._kept = super().get_jwk_set(refresh)
+        except jwt.PyJWKClientConnectionError:
+            if self._kept is None or time.monotonic() - self._fetched_at > KEPT_SECONDS:
+                raise
+        return self._kept
+
+    def fetch_data(self) -> Any:
+        """What the provider publishes now."""
+        if time.monotonic() < self._again_at:
+            raise jwt.PyJWKClientConnectionError("the provider was away a moment ago")
+        try:
+            found = super().fetch_data()
+        except jwt.PyJWKClientConnectionError as error:
+            self._again_at = time.monotonic() + AWAY_SECONDS
+            log.warning("the OpenID provider's keys could not be had", error=str(error))
+            raise
+        self._fetched_at = time.monotonic()
+        return found
 
 
 def _owner(subject: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from fibromorph.postprocessing.stats import load_design, read_participants
 from fibromorph.postprocessing.stats.designs.starter import write_starter
 from fibromorph.postprocessing.stats.run import read_people
 from fibromorph.postprocessing.stats.tables import by_session
+from fibromorph.postprocessing.stats.tables.scan_ids import in_time
 from fibromorph.postprocessing.stats.tables.wide import guess_by_session
 from tests.postprocessing.stats.cohorts import design, write
 from tests.postprocessing.stats.test_score_change import related, visits
@@ -97,6 +99,14 @@ def test_a_measure_whose_name_is_another_column_s_is_left_alone(tmp_path: Path) 
     path = tmp_path / "design.yaml"
     write_starter(path, [tmp_path / "volumes.tsv"], tmp_path / "participants.tsv")
     assert load_design(path).table.by_session == {}
+
+
+@pytest.mark.parametrize("columns", [("pre", "post", "followup"), ("t1", "t2", "t3")])
+def test_scores_of_three_sessions_keep_their_order(columns: Sequence[str]) -> None:
+    names = [f"vas_{column}" for column in columns]
+    sessions = in_time(["ses-fu", "ses-post", "ses-pre"])
+    found = guess_by_session(names, sessions, lambda name: name == "vas")
+    assert found == {"vas": dict(zip(["ses-pre", "ses-post", "ses-fu"], names, strict=True))}
 
 
 def test_init_understands_a_trial_of_one_row_a_person(tmp_path: Path) -> None:

@@ -235,6 +235,13 @@ def test_a_ledger_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
         Database(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.sqlite'}")
 
 
+def test_no_part_of_a_password_is_told() -> None:
+    for scheme in ("postgres", "postgresql", "postgresql+psycopg"):
+        with pytest.raises(ConfigError, match="percent-encoded") as refused:
+            Database(f"{scheme}://fm:p@ss/w:rd@db/fm")
+        assert "ss" not in str(refused.value).replace("password", "")
+
+
 def test_sqlite_writes_ahead(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     Database(url).close()

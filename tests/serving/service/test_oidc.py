@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -23,13 +24,16 @@ CURVE = ec.generate_private_key(ec.SECP256R1())
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[str]:
+@contextmanager
+def provider() -> Iterator[tuple[str, list[str]]]:
+    """Its address, and what it was asked for."""
     public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(KEY.public_key()))
     keys = {"keys": [{**public, "kid": "one", "use": "sig", "alg": "RS256"}]}
+    asked: list[str] = []
 
     class Provider(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            asked.append(self.path)
             url = f"http://{self.headers['Host']}"
             found: dict[str, Any] = {"issuer": url, "jwks_uri": f"{url}/keys"}
             content = keys if self.path == "/keys" else found
@@ -42,8 +46,14 @@ def issuer() -> Iterator[str]:
 
     with HTTPServer(("127.0.0.1", 0), Provider) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://127.0.0.1:{server.server_address[1]}", asked
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[str]:
+    with provider() as (url, _):
+        yield url
 
 
 def token(issuer: str, key: Any = KEY, **changes: object) -> str:
@@ -113,6 +123,37 @@ def test_what_names_a_key_of_the_provider_is_known_unseen(issuer: str) -> None:
 def test_an_issuer_that_calls_itself_otherwise_is_named_at_the_start(issuer: str) -> None:
     with pytest.raises(ConfigError, match="spelled as the provider does, http://127"):
         tokens_of(OidcSource(issuer=f"{issuer}/", audience=AUDIENCE))
+
+
+def test_keys_outlast_a_provider_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    with provider() as (url, asked):
+        tokens = OidcTokens(OidcSource(issuer=url, audience=AUDIENCE))
+        hers = token(url)
+        assert tokens.caller(hers) is not None
+        assert asked.count("/keys") == 1
+    clock = time.monotonic
+    for later, good in ((600, True), (1200, True), (7200, False)):
+        monkeypatch.setattr(time, "monotonic", lambda later=later: clock() + later)
+        assert (tokens.caller(hers) is not None) is good
+
+
+def test_a_provider_that_hangs_is_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with provider() as (url, _):
+        tokens = OidcTokens(OidcSource(issuer=url, audience=AUDIENCE))
+    asked: list[object] = []
+
+    def hang(*request: object, **_: object) -> None:
+        asked.append(request)
+        raise TimeoutError
+
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", hang)
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 600)
+    for n in range(5):
+        stranger = jwt.encode({"sub": "ada"}, STRANGER, "RS256", headers={"kid": f"{n}"})
+        assert tokens.caller(stranger) is None
+    assert tokens.caller(token(url)) is not None
+    assert len(asked) == 1
 
 
 def test_a_provider_that_is_away_is_named() -> None:

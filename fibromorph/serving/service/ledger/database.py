@@ -79,8 +79,18 @@ def migrate(engine: Engine) -> None:
 
 
 def _with_driver(url: str) -> str:
-    """`postgresql://` means psycopg 3, which is what the 'postgres' extra brings."""
-    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+    """`postgresql://` means psycopg 3, which is what the 'postgres' extra brings.
+
+    Raises:
+        ValueError: what is special in a password is not percent-encoded.
+    """
+    scheme, separator, rest = url.partition("://")
+    if scheme in ("postgres", "postgresql"):
+        scheme = "postgresql+psycopg"
+    if scheme.startswith("postgresql") and rest.count("@") > 1:
+        # The driver would take a part of it for the host, and tell it.
+        raise ValueError
+    return f"{scheme}{separator}{rest}"
 
 
 def _keep_private(file: str | None) -> None:

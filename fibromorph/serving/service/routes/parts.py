@@ -65,11 +65,16 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {
 """Of a route that answers with a `ResultFile`."""
 
 
+async def _the_service(request: Request) -> Service:
+    """Needs no thread: health is told while all of them wait."""
+    return _service(request)
+
+
 def _service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
 
 
-The = Annotated[Service, Depends(_service)]
+The = Annotated[Service, Depends(_the_service)]
 JobId = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", examples=[JOB_ID])]
 
 
