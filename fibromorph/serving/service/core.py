@@ -20,7 +20,7 @@ from fibromorph.serving.service.ledger import Audit, Database, Job, Jobs, Keys, 
 from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.metrics import Metrics
 from fibromorph.serving.service.oidc import tokens_of
-from fibromorph.serving.service.problems import Refusal
+from fibromorph.serving.service.problems import RETRY_AFTER, Refusal
 from fibromorph.serving.service.recovery import drop_old_bundles, recover
 from fibromorph.serving.service.registry import newest_of
 from fibromorph.serving.service.settings import Settings
@@ -32,7 +32,6 @@ from fibromorph.serving.service.work import warm_up
 Status = Literal["starting", "ok", "draining"]
 SECONDS_PER_DAY = 86_400
 PURGE_SECONDS = 60.0
-RETRY_AFTER = 10
 
 
 class Service:

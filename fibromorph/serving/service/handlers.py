@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -16,6 +17,8 @@ from fibromorph.errors import FibromorphError
 from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.problems import (
     FULL_DISK_RULE,
+    LEDGER_AWAY_RULE,
+    RETRY_AFTER,
     Problem,
     Refusal,
     is_full_disk,
@@ -34,7 +37,8 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(OSError, _on_other)
-    app.add_exception_handler(OperationalError, _on_other)
+    for away in (OperationalError, InterfaceError, InternalError, NoConnection):
+        app.add_exception_handler(away, _on_ledger)
     app.add_exception_handler(Exception, _on_other)
 
 
@@ -86,6 +90,15 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 async def _on_disconnect(request: Request, _: Exception) -> JSONResponse:
     """Nobody reads the answer."""
     return refuse(request, plain_problem(400, "the body must come in full", "body"))
+
+
+async def _on_ledger(request: Request, error: Exception) -> JSONResponse:
+    """The database is away, or a replica that takes no changes for a moment."""
+    if _disk_is_full(error):
+        return await _on_other(request, error)
+    log.error("ledger out of reach", path=request.url.path, error=str(error))
+    problem = plain_problem(503, LEDGER_AWAY_RULE, "service")
+    return refuse(request, problem, {"Retry-After": str(RETRY_AFTER)})
 
 
 async def _on_other(request: Request, error: Exception) -> JSONResponse:

@@ -21,6 +21,9 @@ from fibromorph.scans.read import ACCEPTED
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 OF_WHAT_WAS_SENT = (ScanError, LabelError, TableError, BundleError, ConfigError)
+RETRY_AFTER = 10
+"""Seconds after which a service that starts, drains or has lost its database may be well."""
+LEDGER_AWAY_RULE = "the service's database must answer: try again"
 FULL_DISK_RULE = "the service's disk must have room: ask whoever runs it"
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from fibromorph.serving.service.board import Board, Progress
 from fibromorph.serving.service.cluster import Cluster
@@ -126,8 +126,7 @@ class Supervisor:
 
     async def _carry_out(self, job: Job) -> None:
         try:
-            ending = await self._attempt(job)
-            await self._conclude(job, ending)
+            await self._conclude(job, await self._attempt(job))
         except Exception as error:  # whatever it is, the job must end
             log.error("job failed", job=job.id, exc_info=error)
             await self._conclude(job, failed("internal", "the service failed; its log says why"))
@@ -138,6 +137,14 @@ class Supervisor:
 
     async def _attempt(self, job: Job) -> Ending | Again:
         """How the attempt ended."""
+        try:
+            return await self._outcome(job)
+        except DBAPIError as error:
+            log.error("ledger cannot be read", job=job.id, error=str(error.orig))
+            await asyncio.sleep(RETRY_SECONDS)
+            return Again()
+
+    async def _outcome(self, job: Job) -> Ending | Again:
         twin = await asyncio.to_thread(self._jobs.twin, job)
         if twin is not None and await self._share(twin, job):
             return Ending("done", detail={**job.detail, **twin.detail, "seconds": {}})
@@ -181,7 +188,7 @@ class Supervisor:
         while True:
             try:
                 return await asyncio.to_thread(self._record, job, ending)
-            except OperationalError as error:
+            except DBAPIError as error:  # away, or a replica that takes no changes for a moment
                 log.error("ledger cannot be written", job=job.id, error=str(error.orig))
                 await asyncio.sleep(RETRY_SECONDS)
 

@@ -168,6 +168,42 @@ def test_each_spelling_of_sex_would_be_a_sex_of_its_own(
         build(folder, covariates=["age", "sex"])
 
 
+def test_a_sex_in_numbers_has_two_of_them(folder: Path) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=str)
+    write(folder / "participants.tsv", table.assign(sex=table["sex"].map({"F": "0", "M": "1"})))
+    assert "sex" in build(folder, covariates=["age", "sex"]).covariates
+    change(folder, "participants.tsv", 3, "sex", "9")
+    with pytest.raises(TableError, match=r"column sex: .*missing_codes.*found: 0, 1, 9"):
+        build(folder, covariates=["age", "sex"])
+    asked = build(folder, covariates=["age", "sex"], table={"missing_codes": ["9"]})
+    assert "sub-004" not in asked.volumes.index.get_level_values(0)
+
+
+def test_a_code_is_one_however_its_number_is_written(folder: Path) -> None:
+    for row, text in enumerate(("-999", "-999.0", "-9.99e2")):
+        change(folder, "participants.tsv", row, "age", text)
+    study = build(folder, table={"missing_codes": ["-999"]})
+    (step,) = [step for step in study.flow if step.rule == "covariates and eTIV known"]
+    assert step.left_out == ("sub-001", "sub-002", "sub-003")
+
+
+def test_head_sizes_in_another_unit_are_refused(folder: Path) -> None:
+    table = pd.read_csv(folder / "volumes.tsv", sep="\t", keep_default_na=False)
+    write(folder / "volumes.tsv", table.assign(eTIV=table["eTIV"].astype(float) * 1000))
+    with pytest.raises(TableError, match=r"column eTIV: .*300 to 4000 ml"):
+        build(folder)
+
+
+def test_too_few_are_told_with_who_was_left_out(folder: Path) -> None:
+    table = pd.read_csv(folder / "participants.tsv", sep="\t", dtype=str, keep_default_na=False)
+    patients = table.index[table["group"] == "FM"]
+    table.loc[patients[4:], "age"] = "n/a"
+    write(folder / "participants.tsv", table)
+    left_out = table["participant_id"][patients[4]]
+    with pytest.raises(TableError, match=rf"covariates and eTIV known': .*{left_out}.*found: 4"):
+        build(folder)
+
+
 def test_whom_a_person_keeps_stays_whatever_the_quality(folder: Path) -> None:
     change(folder, "volumes.tsv", 2, "quality", 0.2)
     assert "sub-003" not in build(folder).volumes.index.get_level_values(0)

@@ -8,13 +8,19 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import InternalError
 from structlog.testing import capture_logs
 
+from fibromorph.serving.service import supervisor
 from fibromorph.serving.service.app import create_app
+from fibromorph.serving.service.cluster import Cluster
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.ledger import Ending, Job, Request, new_id
+from fibromorph.serving.service.problems import plain_problem
 from fibromorph.serving.service.settings import load_settings
 from fibromorph.serving.service.store import Store
+from fibromorph.serving.service.work import Outcome
 
 URL = "http://127.0.0.1:8000"
 FULL_DISK_MB = 10**9
@@ -53,6 +59,58 @@ def test_a_service_whose_disk_is_full_is_alive_and_not_ready(http: TestClient) -
 def test_a_service_with_room_is_ready(http: TestClient) -> None:
     assert http.get("/health/ready").status_code == 200
     assert "fibromorph_disk_free_bytes" in http.get("/metrics").text
+
+
+def read_only(*_: object, **__: object) -> None:
+    """A replica that has not been told to take changes yet."""
+    raise InternalError("UPDATE jobs", None, Exception("cannot execute UPDATE: read-only"))
+
+
+def test_a_database_that_is_away_is_no_failure_of_the_service(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Engine, "connect", read_only)
+    for path in ("/health/ready", "/v1/jobs"):
+        answer = http.get(path)
+        assert answer.status_code == 503
+        assert answer.json()["rule"] == "the service's database must answer: try again"
+        assert int(answer.headers["retry-after"]) > 0
+    assert http.get("/health/live").status_code == 200
+
+
+def test_a_job_outlives_a_ledger_that_is_away_for_a_moment(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = send(service, "head")
+    asked: list[str] = []
+
+    def away_at_first(name: str, times: int) -> None:
+        call = getattr(service.jobs, name)
+
+        def attempt(*arguments: object) -> object:
+            asked.append(name)
+            return read_only() if asked.count(name) <= times else call(*arguments)
+
+        monkeypatch.setattr(service.jobs, name, attempt)
+
+    async def worker(*_: object, **__: object) -> Outcome:
+        return Outcome(reason="unreadable", problem=plain_problem(415, "a scan must be readable"))
+
+    async def until_it_ends() -> Job:
+        running = asyncio.create_task(service.supervisor.run())
+        while (now := service.jobs.get(job.id, None)) is None or not now.has_ended:
+            await asyncio.sleep(0.02)
+        running.cancel()
+        return now
+
+    away_at_first("twin", 1)
+    away_at_first("finish", 2)
+    monkeypatch.setattr(supervisor, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(Cluster, "places", 1)
+    monkeypatch.setattr(service.cluster, "submit", worker)
+    ended = asyncio.run(asyncio.wait_for(until_it_ends(), 60))
+    assert (ended.state, ended.reason) == ("failed", "unreadable")
+    assert asked == ["twin", "twin", "finish", "finish", "finish"]
 
 
 def test_refusals_leave_a_trace_without_names_of_files(http: TestClient) -> None:

@@ -76,6 +76,21 @@ def test_from_drop_to_downloaded_table(page: Page, server: Server, tmp_path: Pat
     assert not any("DOE" in url for url in requests)
 
 
+def test_a_scan_does_not_go_out_under_the_id_of_one_that_is_being_sent(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    held: list[Route] = []
+    page.route("**/v1/scans?*", lambda route: held.append(route))  # noqa: PLW0108
+    page.goto(server.url)
+    page.fill("#label", "sub-77")
+    with page.expect_request("**/v1/scans?*"):
+        drop(page, write_head(tmp_path / "first.nii.gz", 77))
+    drop(page, write_head(tmp_path / "second.nii.gz", 78))
+    expect(page.locator("#upload-problem")).to_contain_text("second.nii.gz was not")
+    expect(page.locator("#sending")).to_be_visible()
+    assert len(held) == 1
+
+
 def test_without_the_viewer_the_server_s_picture_is_shown(
     page: Page, server: Server, client: Client, head: Path
 ) -> None:

@@ -93,10 +93,12 @@ def _distance(row: pd.Series, data: ChangeData) -> str:
     # Between arms the contrast says nothing of the way to controls; else it is that way.
     if data.arms and own_direction(row) == 0:
         words = "about as far from"
-    elif before * after < 0:
+    elif row["gap_after_low_ml"] > 0 > before or row["gap_after_high_ml"] < 0 < before:
         words = "beyond"
+    elif abs(after) < abs(before):
+        words = "nearer to"
     else:
-        words = "nearer to" if abs(after) < abs(before) else "further from"
+        words = "further from" if before * after > 0 else "about as far from"
     who = "the treated" if data.arms else "patients"
     far = f"{abs(after):.3g} v {abs(before):.3g} {data.measure.unit}"
     return f"{who} are now {words} controls ({far})"

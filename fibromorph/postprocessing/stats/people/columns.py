@@ -169,7 +169,9 @@ def read_columns(design: Design, participants: Participants) -> Columns:
     for name in design.covariates:
         participants.require(name, design.at("covariates"))
         _require_age(participants, name)
-        if not participants.is_numeric(name, design.table.categorical):
+        if participants.is_numeric(name, design.table.categorical):
+            _require_two_sexes(participants, name)
+        else:
             _require_one_spelling(participants, name, participants.levels(name))
     for name, score in design.scores.items():
         participants.require(score.column, design.at(f"scores.{name}"))
@@ -251,6 +253,18 @@ def _require_age(participants: Participants, name: str) -> None:
                 value=f"{value:g}",
                 subject=participants.at((str(key[0]), str(key[1])), name),  # type: ignore[index]
             )
+
+
+def _require_two_sexes(participants: Participants, name: str) -> None:
+    """Refuse numbers of a sex that are no two codes: a third one would weigh as a number."""
+    found = sorted({*participants.numbers(name).dropna()})
+    if is_sex(name) and len(found) > 2:
+        raise TableError(
+            "a sex of numbers may have two values; a code for 'not known' belongs to"
+            " table.missing_codes, and three sexes to table.categorical",
+            value=", ".join(f"{value:g}" for value in found[:12]),
+            subject=f"{participants.path}, column {name}",
+        )
 
 
 def _require_range(participants: Participants, name: str, score: Score) -> None:

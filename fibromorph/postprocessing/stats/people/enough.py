@@ -17,8 +17,10 @@ def require_enough(study: Study, participants: Participants) -> None:
     """
     for title, members in (("patients", study.patients), ("controls", ~study.patients)):
         if int(members.sum()) < SMALLEST_GROUP:
+            last = next((step for step in reversed(study.flow) if step.left_out), None)
+            told = f", the last by '{last.rule}': {last.names}" if last else ""
             raise TableError(
-                f"a comparison needs {SMALLEST_GROUP} {title} at least after exclusions",
+                f"a comparison needs {SMALLEST_GROUP} {title} at least after exclusions{told}",
                 value=int(members.sum()),
                 subject=participants.path,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -136,6 +136,19 @@ class Participants:
         return place(self.path, self.lines[row], self.own_names.get((column, session), column))
 
 
+def _without_codes(codes: Collection[str]) -> Callable[[str | None], str | None]:
+    """What makes None of cells that are codes, also where -999 is written -999.0."""
+    texts = {code.strip() for code in codes}
+    numbers = {float(text) for text in texts if is_number(text)}
+
+    def known(cell: str | None) -> str | None:
+        if cell is None or cell in texts or (is_number(cell) and float(cell) in numbers):
+            return None
+        return cell
+
+    return known
+
+
 def read_participants(
     path: Path,
     ids: ScanIds | None = None,
@@ -166,8 +179,7 @@ def read_participants(
             raise TableError("every row needs a participant", subject=where)
         keys.append(rule.split(name, session, where, person=True))
     frame = frame.drop(columns=[c for c in (column, KEY[1]) if c in frame])
-    codes = {code.strip() for code in missing_codes}
-    cells = frame.map(lambda cell: None if cell in codes else cell).astype(object)
+    cells = frame.map(_without_codes(missing_codes)).astype(object)
     cells = cells.where(cells.notna(), None)
     return Participants(
         cells.set_axis(keyed(keys, places, "participant")),

@@ -11,7 +11,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -36,8 +36,9 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
+            place = make_url(_with_driver(url))
             self._engine = create_engine(
-                _with_driver(url), pool_pre_ping=True, hide_parameters=True
+                place, pool_pre_ping=True, hide_parameters=True, connect_args=_patience(place)
             )
             if self._engine.dialect.name == "sqlite":
                 _keep_private(self._engine.url.database)
@@ -63,6 +64,15 @@ class Database:
         engine = self._engine.execution_options(immediate=True)
         with self._writing, Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def ping(self) -> None:
+        """See that the database answers.
+
+        Raises:
+            SQLAlchemyError: it does not.
+        """
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("SELECT 1")
 
     def close(self) -> None:
         """Give the connections back."""
@@ -91,6 +101,14 @@ def _with_driver(url: str) -> str:
         # The driver would take a part of it for the host, and tell it.
         raise ValueError
     return f"{scheme}{separator}{rest}"
+
+
+def _patience(url: URL) -> dict[str, int]:
+    """How long libpq waits for a host that no longer answers, unless the URL says it."""
+    waits = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
+    if not url.drivername.startswith("postgresql"):
+        return {}
+    return {name: value for name, value in waits.items() if name not in url.query}
 
 
 def _keep_private(file: str | None) -> None:

@@ -49,6 +49,12 @@ function forgetName(id) {
 }
 
 async function upload(file) {
+  if (!$("sending").hidden) {
+    // It would go out under the id of the scan that is under way.
+    complain($("upload-problem"), `A scan is still being sent: ${file.name} was not. Send it when that one is there.`);
+    $("file").value = "";
+    return;
+  }
   const label = $("label").value;
   const query = new URLSearchParams({ label, model: $("model").value });
   complain($("upload-problem"), null);
