@@ -71,9 +71,10 @@ def _add_anatomy_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _cohort(options: argparse.Namespace) -> int:
-    from fibromorph.datasets.cohort.simulate import simulate_cohort
+    from fibromorph.datasets.cohort.simulate import require_possible, simulate_cohort
 
     settings = _settings(options)
+    require_possible(options.out, settings, options.workers)
     study = simulate_cohort(
         options.out, _anatomies(options), settings, options.seed, options.workers
     )

@@ -11,6 +11,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from fibromorph.datasets.cohort.anatomy import Anatomy
+from fibromorph.datasets.cohort.body import FREE
+from fibromorph.datasets.cohort.effects import parse_effects
 from fibromorph.datasets.cohort.files import write_study, write_truth
 from fibromorph.datasets.cohort.plan import Part, Plan, draw_plan, shared_ids
 from fibromorph.datasets.cohort.render import Rendered, Renderer
@@ -57,10 +59,7 @@ def simulate_cohort(
     Raises:
         ConfigError: `out` holds files, or an effect is wrong (see `parse_effects`).
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError("the folder must be new or empty", value=out, subject="--out")
-    if workers < 1:
-        raise ConfigError("must be 1 or more", value=workers, subject="--workers")
+    require_possible(out, settings, workers)
     plan = draw_plan(settings, anatomies, seed)
     partial = out.with_name(f".{out.name}.{uuid4().hex}.partial")
     partial.mkdir(parents=True)
@@ -74,6 +73,19 @@ def simulate_cohort(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Study(out, tuple(out / scan.path for scan in rendered))
+
+
+def require_possible(out: Path, settings: CohortSettings, workers: int = 1) -> None:
+    """See what needs no anatomy yet, which may take a minute to be segmented.
+
+    Raises:
+        ConfigError: see `simulate_cohort`.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError("the folder must be new or empty", value=out, subject="--out")
+    if workers < 1:
+        raise ConfigError("must be 1 or more", value=workers, subject="--workers")
+    parse_effects(settings.effects, (i for i in FREESURFER.ids if i not in FREE))
 
 
 def _render_all(renderer: Renderer, plan: Plan, workers: int) -> list[Rendered]:

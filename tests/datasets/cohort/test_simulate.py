@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fibromorph.cli import main
 from fibromorph.datasets.cohort.anatomy import Anatomy
 from fibromorph.datasets.cohort.settings import CohortSettings
 from fibromorph.datasets.cohort.simulate import Study, simulate_cohort
@@ -126,3 +127,17 @@ def test_a_wrong_effect_writes_nothing(anatomy: Anatomy, tmp_path: Path) -> None
 def test_settings_out_of_range(option: str, value: float) -> None:
     with pytest.raises(ConfigError, match="must be"):
         CohortSettings(**{option: value})  # type: ignore[arg-type]
+
+
+def test_what_is_wrong_is_told_before_an_anatomy_is_segmented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr("fibromorph.serving.simulate.template_anatomy")
+    out = str(tmp_path / "study")
+    for options, message in (
+        (["--out", out, "--effect", "Thalamos=-8%"], "Thalamos"),
+        (["--out", out, "--dropout", "0.2"], "--dropout: needs --sessions 2 or more"),
+        (["--out", str(Path(__file__).parent)], "new or empty"),
+    ):
+        assert main(["synth", "cohort", *options]) == 2
+        assert message in capsys.readouterr().err
