@@ -88,6 +88,13 @@ def test_columns_that_are_not_used_are_named_with_the_reason(folder: Path) -> No
     assert "vas (0-100, beyond pain_intensity's 0-10)" in told(folder, "again.yaml")
 
 
+def test_scores_where_bids_has_them_are_named(folder: Path) -> None:
+    (folder / "sub-001").mkdir()
+    sessions = pd.DataFrame({"session_id": ["ses-01"], "acq_time": ["n/a"], "pain": [4]})
+    write(folder / "sub-001" / "sub-001_sessions.tsv", sessions)
+    assert "not read: pain in sub-*_sessions.tsv; put them into participants.tsv" in told(folder)
+
+
 def test_who_fits_is_told(folder: Path) -> None:
     table = people(folder)
     stripped = table.assign(participant_id=[str(i + 1) for i in range(len(table))])

@@ -26,7 +26,7 @@ from fibromorph.postprocessing.stats.tables import (
 from fibromorph.postprocessing.stats.tables.measure import THICKNESS, VOLUME
 from fibromorph.postprocessing.stats.tables.region_names import is_fluid, is_total
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION
-from fibromorph.postprocessing.stats.tables.scan_times import is_time
+from fibromorph.postprocessing.stats.tables.scan_times import is_time, measured_beside
 from fibromorph.postprocessing.stats.tables.wide import guess_by_session
 
 SITE_NAMES = r"(site|scanner|center|centre)"
@@ -92,7 +92,14 @@ def write_starter(
         *choices(design, people),
         *who_fits(load_design(path), cohort, people),
         *unused(design, people, told=arms),
+        *_beside(participants),
     ]
+
+
+def _beside(participants: Path) -> list[str]:
+    names = ", ".join(measured_beside(participants))
+    where = f"put them into {participants.name}, a row a session"
+    return [f"not read: {names} in sub-*_sessions.tsv; {where}"] if names else []
 
 
 def choices(design: Design, people: Participants) -> list[str]:

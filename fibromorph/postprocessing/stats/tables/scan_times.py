@@ -14,11 +14,8 @@ from fibromorph.postprocessing.stats.tables.scan_ids import ScanIds
 
 ACQ_TIME = "acq_time"
 """BIDS' name of the column, in `sessions.tsv` and elsewhere."""
-TIME_TABLES = (
-    "sub-*/sub-*_scans.tsv",
-    "sub-*/ses-*/sub-*_ses-*_scans.tsv",
-    "sub-*/sub-*_sessions.tsv",
-)
+SESSIONS = "sub-*/sub-*_sessions.tsv"
+TIME_TABLES = ("sub-*/sub-*_scans.tsv", "sub-*/ses-*/sub-*_ses-*_scans.tsv", SESSIONS)
 """Where BIDS may have them beside `participants.tsv`; the first that knows a session tells."""
 DATE_NAMES = r"acq_?time|((scan|mri|visit|session|acq)_?)?date|date_?of_?(scan|mri|visit)"
 YEAR_NAMES = r"years|(time_?)?years_?since_?\w+|follow_?up_?years|time_?(in_?)?years"
@@ -49,6 +46,18 @@ def read_session_times(participants: Path, ids: ScanIds) -> dict[Keys, str]:
             for name, session, time in _timed(path):
                 times.setdefault(ids.split(name, session, str(path), person=True), time)
     return times
+
+
+def measured_beside(participants: Path) -> list[str]:
+    """What `sub-*_sessions.tsv` beside a table hold besides times; nobody reads that.
+
+    Raises:
+        TableError: one of them cannot be read.
+    """
+    found: dict[str, None] = {}
+    for path in sorted(participants.parent.glob(SESSIONS)):
+        found |= dict.fromkeys(map(str, read_text_table(path).columns))
+    return [name for name in found if name not in ("session_id", ACQ_TIME)]
 
 
 def _timed(path: Path) -> Iterator[tuple[str, str | None, str]]:
