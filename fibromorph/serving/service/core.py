@@ -63,6 +63,7 @@ class Service:
             settings, self.jobs, self.store, self.cluster, self.board, self.metrics.on_end
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._ping: asyncio.Task[None] | None = None
 
     @property
     def keep_seconds(self) -> float:
@@ -92,6 +93,14 @@ class Service:
         finally:
             self.database.close()
             self.store.close()
+
+    def ping(self) -> asyncio.Task[None]:
+        """The ledger's answer; one question at a time, so that one that hangs keeps one thread."""
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(asyncio.to_thread(self.database.ping))
+            # Who asked may have gone: nobody else looks at what it raises.
+            self._ping.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._ping
 
     def check_open(self) -> None:
         """Refuse new work unless the service is up.

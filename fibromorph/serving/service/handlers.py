@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from fibromorph.errors import FibromorphError
+from fibromorph.serving.service.ledger import AWAY
 from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.problems import (
     FULL_DISK_RULE,
@@ -37,7 +37,7 @@ def add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     app.add_exception_handler(OSError, _on_other)
-    for away in (OperationalError, InterfaceError, InternalError, NoConnection):
+    for away in AWAY:
         app.add_exception_handler(away, _on_ledger)
     app.add_exception_handler(Exception, _on_other)
 

@@ -47,16 +47,15 @@ class OidcTokens:
         url = _keys_url(source.issuer)
         self._keys = _KeptKeys(url)
         try:
-            found = self._keys.get_signing_keys()
+            self._keys.get_signing_keys()
         except jwt.PyJWTError as error:
             rule = "an OpenID provider must publish its keys"
             raise ConfigError(rule, value=error, subject=url) from error
-        self._known = {key.key_id for key in found}
 
     def names_known_key(self, token: str) -> bool:
         """Whether a token names a key of the provider's, so that it is quickly checked."""
         try:
-            return jwt.get_unverified_header(token).get("kid") in self._known
+            return jwt.get_unverified_header(token).get("kid") in self._keys.ids
         except (jwt.PyJWTError, TypeError):
             return False
 
@@ -80,7 +79,6 @@ class OidcTokens:
         ) as error:  # such as a key of another algorithm
             log.info("token refused", why=type(error).__name__)
             return None
-        self._known.add(key.key_id)
         return Caller(_owner(claims["sub"]), _scopes(claims.get(self._source.scopes_claim)))
 
 
@@ -96,11 +94,16 @@ class _KeptKeys(jwt.PyJWKClient):
         self._kept: jwt.PyJWKSet | None = None
         self._fetched_at = self._again_at = -math.inf
 
+    @property
+    def ids(self) -> set[str | None]:
+        """Of the keys that it has."""
+        return {key.key_id for key in self._kept.keys} if self._kept else set()
+
     def get_jwk_set(self, refresh: bool = False) -> jwt.PyJWKSet:
         """The provider's keys; while it is away, those that it had."""
         try:
             self._kept = super().get_jwk_set(refresh)
-        except jwt.PyJWKClientConnectionError:
+        except jwt.PyJWTError:
             if self._kept is None or time.monotonic() - self._fetched_at > KEPT_SECONDS:
                 raise
         return self._kept
@@ -111,10 +114,10 @@ class _KeptKeys(jwt.PyJWKClient):
             raise jwt.PyJWKClientConnectionError("the provider was away a moment ago")
         try:
             found = super().fetch_data()
-        except jwt.PyJWKClientConnectionError as error:
+        except (jwt.PyJWTError, OSError, ValueError) as error:  # away, or no keys in what it says
             self._again_at = time.monotonic() + AWAY_SECONDS
             log.warning("the OpenID provider's keys could not be had", error=str(error))
-            raise
+            raise jwt.PyJWKClientConnectionError(str(error)) from error
         self._fetched_at = time.monotonic()
         return found
 

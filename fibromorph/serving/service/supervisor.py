@@ -14,12 +14,11 @@ from dataclasses import dataclass
 
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
-from sqlalchemy.exc import DBAPIError
 
 from fibromorph.serving.service.board import Board, Progress
 from fibromorph.serving.service.cluster import Cluster
 from fibromorph.serving.service.endings import cancelled, ending_of, failed
-from fibromorph.serving.service.ledger import Ending, Job, Jobs
+from fibromorph.serving.service.ledger import AWAY, Ending, Job, Jobs
 from fibromorph.serving.service.logs import log
 from fibromorph.serving.service.orders import make_order
 from fibromorph.serving.service.recovery import MAX_ATTEMPTS
@@ -139,8 +138,8 @@ class Supervisor:
         """How the attempt ended."""
         try:
             return await self._outcome(job)
-        except DBAPIError as error:
-            log.error("ledger cannot be read", job=job.id, error=str(error.orig))
+        except AWAY as error:
+            log.error("ledger cannot be read", job=job.id, error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
             return Again()
 
@@ -188,8 +187,8 @@ class Supervisor:
         while True:
             try:
                 return await asyncio.to_thread(self._record, job, ending)
-            except DBAPIError as error:  # away, or a replica that takes no changes for a moment
-                log.error("ledger cannot be written", job=job.id, error=str(error.orig))
+            except AWAY as error:
+                log.error("ledger cannot be written", job=job.id, error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _record(self, job: Job, ending: Ending | Again) -> None:

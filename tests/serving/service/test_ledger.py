@@ -242,6 +242,12 @@ def test_no_part_of_a_password_is_told() -> None:
         assert "ss" not in str(refused.value).replace("password", "")
 
 
+def test_an_at_sign_elsewhere_is_no_password() -> None:
+    for rest in ("fm@server:pw@127.0.0.1:9/db", "fm:p%40ss@127.0.0.1:9/db?application_name=fm@x"):
+        with pytest.raises(ConfigError, match="must be reachable"):
+            Database(f"postgresql://{rest}")
+
+
 def test_sqlite_writes_ahead(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'ledger.sqlite'}"
     Database(url).close()

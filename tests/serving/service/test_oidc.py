@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
 from typing import Any
 
 import jwt
@@ -135,6 +136,17 @@ def test_keys_outlast_a_provider_that_is_away(monkeypatch: pytest.MonkeyPatch) -
     for later, good in ((600, True), (1200, True), (7200, False)):
         monkeypatch.setattr(time, "monotonic", lambda later=later: clock() + later)
         assert (tokens.caller(hers) is not None) is good
+
+
+def test_keys_outlast_a_provider_that_talks_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
+    with provider() as (url, _):
+        tokens = OidcTokens(OidcSource(issuer=url, audience=AUDIENCE))
+    for nonsense in (b"<html>", b"{}", b'{"keys": []}'):
+        monkeypatch.setattr("json.load", lambda _, text=nonsense: json.loads(text))
+        monkeypatch.setattr("urllib.request.OpenerDirector.open", lambda *_, **__: BytesIO())
+        clock = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda clock=clock: clock() + 600)
+        assert tokens.caller(token(url)) is not None
 
 
 def test_a_provider_that_hangs_is_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

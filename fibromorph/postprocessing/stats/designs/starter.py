@@ -92,12 +92,12 @@ def write_starter(
         *choices(design, people),
         *who_fits(load_design(path), cohort, people),
         *unused(design, people, told=arms),
-        *_beside(participants),
+        *_beside(participants, people),
     ]
 
 
-def _beside(participants: Path) -> list[str]:
-    names = ", ".join(measured_beside(participants))
+def _beside(participants: Path, people: Participants) -> list[str]:
+    names = ", ".join(n for n in measured_beside(participants) if n not in people.cells)
     where = f"put them into {participants.name}, a row a session"
     return [f"not read: {names} in sub-*_sessions.tsv; {where}"] if names else []
 

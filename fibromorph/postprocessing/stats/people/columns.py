@@ -169,10 +169,8 @@ def read_columns(design: Design, participants: Participants) -> Columns:
     for name in design.covariates:
         participants.require(name, design.at("covariates"))
         _require_age(participants, name)
-        if participants.is_numeric(name, design.table.categorical):
-            _require_two_sexes(participants, name)
-        else:
-            _require_one_spelling(participants, name, participants.levels(name))
+        if is_sex(name) and name not in design.table.categorical:
+            _require_sexes(participants, name)
     for name, score in design.scores.items():
         participants.require(score.column, design.at(f"scores.{name}"))
         _require_range(participants, name, score)
@@ -213,20 +211,17 @@ def _require_level(participants: Participants, column: str, level: str, where: s
 
 
 def _require_one_spelling(participants: Participants, column: str, asked: Sequence[str]) -> None:
-    """Refuse levels that differ from one that is asked for in capitals alone, and too many sexes.
+    """Refuse levels that differ from one that is asked for in capitals alone.
 
     Each spelling would be a group, an arm or a site of its own.
     """
-    where = f"{participants.path}, column {column}"
     every = participants.levels(column)
     for level in asked:
         alike = [v for v in every if v != level and v.casefold() == level.casefold()]
         if alike:
             rule = f"a level must be spelled alike in all rows: {level}"
+            where = f"{participants.path}, column {column}"
             raise TableError(rule, value=alike[0], subject=where)
-    if is_sex(column) and len(every) > MOST_SEXES:
-        rule = f"of sex there may be {MOST_SEXES} levels at most, each spelled alike in all rows"
-        raise TableError(rule, value=", ".join(every[:12]), subject=where)
 
 
 def _require_one_value(participants: Participants, column: str) -> None:
@@ -255,14 +250,19 @@ def _require_age(participants: Participants, name: str) -> None:
             )
 
 
-def _require_two_sexes(participants: Participants, name: str) -> None:
-    """Refuse numbers of a sex that are no two codes: a third one would weigh as a number."""
-    found = sorted({*participants.numbers(name).dropna()})
-    if is_sex(name) and len(found) > 2:
+def _require_sexes(participants: Participants, name: str) -> None:
+    """Refuse a code among two sexes, which would weigh as a number, and spellings as sexes."""
+    if participants.is_numeric(name):
+        found = [f"{value:g}" for value in sorted({*participants.numbers(name).dropna()})]
+        most = 2
+    else:
+        found, most = participants.levels(name), MOST_SEXES
+        _require_one_spelling(participants, name, found)
+    if len(found) > most:
         raise TableError(
-            "a sex of numbers may have two values; a code for 'not known' belongs to"
-            " table.missing_codes, and three sexes to table.categorical",
-            value=", ".join(f"{value:g}" for value in found[:12]),
+            f"a sex may have {most} levels, spelled alike in all rows; a code for 'not known'"
+            " belongs to table.missing_codes, and a column with more to table.categorical",
+            value=", ".join(found[:12]),
             subject=f"{participants.path}, column {name}",
         )
 

@@ -17,8 +17,8 @@ def require_enough(study: Study, participants: Participants) -> None:
     """
     for title, members in (("patients", study.patients), ("controls", ~study.patients)):
         if int(members.sum()) < SMALLEST_GROUP:
-            last = next((step for step in reversed(study.flow) if step.left_out), None)
-            told = f", the last by '{last.rule}': {last.names}" if last else ""
+            steps = [f"{len(s.left_out)} by '{s.rule}'" for s in study.flow if s.left_out]
+            told = f" (of both groups: {', '.join(steps)})" if steps else ""
             raise TableError(
                 f"a comparison needs {SMALLEST_GROUP} {title} at least after exclusions{told}",
                 value=int(members.sum()),

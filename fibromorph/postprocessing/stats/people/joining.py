@@ -17,8 +17,12 @@ from fibromorph.postprocessing.stats.people.flow import Flow
 from fibromorph.postprocessing.stats.people.study import Study
 from fibromorph.postprocessing.stats.people.table_notes import table_notes
 from fibromorph.postprocessing.stats.tables import CohortVolumes, Participants, with_combined
+from fibromorph.postprocessing.stats.tables.region_names import ETIV
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, PREFIX
 from fibromorph.postprocessing.stats.tables.scan_times import ACQ_TIME
+
+LARGEST_HEAD_ML = 4000.0
+"""Of the median person, whatever defines eTIV; in mm3 it is a thousand times as much."""
 
 
 def build_study(
@@ -282,7 +286,17 @@ def _etiv(design: Design, cohort: CohortVolumes) -> pd.Series | None:
             value=f"etiv: {design.etiv}",
             subject=cohort.sources[0],
         )
-    return cohort.etiv_ml if cohort.knows_etiv else None
+    heads = cohort.etiv_ml if cohort.knows_etiv else None
+    if heads is None:
+        return None
+    median = float(heads.median())
+    if median > LARGEST_HEAD_ML and design.etiv != "none":
+        raise TableError(
+            f"a table in ml must have eTIV in ml, its median {LARGEST_HEAD_ML:g} at most",
+            value=f"{median:g}",
+            subject=f"{cohort.sources[0]}, column {ETIV}",
+        )
+    return heads
 
 
 def _require_somebody(base: pd.DataFrame, flow: Flow, participants: Participants) -> None:

@@ -20,8 +20,6 @@ MM3_PER_ML = 1000.0
 MOST_RATIO, SURE = 300, 0.5
 """Cubic millimetres are a thousand times millilitres; ventricles may be twenty times the median,
 and what is hardly there in most people any number of times."""
-HEADS_ML = (300.0, 4000.0)
-"""Between these the median eTIV lies, whatever defines it; in mm3 or litres it does not."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,8 +136,7 @@ def positive(cohort: CohortVolumes) -> CohortVolumes:
     # A bundle whose error nobody has measured writes a table of it without a number.
     known = cohort.sd is not None and cohort.sd.notna().any(axis=None)
     heads = None if etiv is None else etiv.to_frame(ETIV)
-    head = replace(VOLUME, bounds=HEADS_ML)
-    for table, what in ((cohort.soft, cohort.measure), (hard, VOLUME), (heads, head)):
+    for table, what in ((cohort.soft, cohort.measure), (hard, VOLUME), (heads, VOLUME)):
         if table is not None:
             _require_not_negative(table, what.name, source)
             counted = table[~table.index.isin(cohort.excluded)]

@@ -2,12 +2,13 @@
 
 from fibromorph.serving.service.ledger.accept import Request, new_id
 from fibromorph.serving.service.ledger.audit import Audit
-from fibromorph.serving.service.ledger.database import Database
+from fibromorph.serving.service.ledger.database import AWAY, Database
 from fibromorph.serving.service.ledger.jobs import Ending, Jobs
 from fibromorph.serving.service.ledger.keys import SCOPES, Keys, Scope, state_of
 from fibromorph.serving.service.ledger.tables import ENDED, Job, State
 
 __all__ = [
+    "AWAY",
     "ENDED",
     "SCOPES",
     "Audit",

@@ -12,13 +12,18 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.orm import Session
 
 from fibromorph.errors import ConfigError
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 BUSY_MILLISECONDS = 10_000
+
+
+AWAY = (OperationalError, InterfaceError, InternalError, NoConnection)
+"""Errors of a database that is away, or is a replica that takes no changes for a moment."""
 
 
 class Database:
@@ -97,7 +102,8 @@ def _with_driver(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     if scheme in ("postgres", "postgresql"):
         scheme = "postgresql+psycopg"
-    if scheme.startswith("postgresql") and rest.count("@") > 1:
+    password = rest.partition("?")[0].partition(":")[2].rpartition("@")[0]
+    if scheme.startswith("postgresql") and "@" in password:
         # The driver would take a part of it for the host, and tell it.
         raise ValueError
     return f"{scheme}{separator}{rest}"
@@ -106,7 +112,7 @@ def _with_driver(url: str) -> str:
 def _patience(url: URL) -> dict[str, int]:
     """How long libpq waits for a host that no longer answers, unless the URL says it."""
     waits = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
-    if not url.drivername.startswith("postgresql"):
+    if not url.drivername.startswith("postgresql+psycopg"):
         return {}
     return {name: value for name, value in waits.items() if name not in url.query}
 

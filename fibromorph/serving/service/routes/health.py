@@ -33,7 +33,7 @@ async def ready(service: The) -> Health:
     """
     service.check_open()
     try:
-        await asyncio.wait_for(asyncio.to_thread(service.database.ping), PATIENCE_SECONDS)
+        await asyncio.wait_for(asyncio.shield(service.ping()), PATIENCE_SECONDS)
     except (SQLAlchemyError, TimeoutError) as error:
         raise Refusal(503, LEDGER_AWAY_RULE, retry_after=RETRY_AFTER) from error
     try:

@@ -44,7 +44,7 @@ MEANING = {
     507: "The disk is full.",
 }
 LABEL = "^[A-Za-z0-9_.-]{0,64}$"
-ALWAYS = (401, 403, 421, 422, 429)
+ALWAYS = (401, 403, 421, 422, 429, 503)
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
