@@ -13,27 +13,16 @@ from fibromorph.postprocessing.quality import (
     Quality,
     asymmetric_structures,
     cut_area_mm2,
+    image_measures,
     is_t1_weighted,
     missing_structures,
-    score,
     with_warnings,
 )
 from fibromorph.postprocessing.volumes import Calibration, VolumeRow
-from tests.postprocessing.conftest import measures_of, rows_of
+from tests.postprocessing.conftest import rows_of, scored
 from tests.postprocessing.phantoms import LEVEL, NOISE, Head
 
 MM = (1.0, 1.0, 1.0)
-
-
-def scored(head: Head) -> Quality:
-    return score(
-        measures_of(head),
-        head.labels,
-        head.confidence,
-        rows_of(head),
-        FREESURFER,
-        calibration=Calibration(),
-    )
 
 
 def codes(quality: Quality) -> set[str]:
@@ -111,23 +100,14 @@ def test_an_unsure_model_is_reported_once_for_all_structures(head: Head) -> None
 def test_what_is_not_estimable_is_not_called_unsure(head: Head) -> None:
     unsure = np.full_like(head.confidence, 0.5)
     rows = rows_of(replace(head, confidence=unsure), etiv_ml=None)
-    quality = score(
-        measures_of(head), head.labels, unsure, rows, FREESURFER, calibration=Calibration()
-    )
+    quality = scored(replace(head, confidence=unsure), rows)
     assert not any("outside the ventricles" in flag.message for flag in quality.flags)
 
 
 def test_confidence_is_judged_against_the_bundles_reference(head: Head) -> None:
     calibration = Calibration(reference_confidence=dict.fromkeys(FREESURFER.ids, 0.5))
     usual = replace(head, confidence=np.full_like(head.confidence, 0.5))
-    quality = score(
-        measures_of(usual),
-        usual.labels,
-        usual.confidence,
-        rows_of(usual),
-        FREESURFER,
-        calibration=calibration,
-    )
+    quality = scored(usual, calibration=calibration)
     assert quality.verdict == "good"
 
 
@@ -182,14 +162,7 @@ def test_regions_of_the_cortex_may_differ_more(rows: tuple[VolumeRow, ...]) -> N
 def test_a_brain_of_the_wrong_size(head: Head) -> None:
     for factor, code in ((0.45, "brain_volume"), (0.2, "not_a_brain")):
         rows = [replace(r, volume_ml=(r.volume_ml or 0) * factor) for r in rows_of(head)]
-        quality = score(
-            measures_of(head),
-            head.labels,
-            head.confidence,
-            rows,
-            FREESURFER,
-            calibration=Calibration(),
-        )
+        quality = scored(head, rows)
         assert code in codes(quality)
         assert quality.verdict == ("bad" if code == "not_a_brain" else "check")
 
@@ -229,7 +202,7 @@ def test_noise_takes_the_contrast(head: Head) -> None:
 
 
 def test_measures_are_what_their_definitions_say(head: Head) -> None:
-    measures = measures_of(head)
+    measures = image_measures(head.image, head.labels, FREESURFER)
     step = LEVEL["white"] - LEVEL["grey"]
     assert measures["median_white"] == pytest.approx(LEVEL["white"], abs=0.5)
     assert measures["snr_white"] == pytest.approx(LEVEL["white"] / NOISE, rel=0.03)

@@ -11,7 +11,6 @@ import pytest
 
 from fibromorph.labels import FREESURFER
 from fibromorph.postprocessing.names import plain_name
-from fibromorph.postprocessing.quality import score
 from fibromorph.postprocessing.report import (
     ReportContent,
     Step,
@@ -20,8 +19,8 @@ from fibromorph.postprocessing.report import (
     write_report,
 )
 from fibromorph.postprocessing.scan_view import draw_scan, scan_view
-from fibromorph.postprocessing.volumes import Calibration, VolumeRow
-from tests.postprocessing.conftest import measures_of, rows_of
+from fibromorph.postprocessing.volumes import VolumeRow
+from tests.postprocessing.conftest import rows_of, scored
 from tests.postprocessing.phantoms import Head
 
 VOID = {"meta", "img", "br", "link", "hr", "input"}
@@ -60,9 +59,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def content(head: Head) -> ReportContent:
     rows = rows_of(head)
-    quality = score(
-        measures_of(head), head.labels, head.confidence, rows, FREESURFER, calibration=Calibration()
-    )
+    quality = scored(head)
     pictures = draw_scan(head.image, head.labels, head.grid, FREESURFER)
     return ReportContent(
         name="sub-01_T1w",

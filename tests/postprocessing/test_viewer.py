@@ -14,11 +14,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from fibromorph.labels import FREESURFER
 from fibromorph.postprocessing.names import plain_name
-from fibromorph.postprocessing.quality import score
 from fibromorph.postprocessing.report import ReportContent, render
 from fibromorph.postprocessing.scan_view import draw_scan, scan_view, thickness_layer
-from fibromorph.postprocessing.volumes import Calibration
-from tests.postprocessing.conftest import measures_of, rows_of
+from tests.postprocessing.conftest import rows_of, scored
 from tests.postprocessing.phantoms import Head
 
 HIPPOCAMPUS, CORTEX = 17, 3
@@ -40,14 +38,7 @@ def content(head: Head) -> ReportContent:
         findings=(),
         mosaic_png=pictures.mosaic_png,
         rows=rows,
-        quality=score(
-            measures_of(head),
-            head.labels,
-            head.confidence,
-            rows,
-            FREESURFER,
-            calibration=Calibration(),
-        ),
+        quality=scored(head),
         steps=(),
         model_facts=(),
         view=scan_view(pictures, rows, FREESURFER, [layer]),

@@ -48,11 +48,8 @@ class CohortSettings:
         _require(1 <= self.sessions <= 99, "must be 1 to 99", self.sessions, "--sessions")
         _require(-1 <= self.gap_closed <= 2, "must be -1 to 2", self.gap_closed, "--gap-closed")
         _require(0 <= self.dropout < 1, "must be 0 to less than 1", self.dropout, "--dropout")
-        if self.sessions == 1:
-            _require(
-                self.gap_closed == 0, "needs --sessions 2 or more", self.gap_closed, "--gap-closed"
-            )
-            _require(self.dropout == 0, "needs --sessions 2 or more", self.dropout, "--dropout")
+        for share, option in ((self.gap_closed, "--gap-closed"), (self.dropout, "--dropout")):
+            _require(self.sessions > 1 or share == 0, "needs --sessions 2 or more", share, option)
         _require(0 <= self.women <= 1, "must be 0 to 1", self.women, "--women")
         _require(0 <= self.noise <= 0.2, "must be 0 to 0.2", self.noise, "--noise")
         _require(

@@ -72,11 +72,8 @@ class OidcTokens:
                 leeway=APART_SECONDS,
                 options={"require": list(REQUIRED)},
             )
-        except (
-            jwt.PyJWTError,
-            TypeError,
-            ValueError,
-        ) as error:  # such as a key of another algorithm
+        # The latter two of a key of another algorithm.
+        except (jwt.PyJWTError, TypeError, ValueError) as error:
             log.info("token refused", why=type(error).__name__)
             return None
         return Caller(_owner(claims["sub"]), _scopes(claims.get(self._source.scopes_claim)))

@@ -14,7 +14,7 @@ from scipy import stats
 from fibromorph.errors import TableError
 from fibromorph.postprocessing.stats import build_study, load_design, read_cohort, read_people
 from fibromorph.postprocessing.stats.change.analysis import Change, analyse_change
-from fibromorph.postprocessing.stats.change.conclusions import with_verdicts
+from fibromorph.postprocessing.stats.change.conclusions import conclusion, with_verdicts
 from fibromorph.postprocessing.stats.change.data import change_data
 from fibromorph.postprocessing.stats.change.gap import Estimate, fieller
 from fibromorph.postprocessing.stats.models.effects import g_interval, small_sample_factor
@@ -355,6 +355,31 @@ def test_a_covariate_that_is_the_arm_is_named(tmp_path: Path) -> None:
     site = {"column": "site", "method": "covariate"}
     with pytest.raises(TableError, match=r"must not follow from group, session.*site\[b\]"):
         change(tmp_path, {**TWO, **ARMS}, site=site)
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        ((-0.06, -0.33, 0.21), "nearer to controls (0.06 v 0.4 ml)"),
+        ((-0.30, -0.50, -0.10), "beyond controls (0.3 v 0.4 ml)"),
+        ((-0.50, -1.20, 0.20), "about as far from controls (0.5 v 0.4 ml)"),
+        ((0.60, 0.30, 0.90), "further from controls (0.6 v 0.4 ml)"),
+    ],
+)
+def test_beyond_controls_is_said_where_it_is_shown(
+    tmp_path: Path, after: tuple[float, float, float], words: str
+) -> None:
+    write_cohort(tmp_path, THERAPY)
+    data = followed_in(built(tmp_path, sessions={**TWO, **ARMS})[1])
+    names = ("gap_after_ml", "gap_after_low_ml", "gap_after_high_ml")
+    row = {
+        **{"p_fwe": 0.01, "p_equivalence": 1.0, "equivalence_bound_ml": 0.1, "change_ml": 0.3},
+        **{"change_treated_low_ml": 0.1, "change_treated_high_ml": 0.5},
+        **{"change_treated_percent": 6.0, "change_compared_percent": 0.0},
+        **{"gap_ml": 0.4, "gap_low_ml": 0.2, "gap_high_ml": 0.6},
+        **dict(zip(names, after, strict=True)),
+    }
+    assert conclusion(pd.Series(row), data, 0.05).endswith(f"the treated are now {words}")
 
 
 def test_arms_are_spelled_alike_and_patients_of_another_are_named(tmp_path: Path) -> None:

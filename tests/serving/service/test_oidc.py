@@ -141,12 +141,15 @@ def test_keys_outlast_a_provider_that_is_away(monkeypatch: pytest.MonkeyPatch) -
 def test_keys_outlast_a_provider_that_talks_nonsense(monkeypatch: pytest.MonkeyPatch) -> None:
     with provider() as (url, _):
         tokens = OidcTokens(OidcSource(issuer=url, audience=AUDIENCE))
-    for nonsense in (b"<html>", b"{}", b'{"keys": []}'):
-        monkeypatch.setattr("json.load", lambda _, text=nonsense: json.loads(text))
-        monkeypatch.setattr("urllib.request.OpenerDirector.open", lambda *_, **__: BytesIO())
-        clock = time.monotonic
-        monkeypatch.setattr(time, "monotonic", lambda clock=clock: clock() + 600)
+    told = [b"<html>", b"{}", b'{"keys": []}']
+    asked = iter(told)
+    answer = "urllib.request.OpenerDirector.open"
+    monkeypatch.setattr(answer, lambda *_, **__: BytesIO(next(asked)))
+    clock = time.monotonic
+    for n in range(1, len(told) + 1):
+        monkeypatch.setattr(time, "monotonic", lambda n=n: clock() + 600 * n)
         assert tokens.caller(token(url)) is not None
+    assert next(asked, None) is None
 
 
 def test_a_provider_that_hangs_is_not_asked_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

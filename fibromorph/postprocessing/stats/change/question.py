@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from fibromorph.postprocessing.stats.change.covariates import etiv_of_people
-from fibromorph.postprocessing.stats.people.flow import SHOWN
+from fibromorph.postprocessing.stats.people.flow import some_of
 from fibromorph.postprocessing.stats.people.study import SMALLEST_GROUP, Study, baseline_of
 
 
@@ -63,7 +63,7 @@ def left_out_notes(whole: Study) -> tuple[str, ...]:
     notes = []
     unknown = whole.volumes.index[~_known_times(whole)]
     if len(unknown):
-        names = _some([f"{p} {s}".strip() for p, s in unknown])
+        names = some_of([f"{p} {s}".strip() for p, s in unknown])
         notes.append(f"Change leaves out {len(unknown)} scans with unknown covariates: {names}.")
     if whole.arm is not None:
         arms = whole.design.sessions.treated, whole.design.sessions.untreated
@@ -71,14 +71,9 @@ def left_out_notes(whole: Study) -> tuple[str, ...]:
         if others:
             notes.append(
                 f"{len(others)} patients are in neither arm ({' or '.join(arms)}), and change"
-                f" leaves them out: {_some(sorted(others))}."
+                f" leaves them out: {some_of(sorted(others))}."
             )
     return tuple(notes)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _known_times(whole: Study) -> pd.Series:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -27,9 +27,14 @@ class FlowStep:
     @property
     def names(self) -> str:
         """Those left out, shortened where they are many."""
-        more = len(self.left_out) - SHOWN
-        shown = ", ".join(self.left_out[:SHOWN])
-        return f"{shown} and {more} more" if more > 0 else shown
+        return some_of(self.left_out)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Names in a sentence, shortened where they are many."""
+    more = len(names) - SHOWN
+    shown = ", ".join(names[:SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 class Flow:
