@@ -16,10 +16,12 @@ from fibromorph.datasets.synthesis import (
     Draws,
     Sample,
     SynthesisSettings,
+    apply_deep,
     apply_lesions,
     apply_spatial,
     draw_acquisition,
     draw_contrast,
+    draw_deep,
     draw_lesions,
     draw_spatial,
     keep_mask,
@@ -99,6 +101,31 @@ def test_lesions_darken_white_matter_and_nothing_else(
     plain, spotted = (_make(head_map, head_index, replace(STILL, lesions=x)) for x in (0.0, 1.0))
     assert torch.equal(plain.classes, spotted.classes)
     assert not torch.equal(plain.image, spotted.image)
+
+
+def test_deep_structures_fade_and_grey_lies_in_the_white_matter_beside_them(
+    head_map: LabelMap, head_index: Tensor
+) -> None:
+    """Borders of the labels stay; nothing far from deep structures changes."""
+    names = tissues.structure_names()
+    anatomy = apply_spatial(head_index, draw_spatial(Draws(1), STILL, head_map, SHAPE), SHAPE)
+    thalamus, putamen, white, cortex = (
+        torch.tensor([name == wanted for name in names])[anatomy]
+        for wanted in ("Thalamus", "Putamen", "Cerebral-White-Matter", "Cerebral-Cortex")
+    )
+    image = 1 - 0.3 * (thalamus | putamen | cortex).float()
+    deep = draw_deep(Draws(3), replace(STILL, deep=1.0), SHAPE)
+    assert deep
+    faded = apply_deep(image, anatomy, names, replace(deep, fading={"Thalamus": 1.0}))
+    assert torch.equal(faded[cortex], image[cortex])
+    assert (faded[thalamus] - image[thalamus]).max() > 0.25
+    assert faded[thalamus].min() == pytest.approx(0.7, abs=0.05)
+    dimmer = (image - faded)[white]
+    assert dimmer.max() > 0.05
+    assert (dimmer > 0.01).float().mean() < 0.5
+    plain, seen = (_make(head_map, head_index, replace(STILL, deep=x)) for x in (0.0, 1.0))
+    assert torch.equal(plain.classes, seen.classes)
+    assert not torch.equal(plain.image, seen.image)
 
 
 @pytest.mark.parametrize("flip", [0.0, 1.0])

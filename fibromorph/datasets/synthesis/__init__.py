@@ -22,6 +22,7 @@ from fibromorph.datasets.synthesis.acquisition import (
     keep_mask,
 )
 from fibromorph.datasets.synthesis.contrast import ContrastParams, apply_contrast, draw_contrast
+from fibromorph.datasets.synthesis.deep import DeepParams, apply_deep, draw_deep
 from fibromorph.datasets.synthesis.lesions import LesionParams, apply_lesions, draw_lesions
 from fibromorph.datasets.synthesis.random import Draws
 from fibromorph.datasets.synthesis.settings import SynthesisSettings
@@ -34,6 +35,7 @@ from fibromorph.preprocess import normalise
 __all__ = [
     "AcquisitionParams",
     "ContrastParams",
+    "DeepParams",
     "Draws",
     "LesionParams",
     "Sample",
@@ -41,10 +43,12 @@ __all__ = [
     "SynthesisSettings",
     "apply_acquisition",
     "apply_contrast",
+    "apply_deep",
     "apply_lesions",
     "apply_spatial",
     "draw_acquisition",
     "draw_contrast",
+    "draw_deep",
     "draw_lesions",
     "draw_spatial",
     "keep_mask",
@@ -81,9 +85,11 @@ def synthesise(
         image = apply_contrast(anatomy, draw_contrast(rng, settings), rng)
         acquisition = draw_acquisition(rng, settings, shape, spatial.matrix)
         keep = keep_mask(anatomy, acquisition)
-        lesions = draw_lesions(rng, settings, shape)
-        if lesions:
-            image = apply_lesions(image, anatomy, tissues.structure_names(), lesions)
+        names = tissues.structure_names()
+        if deep := draw_deep(rng, settings, shape):
+            image = apply_deep(image, anatomy, names, deep)
+        if lesions := draw_lesions(rng, settings, shape):
+            image = apply_lesions(image, anatomy, names, lesions)
         image = apply_acquisition(image, acquisition, rng) * keep
         anatomy = anatomy * keep
     classes = lookup(tissues.target_classes(table), index.device)[anatomy]

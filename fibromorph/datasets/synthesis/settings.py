@@ -43,6 +43,8 @@ class SynthesisSettings:
         cut: share of samples whose field of view ends inside the crop.
         defaced: share of samples whose face is cut away, as it is before scans are shared.
         lesions: share of samples with dark spots in the white matter, which stay white matter.
+        deep: share of samples whose deep structures fade into the white matter, some grey matter
+            lying in it.
     """
 
     rotation_deg: float = 15.0
@@ -69,12 +71,13 @@ class SynthesisSettings:
     cut: float = 0.1
     defaced: float = 0.0
     lesions: float = 0.0
+    deep: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             require_amount(getattr(self, field.name), field.name)
         samples = ("atrophy", "flip", "random_contrast", "thick", "stripped", "cut", "defaced")
-        for name in ("local_structures", "anywhere", "lesions", *samples):
+        for name in ("local_structures", "anywhere", "lesions", "deep", *samples):
             if getattr(self, name) > 1:
                 raise ConfigError("is a share, 0 to 1", value=getattr(self, name), subject=name)
         for name, limit in BELOW.items():

@@ -1,0 +1,196 @@
+"""What label maps do not tell about the middle of the brain, and a T1 shows.
+
+In a label map every structure is of one grey up to its border. In a head the thalamus fades into
+the capsule beside it, grey matter on both sides of a capsule dims it, the claustrum lies between
+putamen and insula, and bridges and islands of grey (of the striatum in the internal capsule, the
+basal forebrain) lie in what maps call white matter. A network that has seen none of it ends the
+thalamus where that fades, and lets putamen, pallidum and accumbens grow over the grey beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fibromorph.datasets.synthesis.filters import blur, field, shape3
+from fibromorph.datasets.synthesis.random import Draws, chance, normal, number
+from fibromorph.datasets.synthesis.settings import SynthesisSettings
+from fibromorph.grid import Shape3
+from fibromorph.lookups import lookup
+
+WHITE_MATTER, CORTEX, PUTAMEN = "Cerebral-White-Matter", "Cerebral-Cortex", "Putamen"
+STRIATUM = (PUTAMEN, "Caudate", "Accumbens-area", "Amygdala")
+"""Grey matter, some of which lies scattered in the white matter beside it."""
+DEEP_GREY = (*STRIATUM, "Thalamus", "Pallidum", "Hippocampus")
+
+MOST_FADING: Mapping[str, float] = {
+    "Thalamus": 1.0,
+    "VentralDC": 0.8,
+    "Pallidum": 0.6,
+    PUTAMEN: 0.2,
+    "Caudate": 0.2,
+}
+"""How much of the way to white matter a structure may fade at its border."""
+FADING_SD = (1.0, 2.5)
+"""Of the blurring that tells how near white matter is, in voxels of `HALF`."""
+FULLY_FADED = (0.25, 0.5)
+"""Share of white matter in that picture from which on a structure has faded fully."""
+MOST_DIMMED, DIMMED_SHARE = 0.35, 0.5
+"""Of white matter beside deep grey: share of the way to grey, and share of deep grey in the blurred
+picture from which on it is dimmed so."""
+CLAUSTRUM, CLAUSTRUM_SD = 0.7, 1.3
+"""Share of these samples that have one; of the blurring that finds the middle between putamen and
+cortex, in voxels of `HALF`."""
+CLAUSTRUM_PLACE, CLAUSTRUM_WIDTH, BOTH = (0.35, 0.65), (0.08, 0.2), 0.06
+"""Putamen's share of putamen and cortex where it lies and, around it, where it ends; least share of
+either in the blurred pictures."""
+ISLANDS_VOXELS, ISLANDS_RARITY, ISLANDS_EDGE = (3.0, 7.0), (0.3, 1.5), 0.5
+"""Distance of the points that islands may lie around; height of the noise above which there is one,
+in standard deviations at those points; over this much of it an island comes to its full grey."""
+NEAR_SD, NEAR = 1.5, 0.15
+"""Of the blurring, in voxels of `HALF`; share of the striatum in that picture right beside it."""
+VENTRAL, MOST_GREY, VENTRAL_SHARE = ("Accumbens-area", "Amygdala"), 0.9, 0.3
+"""The white matter around these is grey for millimetres: most of it, and where that ends."""
+LOCAL_SD = 3.0
+"""Of the blurring that tells how grey and white a place's own grey and white matter are."""
+MARGIN = 12
+"""Voxels around deep structures, beyond which nothing changes to speak of."""
+HALF = 2
+"""Blurred pictures have voxels of so many of the sample's, which takes an eighth of the time."""
+
+
+@dataclass(frozen=True)
+class DeepParams:
+    """How the middle of the brain differs from its label map.
+
+    Attributes:
+        fading: share of the way to white matter at the border, of each structure that fades.
+        fading_sd, fully_faded: how far from the border that begins, see `FADING_SD` and on.
+        dimmed: share of the way to grey of the white matter beside deep grey.
+        ventral: the same beside accumbens and amygdala.
+        claustrum: share of the way to grey in its middle; 0: there is none.
+        claustrum_place, claustrum_width: where it lies, see `CLAUSTRUM_PLACE`.
+        islands: share of the way to grey in their middle.
+        islands_rarity: height of the noise above which there is one.
+        islands_control: (n, n, n) the noise, interpolated over the sample.
+    """
+
+    fading: Mapping[str, float]
+    fading_sd: float
+    fully_faded: float
+    dimmed: float
+    ventral: float
+    claustrum: float
+    claustrum_place: float
+    claustrum_width: float
+    islands: float
+    islands_rarity: float
+    islands_control: Tensor
+
+
+def draw_deep(rng: Draws, settings: SynthesisSettings, shape: Shape3) -> DeepParams | None:
+    """Draw how a sample's deep structures look; None = as in the label map."""
+    # Without the option no number is drawn: samples stay those of runs that did not know it.
+    if not settings.deep or not chance(rng, settings.deep):
+        return None
+    width = number(rng, *ISLANDS_VOXELS)
+    return DeepParams(
+        fading={name: number(rng, 0, most) for name, most in MOST_FADING.items()},
+        fading_sd=number(rng, *FADING_SD),
+        fully_faded=number(rng, *FULLY_FADED),
+        dimmed=number(rng, 0, MOST_DIMMED),
+        ventral=number(rng, 0, MOST_GREY),
+        claustrum=number(rng, 0.3, 1) if chance(rng, CLAUSTRUM) else 0.0,
+        claustrum_place=number(rng, *CLAUSTRUM_PLACE),
+        claustrum_width=number(rng, *CLAUSTRUM_WIDTH),
+        islands=number(rng, 0.2, 1),
+        islands_rarity=number(rng, *ISLANDS_RARITY),
+        islands_control=normal(rng, *(max(2, round(n / width)) for n in shape)),
+    )
+
+
+def apply_deep(image: Tensor, index: Tensor, names: tuple[str, ...], params: DeepParams) -> Tensor:
+    """Let deep structures fade, and grey matter lie in the white matter beside them.
+
+    Args:
+        image: (i, j, k) float32, before the scanner.
+        index: (i, j, k) int64, below the length of `names`.
+        names: of the structure that each index is part of.
+        params: see `DeepParams`.
+
+    Returns:
+        (i, j, k) float32.
+    """
+    box = _middle(index, names)
+    if box is None:
+        return image
+    image = image.clone()
+    image[box] = _blended(
+        image[box], index[box], names, params, field(params.islands_control, shape3(image))[box]
+    )
+    return image
+
+
+def _middle(index: Tensor, names: tuple[str, ...]) -> tuple[slice, slice, slice] | None:
+    """Where deep structures lie, and `MARGIN` around them; None: nowhere."""
+    deep = lookup(
+        tuple(name in (*DEEP_GREY, *MOST_FADING) for name in names), index.device, torch.bool
+    )[index]
+    slices = []
+    for axis in range(3):
+        planes = deep.any(dim=(axis + 1) % 3, keepdim=True).any(dim=(axis + 2) % 3, keepdim=True)
+        there = planes.flatten().nonzero().flatten().tolist()
+        if not there:
+            return None
+        slices.append(slice(max(0, there[0] - MARGIN), there[-1] + 1 + MARGIN))
+    return slices[0], slices[1], slices[2]
+
+
+def _blended(
+    image: Tensor, index: Tensor, names: tuple[str, ...], params: DeepParams, height: Tensor
+) -> Tensor:
+    def mask(wanted: Collection[str]) -> Tensor:
+        return lookup(tuple(name in wanted for name in names), index.device, torch.bool)[index]
+
+    white, cortex, putamen, deep = map(mask, ((WHITE_MATTER,), (CORTEX,), (PUTAMEN,), DEEP_GREY))
+    fading = tuple(params.fading.get(name, 0.0) for name in names)
+    fading_most = lookup(fading, index.device, torch.float32)[index]
+    whites, greys = _local(image, white), _local(image, cortex | (deep & ~mask(("Pallidum",))))
+
+    faded = (_nearby(white, params.fading_sd) / params.fully_faded).clamp(max=1) * fading_most
+    image = image + faded * (whites - image)
+
+    grey = params.dimmed * (_nearby(deep, params.fading_sd) / DIMMED_SHARE).clamp(max=1)
+    ventral = (_nearby(mask(VENTRAL), params.fading_sd) / VENTRAL_SHARE).clamp(max=1)
+    grey = torch.maximum(grey, params.ventral * ventral)
+    island = params.islands * ((height - params.islands_rarity) / ISLANDS_EDGE).clamp(0, 1)
+    grey = torch.maximum(grey, island * (_nearby(mask(STRIATUM), NEAR_SD) / NEAR).clamp(max=1))
+    if params.claustrum:
+        inner, outer = (_nearby(part, CLAUSTRUM_SD) for part in (putamen, cortex))
+        place = inner / (inner + outer).clamp(min=1e-3)
+        sheet = torch.exp(-0.5 * ((place - params.claustrum_place) / params.claustrum_width) ** 2)
+        grey = torch.maximum(grey, params.claustrum * sheet * ((inner > BOTH) & (outer > BOTH)))
+    return image + grey * white * (greys - image)
+
+
+def _coarse(image: Tensor) -> Tensor:
+    return F.avg_pool3d(image[None, None], HALF, ceil_mode=True)[0, 0]
+
+
+def _fine(image: Tensor, shape: Shape3) -> Tensor:
+    return F.interpolate(image[None, None], size=shape, mode="trilinear")[0, 0]
+
+
+def _nearby(mask: Tensor, sd: float) -> Tensor:
+    """Share of a mask in the blurred picture, (i, j, k) float32."""
+    return _fine(blur(_coarse(mask.float()), (sd,) * 3), shape3(mask))
+
+
+def _local(image: Tensor, mask: Tensor) -> Tensor:
+    """Mean intensity of a mask around each voxel, (i, j, k) float32."""
+    total, weight = (blur(_coarse(part), (LOCAL_SD,) * 3) for part in (image * mask, mask.float()))
+    return _fine(total / weight.clamp(min=1e-3), shape3(image))
