@@ -3,8 +3,10 @@
 In a label map every structure is of one grey up to its border. In a head the thalamus fades into
 the capsule beside it, grey matter on both sides of a capsule dims it, the claustrum lies between
 putamen and insula, and bridges and islands of grey (of the striatum in the internal capsule, the
-basal forebrain) lie in what maps call white matter. A network that has seen none of it ends the
-thalamus where that fades, and lets putamen, pallidum and accumbens grow over the grey beside them.
+basal forebrain) lie in what maps call white matter; the hypothalamus is a grey wall of the third
+ventricle, the map's ventral diencephalon nearly white. A network that has seen none of it ends the
+thalamus where that fades, takes that wall for fluid, and lets putamen, pallidum and accumbens grow
+over the grey beside them.
 """
 
 from __future__ import annotations
@@ -23,13 +25,14 @@ from fibromorph.grid import Shape3
 from fibromorph.lookups import lookup
 
 WHITE_MATTER, CORTEX, PUTAMEN = "Cerebral-White-Matter", "Cerebral-Cortex", "Putamen"
+DIENCEPHALON = "VentralDC"
 STRIATUM = (PUTAMEN, "Caudate", "Accumbens-area", "Amygdala")
 """Grey matter, some of which lies scattered in the white matter beside it."""
 DEEP_GREY = (*STRIATUM, "Thalamus", "Pallidum", "Hippocampus")
 
 MOST_FADING: Mapping[str, float] = {
     "Thalamus": 1.0,
-    "VentralDC": 0.8,
+    DIENCEPHALON: 0.8,
     "Pallidum": 0.6,
     PUTAMEN: 0.2,
     "Caudate": 0.2,
@@ -42,6 +45,9 @@ FULLY_FADED = (0.25, 0.5)
 MOST_DIMMED, DIMMED_SHARE = 0.35, 0.5
 """Of white matter beside deep grey: share of the way to grey, and share of deep grey in the blurred
 picture from which on it is dimmed so."""
+FLUID, MOST_HYPOTHALAMUS, WALL = ("3rd-Ventricle", "CSF"), 1.0, 0.35
+"""Beside which the diencephalon is grey; most of the way to grey, and share of fluid in the blurred
+picture from which on it is as grey as that."""
 CLAUSTRUM, CLAUSTRUM_SD = 0.7, 1.3
 """Share of these samples that have one; of the blurring that finds the middle between putamen and
 cortex, in voxels of `HALF`."""
@@ -72,6 +78,7 @@ class DeepParams:
         fading_sd, fully_faded: how far from the border that begins, see `FADING_SD` and on.
         dimmed: share of the way to grey of the white matter beside deep grey.
         ventral: the same beside accumbens and amygdala.
+        hypothalamus: the same of the diencephalon beside fluid.
         claustrum: share of the way to grey in its middle; 0: there is none.
         claustrum_place, claustrum_width: where it lies, see `CLAUSTRUM_PLACE`.
         islands: share of the way to grey in their middle.
@@ -84,6 +91,7 @@ class DeepParams:
     fully_faded: float
     dimmed: float
     ventral: float
+    hypothalamus: float
     claustrum: float
     claustrum_place: float
     claustrum_width: float
@@ -104,6 +112,7 @@ def draw_deep(rng: Draws, settings: SynthesisSettings, shape: Shape3) -> DeepPar
         fully_faded=number(rng, *FULLY_FADED),
         dimmed=number(rng, 0, MOST_DIMMED),
         ventral=number(rng, 0, MOST_GREY),
+        hypothalamus=number(rng, 0, MOST_HYPOTHALAMUS),
         claustrum=number(rng, 0.3, 1) if chance(rng, CLAUSTRUM) else 0.0,
         claustrum_place=number(rng, *CLAUSTRUM_PLACE),
         claustrum_width=number(rng, *CLAUSTRUM_WIDTH),
@@ -174,7 +183,9 @@ def _blended(
         place = inner / (inner + outer).clamp(min=1e-3)
         sheet = torch.exp(-0.5 * ((place - params.claustrum_place) / params.claustrum_width) ** 2)
         grey = torch.maximum(grey, params.claustrum * sheet * ((inner > BOTH) & (outer > BOTH)))
-    return image + grey * white * (greys - image)
+    wall = params.hypothalamus * (_nearby(mask(FLUID), NEAR_SD) / WALL).clamp(max=1)
+    grey = torch.where(white, grey, wall * mask((DIENCEPHALON,)))
+    return image + grey * (greys - image)
 
 
 def _coarse(image: Tensor) -> Tensor:
@@ -193,4 +204,4 @@ def _nearby(mask: Tensor, sd: float) -> Tensor:
 def _local(image: Tensor, mask: Tensor) -> Tensor:
     """Mean intensity of a mask around each voxel, (i, j, k) float32."""
     total, weight = (blur(_coarse(part), (LOCAL_SD,) * 3) for part in (image * mask, mask.float()))
-    return _fine(total / weight.clamp(min=1e-3), shape3(image))
+    return _fine(total / weight.clamp(min=1e-6), shape3(image))
