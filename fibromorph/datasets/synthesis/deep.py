@@ -11,7 +11,7 @@ over the grey beside them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -137,18 +137,37 @@ def apply_deep(image: Tensor, index: Tensor, names: tuple[str, ...], params: Dee
     box = _middle(index, names)
     if box is None:
         return image
+    height = field(params.islands_control, shape3(image))
     image = image.clone()
-    image[box] = _blended(
-        image[box], index[box], names, params, field(params.islands_control, shape3(image))[box]
-    )
+    image[box] = _blended(image[box], Anatomy(index[box], names), height[box], params)
     return image
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Which structure each voxel is part of.
+
+    Attributes:
+        index: (i, j, k) int64, below the length of `names`.
+        names: of the structure that each index is part of.
+    """
+
+    index: Tensor
+    names: tuple[str, ...]
+
+    def of(self, value: Callable[[str], float]) -> Tensor:
+        """What `value` says of each voxel's structure, (i, j, k) float32."""
+        values = tuple(float(value(name)) for name in self.names)
+        return lookup(values, self.index.device, torch.float32)[self.index]
+
+    def mask(self, *structures: str) -> Tensor:
+        """1 in these structures, (i, j, k) float32."""
+        return self.of(lambda name: name in structures)
 
 
 def _middle(index: Tensor, names: tuple[str, ...]) -> tuple[slice, slice, slice] | None:
     """Where deep structures lie, and `MARGIN` around them; None: nowhere."""
-    deep = lookup(
-        tuple(name in (*DEEP_GREY, *MOST_FADING) for name in names), index.device, torch.bool
-    )[index]
+    deep = Anatomy(index, names).mask(*DEEP_GREY, *MOST_FADING) > 0
     slices = []
     for axis in range(3):
         planes = deep.any(dim=(axis + 1) % 3, keepdim=True).any(dim=(axis + 2) % 3, keepdim=True)
@@ -159,33 +178,50 @@ def _middle(index: Tensor, names: tuple[str, ...]) -> tuple[slice, slice, slice]
     return slices[0], slices[1], slices[2]
 
 
-def _blended(
-    image: Tensor, index: Tensor, names: tuple[str, ...], params: DeepParams, height: Tensor
-) -> Tensor:
-    def mask(wanted: Collection[str]) -> Tensor:
-        return lookup(tuple(name in wanted for name in names), index.device, torch.bool)[index]
+def _blended(image: Tensor, anatomy: Anatomy, height: Tensor, params: DeepParams) -> Tensor:
+    white, diencephalon = anatomy.mask(WHITE_MATTER), anatomy.mask(DIENCEPHALON)
+    whites = _local_mean(image, white)
+    # The pallidum is nearly white.
+    greys = _local_mean(image, anatomy.mask(CORTEX, *DEEP_GREY) - anatomy.mask("Pallidum"))
 
-    white, cortex, putamen, deep = map(mask, ((WHITE_MATTER,), (CORTEX,), (PUTAMEN,), DEEP_GREY))
-    fading = tuple(params.fading.get(name, 0.0) for name in names)
-    fading_most = lookup(fading, index.device, torch.float32)[index]
-    whites, greys = _local(image, white), _local(image, cortex | (deep & ~mask(("Pallidum",))))
+    fading = anatomy.of(lambda name: params.fading.get(name, 0.0))
+    fading = fading * _beside(white, params.fading_sd, params.fully_faded)
+    image = image + fading * (whites - image)
 
-    faded = (_nearby(white, params.fading_sd) / params.fully_faded).clamp(max=1) * fading_most
-    image = image + faded * (whites - image)
+    wall = params.hypothalamus * _beside(anatomy.mask(*FLUID), NEAR_SD, WALL)
+    grey = white * _grey_in_white(anatomy, height, params) + diencephalon * wall
+    return image + grey * (greys - image)
 
-    grey = params.dimmed * (_nearby(deep, params.fading_sd) / DIMMED_SHARE).clamp(max=1)
-    ventral = (_nearby(mask(VENTRAL), params.fading_sd) / VENTRAL_SHARE).clamp(max=1)
-    grey = torch.maximum(grey, params.ventral * ventral)
-    island = params.islands * ((height - params.islands_rarity) / ISLANDS_EDGE).clamp(0, 1)
-    grey = torch.maximum(grey, island * (_nearby(mask(STRIATUM), NEAR_SD) / NEAR).clamp(max=1))
+
+def _grey_in_white(anatomy: Anatomy, height: Tensor, params: DeepParams) -> Tensor:
+    """Share of the way to grey of white matter, (i, j, k) float32."""
+    island = ((height - params.islands_rarity) / ISLANDS_EDGE).clamp(0, 1)
+    shares = [
+        params.dimmed * _beside(anatomy.mask(*DEEP_GREY), params.fading_sd, DIMMED_SHARE),
+        params.ventral * _beside(anatomy.mask(*VENTRAL), params.fading_sd, VENTRAL_SHARE),
+        params.islands * island * _beside(anatomy.mask(*STRIATUM), NEAR_SD, NEAR),
+    ]
     if params.claustrum:
-        inner, outer = (_nearby(part, CLAUSTRUM_SD) for part in (putamen, cortex))
+        inner, outer = (_blurred(anatomy.mask(s), CLAUSTRUM_SD) for s in (PUTAMEN, CORTEX))
         place = inner / (inner + outer).clamp(min=1e-3)
         sheet = torch.exp(-0.5 * ((place - params.claustrum_place) / params.claustrum_width) ** 2)
-        grey = torch.maximum(grey, params.claustrum * sheet * ((inner > BOTH) & (outer > BOTH)))
-    wall = params.hypothalamus * (_nearby(mask(FLUID), NEAR_SD) / WALL).clamp(max=1)
-    grey = torch.where(white, grey, wall * mask((DIENCEPHALON,)))
-    return image + grey * (greys - image)
+        shares.append(params.claustrum * sheet * ((inner > BOTH) & (outer > BOTH)))
+    return torch.stack(shares).amax(0)
+
+
+def _beside(mask: Tensor, sd: float, full: float) -> Tensor:
+    """0 far from a mask to 1 where it has a share of `full` in the blurred picture."""
+    return (_blurred(mask, sd) / full).clamp(max=1)
+
+
+def _blurred(mask: Tensor, sd: float) -> Tensor:
+    return _fine(blur(_coarse(mask), (sd,) * 3), shape3(mask))
+
+
+def _local_mean(image: Tensor, mask: Tensor) -> Tensor:
+    """Mean intensity of a mask around each voxel."""
+    total, weight = (blur(_coarse(part), (LOCAL_SD,) * 3) for part in (image * mask, mask))
+    return _fine(total / weight.clamp(min=1e-6), shape3(image))
 
 
 def _coarse(image: Tensor) -> Tensor:
@@ -194,14 +230,3 @@ def _coarse(image: Tensor) -> Tensor:
 
 def _fine(image: Tensor, shape: Shape3) -> Tensor:
     return F.interpolate(image[None, None], size=shape, mode="trilinear")[0, 0]
-
-
-def _nearby(mask: Tensor, sd: float) -> Tensor:
-    """Share of a mask in the blurred picture, (i, j, k) float32."""
-    return _fine(blur(_coarse(mask.float()), (sd,) * 3), shape3(mask))
-
-
-def _local(image: Tensor, mask: Tensor) -> Tensor:
-    """Mean intensity of a mask around each voxel, (i, j, k) float32."""
-    total, weight = (blur(_coarse(part), (LOCAL_SD,) * 3) for part in (image * mask, mask.float()))
-    return _fine(total / weight.clamp(min=1e-6), shape3(image))
