@@ -47,6 +47,7 @@ from fibromorph.postprocessing.stats.tables import (
     by_session,
     read_cohort,
     read_participants,
+    with_session_files,
 )
 from fibromorph.progress import Bar
 from fibromorph.progress import bar as progress_bar
@@ -90,12 +91,13 @@ def run_study(
 
 
 def read_people(design: Design, path: Path) -> Participants:
-    """The participants table, read as the design says."""
+    """The participants table and what BIDS has beside it, read as the design says."""
     table = design.table
     people = read_participants(
         path, design.ids, id_column=table.id_column, missing_codes=table.missing_codes
     )
-    return by_session(people, table.by_session, design.at("table.by_session"))
+    people = by_session(people, table.by_session, design.at("table.by_session"))
+    return with_session_files(people, design.ids, table.missing_codes)
 
 
 def analyse(

@@ -88,11 +88,11 @@ def test_columns_that_are_not_used_are_named_with_the_reason(folder: Path) -> No
     assert "vas (0-100, beyond pain_intensity's 0-10)" in told(folder, "again.yaml")
 
 
-def test_scores_where_bids_has_them_are_named(folder: Path) -> None:
+def test_scores_where_bids_has_them_are_read(folder: Path) -> None:
     (folder / "sub-001").mkdir()
     measured = {"session_id": ["ses-01"], "acq_time": ["n/a"], "pain": [4], "sleep": [2]}
     write(folder / "sub-001" / "sub-001_sessions.tsv", pd.DataFrame(measured))
-    assert "not read: sleep in sub-*_sessions.tsv; put them into participants.tsv" in told(folder)
+    assert "read from sub-*_sessions.tsv: pain, sleep" in told(folder)
 
 
 def test_who_fits_is_told(folder: Path) -> None:

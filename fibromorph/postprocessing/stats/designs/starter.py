@@ -22,11 +22,12 @@ from fibromorph.postprocessing.stats.tables import (
     by_session,
     read_cohort,
     read_participants,
+    with_session_files,
 )
 from fibromorph.postprocessing.stats.tables.measure import THICKNESS, VOLUME
 from fibromorph.postprocessing.stats.tables.region_names import is_fluid, is_total
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION
-from fibromorph.postprocessing.stats.tables.scan_times import is_time, measured_beside
+from fibromorph.postprocessing.stats.tables.scan_times import is_time
 from fibromorph.postprocessing.stats.tables.wide import guess_by_session
 
 SITE_NAMES = r"(site|scanner|center|centre)"
@@ -75,7 +76,7 @@ def write_starter(
     cohort = read_cohort(volumes, measure=measure)
     people = read_participants(participants)
     design = guess_design(cohort, people)
-    people = by_session(people, design.table.by_session, BY_SESSION)
+    people = with_session_files(by_session(people, design.table.by_session, BY_SESSION))
     head = HEADER.format(volumes=", ".join(p.name for p in volumes), participants=participants.name)
     content = yaml.safe_dump(
         design.model_dump(mode="json", exclude=_beside_the_point(cohort)),
@@ -89,17 +90,16 @@ def write_starter(
     return [
         *_folders(volumes, cohort),
         *_spread(design),
+        *_beside(people),
         *choices(design, people),
         *who_fits(load_design(path), cohort, people),
         *unused(design, people, told=arms),
-        *_beside(participants, people),
     ]
 
 
-def _beside(participants: Path, people: Participants) -> list[str]:
-    names = ", ".join(n for n in measured_beside(participants) if n not in people.cells)
-    where = f"put them into {participants.name}, a row a session"
-    return [f"not read: {names} in sub-*_sessions.tsv; {where}"] if names else []
+def _beside(people: Participants) -> list[str]:
+    columns = list(dict.fromkeys(column for _, column in people.sources))
+    return [f"read from sub-*_sessions.tsv: {', '.join(columns)}"] if columns else []
 
 
 def choices(design: Design, people: Participants) -> list[str]:
@@ -144,7 +144,7 @@ def guess_design(cohort: CohortVolumes, people: Participants) -> Design:
         TableError: no column has the two groups.
     """
     wide = _wide(cohort, people)
-    people = by_session(people, wide, BY_SESSION)
+    people = with_session_files(by_session(people, wide, BY_SESSION))
     group, patients, controls = guess_groups(people)
     columns = [str(c) for c in people.cells.columns]
     sessions = cohort.sessions

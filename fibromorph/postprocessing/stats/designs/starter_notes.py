@@ -85,18 +85,19 @@ def _reason(design: Design, people: Participants, column: str) -> str:
 
 def _broken(people: Participants, column: str, measure: Measure) -> str:
     """Why a column cannot be this measure; '' if it can."""
-    cells = [(n, cell) for n, cell in zip(people.lines, people.cells[column], strict=True) if cell]
+    found = enumerate(people.cells[column])
+    cells = [(people.line(row, column), cell) for row, cell in found if cell]
     texts = [(line, cell) for line, cell in cells if not is_number(cell)]
     if len(texts) > FEW * len(cells) and not is_number(texts[0][1].replace(",", ".")):
         return "text"
     if texts:
         line, cell = texts[0]
         comma = is_number(cell.replace(",", "."))
-        return f"{cell} in line {line}: {'a decimal comma' if comma else 'no number'}"
+        return f"{cell} in {line}: {'a decimal comma' if comma else 'no number'}"
     return _beyond([(line, float(cell)) for line, cell in cells], measure)
 
 
-def _beyond(cells: Sequence[tuple[int, float]], measure: Measure) -> str:
+def _beyond(cells: Sequence[tuple[str, float]], measure: Measure) -> str:
     high = float("inf") if measure.high is None else measure.high
     outside = [(line, value) for line, value in cells if not measure.low <= value <= high]
     if not outside:
@@ -104,7 +105,7 @@ def _beyond(cells: Sequence[tuple[int, float]], measure: Measure) -> str:
     bounds = f"{measure.low:g} and more" if measure.high is None else f"{measure.low:g}-{high:g}"
     (line, value), values = outside[0], [value for _, value in cells]
     if all(CODE.fullmatch(f"{found:g}") for _, found in outside):
-        return f"{value:g} in line {line}: a missing code?"
+        return f"{value:g} in {line}: a missing code?"
     if len(outside) <= FEW * len(cells):
-        return f"{value:g} in line {line}, beyond {measure.name}'s {bounds}"
+        return f"{value:g} in {line}, beyond {measure.name}'s {bounds}"
     return f"{min(values):g}-{max(values):g}, beyond {measure.name}'s {bounds}"

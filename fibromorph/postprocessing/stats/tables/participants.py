@@ -39,9 +39,10 @@ class Participants:
     Attributes:
         cells: text, None where missing.
         path: the file.
-        lines: of its rows.
+        lines: of its rows; 0 for rows that are other files'.
         session_times: of scans, see `read_session_times`.
         own_names: (column, session) -> what the file calls that column, see `wide.by_session`.
+        sources: (key, column) -> file and line of cells of other files, see `session_files`.
     """
 
     cells: pd.DataFrame
@@ -49,6 +50,7 @@ class Participants:
     lines: tuple[int, ...]
     session_times: Mapping[tuple[str, str], str] = field(default_factory=dict)
     own_names: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    sources: Mapping[tuple[tuple[str, str], str], tuple[Path, int]] = field(default_factory=dict)
 
     @property
     def ids(self) -> list[str]:
@@ -121,7 +123,8 @@ class Participants:
         keys = [(meant.get(str(p), str(p)), str(s)) for p, s in self.cells.index]
         cells = self.cells.set_axis(pd.MultiIndex.from_tuples(keys, names=KEY))
         times = {(meant.get(p, p), s): time for (p, s), time in self.session_times.items()}
-        return replace(self, cells=cells, session_times=times), meant
+        sources = {((meant.get(p, p), s), c): at for ((p, s), c), at in self.sources.items()}
+        return replace(self, cells=cells, session_times=times, sources=sources), meant
 
     def levels(self, column: str) -> list[str]:
         """The different texts in a column, sorted."""
@@ -131,12 +134,21 @@ class Participants:
         """How errors name a cell of the row `key`."""
         return self._place(list(self.cells.index).index(key), column)
 
+    def line(self, row: int, column: str) -> str:
+        """How notes name the line of a cell, which may be another file's."""
+        path, line = self._source(row, column)
+        return f"line {line}" + ("" if path == self.path else f" of {path.name}")
+
     def _place(self, row: int, column: str) -> str:
         session = str(self.cells.index[row][1])
-        return place(self.path, self.lines[row], self.own_names.get((column, session), column))
+        return place(*self._source(row, column), self.own_names.get((column, session), column))
+
+    def _source(self, row: int, column: str) -> tuple[Path, int]:
+        participant, session = map(str, self.cells.index[row])
+        return self.sources.get(((participant, session), column), (self.path, self.lines[row]))
 
 
-def _without_codes(codes: Collection[str]) -> Callable[[str | None], str | None]:
+def without_codes(codes: Collection[str]) -> Callable[[str | None], str | None]:
     """What makes None of cells that are codes, also where -999 is written -999.0."""
     texts = {code.strip() for code in codes}
     numbers = {float(text) for text in texts if is_number(text)}
@@ -179,7 +191,7 @@ def read_participants(
             raise TableError("every row needs a participant", subject=where)
         keys.append(rule.split(name, session, where, person=True))
     frame = frame.drop(columns=[c for c in (column, KEY[1]) if c in frame])
-    cells = frame.map(_without_codes(missing_codes)).astype(object)
+    cells = frame.map(without_codes(missing_codes)).astype(object)
     cells = cells.where(cells.notna(), None)
     return Participants(
         cells.set_axis(keyed(keys, places, "participant")),

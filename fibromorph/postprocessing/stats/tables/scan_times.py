@@ -48,18 +48,6 @@ def read_session_times(participants: Path, ids: ScanIds) -> dict[Keys, str]:
     return times
 
 
-def measured_beside(participants: Path) -> list[str]:
-    """What `sub-*_sessions.tsv` beside a table hold besides times; nobody reads that.
-
-    Raises:
-        TableError: one of them cannot be read.
-    """
-    found: dict[str, None] = {}
-    for path in sorted(participants.parent.glob(SESSIONS)):
-        found |= dict.fromkeys(map(str, read_text_table(path).columns))
-    return [name for name in found if name not in ("session_id", ACQ_TIME)]
-
-
 def _timed(path: Path) -> Iterator[tuple[str, str | None, str]]:
     """(scan, nothing, its time) of a table of scans, (participant, session, time) of sessions."""
     table = read_text_table(path)
