@@ -72,6 +72,7 @@ class JobOut(BaseModel):
     problem: Problem | None = None
     seconds: dict[str, float] = Field({}, description="By stage, once it has ended.")
     quality: str | None = Field(None, examples=["good"])
+    quality_reasons: list[str] = Field([], description="Why it is not good, the gravest first.")
     summary: str | None = Field(None, description="Of a study.")
     links: dict[str, str] = {}
 
@@ -176,6 +177,7 @@ def job_out(
         "problem": job.problem,
         "seconds": {k: round(v, 3) for k, v in job.detail.get("seconds", {}).items()},
         "quality": job.detail.get("quality"),
+        "quality_reasons": job.detail.get("quality_reasons", []),
         "summary": job.detail.get("summary"),
         "links": _links(job),
     }

@@ -201,6 +201,7 @@ def _segment(order: Order) -> dict[str, Any]:
         "seconds": seconds,
         "engine": result.engine,
         "quality": result.quality.verdict,
+        "quality_reasons": [f.message for f in result.quality.flags if f.severity != "note"],
         "measured": results_beyond(files),
     }
 

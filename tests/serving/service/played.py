@@ -24,6 +24,7 @@ def job(number: int, state: str = "done", **facts: Any) -> dict[str, Any]:
     model = {"name": "tiny", "version": "1", "sha256": ""}
     known = {"id": f"{number:032x}", "kind": "scan", "state": state, "stage": None, "percent": 0}
     about = {"label": "", "queue_position": 0, "model": model, "created_at": created, "seconds": {}}
+    about |= {"quality_reasons": []}
     links = {name: f"/v1/jobs/{known['id']}/{name}" for name in RESULTS}
     return known | about | {"links": links} | facts
 

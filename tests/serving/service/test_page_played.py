@@ -103,7 +103,8 @@ def test_a_stale_key_is_sent_once_and_the_next_one_resumes(page: Page, played: P
 
 
 def test_doubtful_quality_and_uncertainty_are_seen(page: Page, played: Played) -> None:
-    scan = job(1, quality="bad")
+    reasons = ["the image is noisy", "confidence is low"]
+    scan = job(1, quality="bad", quality_reasons=reasons, label="sub-01")
     name = "Right-Inferior-Lateral-Ventricle-Of-The-Brain"
     numbers = {"volume_ml": 1234.5, "soft_volume_ml": 1234.5, "sd_ml": 123.4, "confidence": 0.94}
     about = {"region_id": 1, "hemisphere": "right", "centre_mm": [0, 0, 0], "colour": [0, 0, 0]}
@@ -114,6 +115,8 @@ def test_doubtful_quality_and_uncertainty_are_seen(page: Page, played: Played) -
     red = page.locator("#job-problem").evaluate("e => getComputedStyle(e).color")
     for place in ("#jobs .state", "#job-facts"):
         expect(page.locator(place)).to_have_css("color", red)
+    expect(page.locator("#job-why")).to_have_text("; ".join(reasons))
+    expect(page.get_by_role("status").filter(has_text="sub-01: done, quality bad")).to_have_count(1)
     expect(page.locator("#rows tr")).to_be_visible()
     for width in (1280, 1366, 1441, 1920):
         page.set_viewport_size({"width": width, "height": 900})

@@ -140,11 +140,21 @@ function draw(job) {
   $("job-name").textContent = nameOf(job);
   $("job-facts").textContent = facts(job);
   $("job-facts").classList.toggle("doubtful", isDoubtful(job));
+  $("job-why").textContent = job.quality_reasons.join("; ");
+  $("job-why").hidden = !isDoubtful(job) || !job.quality_reasons.length;
+  say(job);
   $("end").textContent = isOver(job) ? "Delete" : "Cancel";
   $("end").disabled = job.cancel_requested && job.state === "running";
   complain($("job-problem"), job.problem && { message: job.problem.detail });
   drawStages(job);
   scans.renew(job);
+}
+
+// A percentage every second would drown a screen reader: it is told of states alone.
+function say(job) {
+  const quality = job.quality ? `, quality ${job.quality}` : "";
+  const said = `${nameOf(job)}: ${job.state}${quality}`;
+  if ($("job-said").textContent !== said) $("job-said").textContent = said;
 }
 
 function drawLost() {
