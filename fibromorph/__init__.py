@@ -2,7 +2,7 @@
 
 import os
 
-__version__ = "0.14.0"
+__version__ = "0.15.0"
 
 # ONNX Runtime and MLflow report to their makers unless told not to. Here as early as can be, and
 # inherited by every worker: scans are patients', and hospitals' networks are closed.
