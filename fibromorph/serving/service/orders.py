@@ -33,8 +33,13 @@ def make_order(job: Job, store: Store, settings: Settings) -> Order:
         device=settings.device,
         threads=settings.engine_threads,
         wanted=_wanted(job, settings),
-        name=f"scan-{job.content[:NAME_LENGTH]}",
+        name=name_of(job),
     )
+
+
+def name_of(job: Job) -> str:
+    """What its results call a scan, until somebody is answered with them under a label."""
+    return f"scan-{job.content[:NAME_LENGTH]}"
 
 
 def _wanted(job: Job, settings: Settings) -> Wanted:

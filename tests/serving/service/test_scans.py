@@ -53,6 +53,25 @@ def test_an_upload_becomes_the_results_of_the_command_line(
     assert provenance["model"]["sha256"] == read_manifest(tiny).network.sha256
 
 
+def test_a_report_is_headed_as_each_sender_calls_the_scan(
+    server: Server, client: Client, head: Path, tmp_path: Path
+) -> None:
+    """Results are shared by content; names are not."""
+    pages, tags = [], []
+    for label in ("sub-headed", "sub-other", ""):
+        job = client.wait(client.submit(head, label=label).id)
+        pages.append(client.download(job.id, "report", tmp_path / "report.html").read_text())
+        url = f"{server.url}/v1/jobs/{job.id}/report"
+        tags.append(httpx.get(url).headers["etag"])
+        assert httpx.get(url, headers={"If-None-Match": tags[-1]}).status_code == 304
+    assert "<h1>sub-headed</h1>" in pages[0]
+    assert "<h1>sub-other</h1>" in pages[1]
+    assert "<h1>scan-" in pages[2]
+    assert "scan-" not in pages[0] + pages[1]
+    assert "sub-headed" not in pages[1]
+    assert len({*tags}) == 3
+
+
 def test_labels_corrected_by_hand_are_set_aside(client: Client, head: Path, tmp_path: Path) -> None:
     first = client.segment(head, tmp_path, label="sub-01")["segmentation"]
     assert first.name in json.loads((tmp_path / "sub-01.json").read_text())["outputs"]

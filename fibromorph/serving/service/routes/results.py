@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -15,6 +16,7 @@ from fibromorph.serving.service.access import Reader
 from fibromorph.serving.service.core import Service
 from fibromorph.serving.service.files import FILES, MAP_FILES, TISSUE_FILES
 from fibromorph.serving.service.ledger import Job
+from fibromorph.serving.service.orders import name_of
 from fibromorph.serving.service.policies import REPORT_POLICY
 from fibromorph.serving.service.problems import Refusal
 from fibromorph.serving.service.routes.parts import (
@@ -154,8 +156,10 @@ def get_map(service: The, job: Finished, of: MapOf) -> ResultFile:
 @router.head("/report", include_in_schema=False)
 @router.get("/report", responses={200: binary(HTML), **STATUSES}, response_class=Response)
 def get_report(service: The, job: Finished) -> ResultFile:
-    """The report: one page that opens offline."""
+    """The report: one page that opens offline, headed by the job's label."""
     response = result_file(service, job, FILES["report"], HTML, SCAN["report"], shown=True)
+    if job.label:
+        response.put = (name_of(job).encode(), escape(job.label).encode())
     response.headers["Content-Security-Policy"] = REPORT_POLICY
     return response
 
