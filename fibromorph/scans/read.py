@@ -19,6 +19,8 @@ from fibromorph.scans.scan import ReadLimits, Scan, Volume
 
 IMAGES = (".nii.gz", ".nii", ".mgz", ".mgh", ".mgh.gz")
 OTHER_KIND = re.compile(r"_(T2w|T2starw|PDw|PDT2|FLAIR|inplaneT[12]|bold|sbref|dwi|epi|asl)\.")
+FREESURFERS_SCAN, FREESURFERS_OWN = "orig.mgz", ("nu.mgz", "norm.mgz")
+"""In FreeSurfer's `mri`: the scan, conformed, and two of the many images made from it."""
 SUFFIXES = (*IMAGES, ".zip", ".dcm", ".gz")
 ACCEPTED = "a scan must be NIfTI (.nii, .nii.gz), MGH/MGZ, or a DICOM series as a folder or zip"
 
@@ -61,7 +63,8 @@ def scans_in(path: Path) -> list[Path]:
     """The scans that a path stands for: those in a folder, in their names' order, or itself.
 
     A folder is one of scans where images lie in it and no slice of a DICOM series does. Images
-    whose names say that they are of another kind (BIDS' suffixes), or derived, are none.
+    whose names say that they are of another kind (BIDS' suffixes), or derived, are none. Of
+    FreeSurfer's `mri` it is the scan that all others were made from.
     """
     if not path.is_dir():
         return [path]
@@ -70,6 +73,8 @@ def scans_in(path: Path) -> list[Path]:
     others = (p for p in files if not p.name.lower().endswith(IMAGES))
     if not images or any(_is_slice(p) for p in others):
         return [path]
+    if {FREESURFERS_SCAN, *FREESURFERS_OWN} <= {p.name for p in images}:
+        return [path / FREESURFERS_SCAN]
     scans = [p for p in images if not is_derived(p.name) and not OTHER_KIND.search(p.name)]
     return scans or [path]
 

@@ -85,6 +85,12 @@ def test_a_folder_without_slices_says_what_to_give(tmp_path: Path) -> None:
         read_scan(tmp_path)
 
 
+def test_of_freesurfers_images_the_scan_is_taken(tmp_path: Path) -> None:
+    for name in ("T1.mgz", "aseg.mgz", "brainmask.mgz", "norm.mgz", "nu.mgz", "orig.mgz"):
+        (tmp_path / name).touch()
+    assert scans_in(tmp_path) == [tmp_path / "orig.mgz"]
+
+
 def test_a_folder_stands_for_the_scans_in_it(tmp_path: Path) -> None:
     for name in ("b.nii.gz", "a.mgz", "a.json", ".c.nii", "a_dseg.nii.gz", "a_seg-X_dseg.nii.gz"):
         (tmp_path / name).write_bytes(b"")

@@ -189,7 +189,7 @@ def _write_participants(bids: Path, out: Path) -> None:
 
 
 def _write_times(bids: Path, out: Path) -> int:
-    """Copies of `sub-01_sessions.tsv` and the like, which may say when scans were made.
+    """Copies of `sub-01_sessions.tsv` and the like, which may have scores and times of scans.
 
     Returns:
         How many cannot be read: annexed ones may not have been fetched.
