@@ -133,3 +133,13 @@ def by_number(names: Iterable[str], prefix: str) -> dict[str, list[str]]:
         if number := number_in(name.removeprefix(prefix)):
             found.setdefault(number, []).append(name)
     return found
+
+
+def paired_by_number(names: Iterable[str], others: Iterable[str], prefix: str) -> dict[str, str]:
+    """A name -> the other of its number, as `by_number` tells, where each alone has it."""
+    numbered, there = by_number(names, prefix), by_number(others, prefix)
+    return {
+        found[0]: there[number][0]
+        for number, found in numbered.items()
+        if len(found) == len(there.get(number, ())) == 1
+    }

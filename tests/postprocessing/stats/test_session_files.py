@@ -21,8 +21,8 @@ def into_session_files(folder: Path, long: pd.DataFrame) -> None:
     for person, rows in long.groupby("participant_id"):
         own = folder / str(person)
         own.mkdir(exist_ok=True)
-        times = rows[["session_id", "pain"]].assign(acq_time="n/a")
-        write(own / f"{person}_sessions.tsv", times)
+        measured = rows[["session_id", "pain"]].assign(acq_time="n/a")
+        write(own / f"{person}_sessions.tsv", measured)
 
 
 def put(folder: Path, text: str, person: str = "sub-01") -> Path:

@@ -25,7 +25,7 @@ from fibromorph.postprocessing.stats.tables.scan_times import (
     read_session_times,
     years_since_first,
 )
-from fibromorph.text import by_number
+from fibromorph.text import paired_by_number
 
 ID_COLUMNS = ("participant_id", "SubjID", "subject", "subject_id", "ID", "id")
 MOSTLY_NUMBERS = 0.8
@@ -114,12 +114,8 @@ class Participants:
         Args:
             scanned: participants of the scans.
         """
-        own, rows, scans = set(self.ids), by_number(self.ids, PREFIX), by_number(scanned, PREFIX)
-        meant = {
-            names[0]: scans[number][0]
-            for number, names in rows.items()
-            if len(names) == len(scans.get(number, ())) == 1 and scans[number][0] not in own
-        }
+        own, pairs = set(self.ids), paired_by_number(self.ids, scanned, PREFIX)
+        meant = {name: scan for name, scan in pairs.items() if scan not in own}
         keys = [(meant.get(str(p), str(p)), str(s)) for p, s in self.cells.index]
         cells = self.cells.set_axis(pd.MultiIndex.from_tuples(keys, names=KEY))
         times = {(meant.get(p, p), s): time for (p, s), time in self.session_times.items()}

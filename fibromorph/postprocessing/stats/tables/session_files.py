@@ -19,10 +19,10 @@ from fibromorph.postprocessing.stats.tables.cohort import KEY
 from fibromorph.postprocessing.stats.tables.participants import Participants, without_codes
 from fibromorph.postprocessing.stats.tables.scan_ids import NO_SESSION, PREFIX, ScanIds
 from fibromorph.postprocessing.stats.tables.scan_times import ACQ_TIME, SESSIONS
-from fibromorph.text import by_number
+from fibromorph.text import paired_by_number
 
-SESSION_ID = "session_id"
-NOT_MEASURED = (SESSION_ID, ACQ_TIME, KEY[0])
+PARTICIPANT_ID, SESSION_ID = KEY
+NOT_MEASURED = (PARTICIPANT_ID, SESSION_ID, ACQ_TIME)
 """Columns that say which row it is, or when; times are `read_session_times`'."""
 
 
@@ -55,12 +55,15 @@ def with_session_files(
         TableError: a file that cannot be read, lacks `session_id` or has a session twice, or a cell
             that the table has otherwise for the same session.
     """
-    own, people, known = _own_name(participants), {*participants.ids}, without_codes(missing_codes)
+    folder, people, known = participants.path.parent, participants.ids, without_codes(missing_codes)
+    # Where zeros were lost in the table, its people are the folders' of the same number.
+    own = paired_by_number([p.name for p in folder.glob(f"{PREFIX}*")], people, PREFIX)
+    everybody = set(people)
     files: dict[tuple[str, str], dict[str, str]] = {}
     sources: dict[tuple[tuple[str, str], str], tuple[Path, int]] = {}
-    for cell in _cells(participants.path.parent, ids or ScanIds()):
+    for cell in _cells(folder, ids or ScanIds()):
         name = own.get(cell.participant, cell.participant)
-        if name not in people or known(cell.text) is None:
+        if name not in everybody or known(cell.text) is None:
             continue
         key = (name, cell.session)
         _require_alike(participants, key, cell)
@@ -82,17 +85,6 @@ def with_session_files(
         lines=(*participants.lines, *[0] * (len(rows) - len(participants.lines))),
         sources=sources,
     )
-
-
-def _own_name(participants: Participants) -> dict[str, str]:
-    """A folder's participant -> what the table calls the person, where zeros were lost in it."""
-    rows = by_number(participants.ids, PREFIX)
-    folders = [p.name for p in participants.path.parent.glob(f"{PREFIX}*")]
-    return {
-        names[0]: rows[number][0]
-        for number, names in by_number(folders, PREFIX).items()
-        if len(names) == len(rows.get(number, ())) == 1
-    }
 
 
 def _cells(folder: Path, ids: ScanIds) -> Iterator[_Cell]:
