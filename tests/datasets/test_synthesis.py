@@ -128,6 +128,36 @@ def test_deep_structures_fade_and_grey_lies_in_the_white_matter_beside_them(
     assert not torch.equal(plain.image, seen.image)
 
 
+@pytest.mark.parametrize(
+    ("part", "structure"),
+    [
+        ("hypothalamus", "VentralDC"),
+        *(
+            (part, "Cerebral-White-Matter")
+            for part in ("dimmed", "ventral", "claustrum", "islands")
+        ),
+    ],
+)
+def test_each_part_of_the_middle_changes_its_own_structure(
+    head_map: LabelMap, head_index: Tensor, part: str, structure: str
+) -> None:
+    names = tissues.structure_names()
+    anatomy = apply_spatial(head_index, draw_spatial(Draws(1), STILL, head_map, SHAPE), SHAPE)
+    white = torch.tensor([float("White" in name or name == "VentralDC") for name in names])[anatomy]
+    image = 0.6 + 0.4 * white
+    deep = draw_deep(Draws(3), replace(STILL, deep=1.0), SHAPE)
+    assert deep
+    parts = ("hypothalamus", "dimmed", "ventral", "claustrum", "islands")
+    nothing: dict[str, Any] = dict.fromkeys(parts, 0.0)
+    still = replace(deep, fading={}, islands_rarity=-1.0, **nothing)
+    assert torch.allclose(apply_deep(image, anatomy, names, still), image)
+    only: dict[str, Any] = {part: 1.0}
+    darker = image - apply_deep(image, anatomy, names, replace(still, **only))
+    inside = torch.tensor([name == structure for name in names])[anatomy]
+    assert darker[inside].max() > 0.03  # little of the phantom's diencephalon lies beside fluid
+    assert darker[~inside].abs().max() < 1e-6
+
+
 @pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_left_is_left_also_in_a_mirror(head_map: LabelMap, head_index: Tensor, flip: float) -> None:
     sample = _make(head_map, head_index, replace(STILL, flip=flip))
