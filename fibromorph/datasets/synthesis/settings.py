@@ -43,8 +43,8 @@ class SynthesisSettings:
         cut: share of samples whose field of view ends inside the crop.
         defaced: share of samples whose face is cut away, as it is before scans are shared.
         lesions: share of samples with dark spots in the white matter, which stay white matter.
-        deep: share of samples whose deep structures fade into the white matter, some grey matter
-            lying in it.
+        deep: share of samples of label maps whose deep structures fade into the white matter, some
+            grey matter lying in it, as real scans have it.
     """
 
     rotation_deg: float = 15.0
